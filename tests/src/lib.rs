@@ -1,1 +1,13 @@
-//! Skeleton.
+//! What the black-box suites are made of: the app under test, the processes to run it in, and a client that speaks
+//! raw bytes. Nothing here shares code with the server that it tests.
+#![allow(clippy::disallowed_methods, reason = "black-box tests wait for real processes, in real time")]
+
+pub mod app;
+pub mod case;
+pub mod client;
+pub mod process;
+pub mod subject;
+
+pub use client::{Client, Ending, Framing, PATIENCE, ReadError, Response};
+pub use process::Process;
+pub use subject::{App, AppOptions, Host, Provider, Subject};

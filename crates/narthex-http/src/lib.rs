@@ -1,1 +1,30 @@
-//! Skeleton.
+//! The HTTP connections of Narthex: sockets in, requests out.
+//!
+//! One engine serves both the host, which relays requests to apps, and an embedded app, which answers them itself. Both are
+//! a [`Handler`]; an [`Exchange`] is one request and its response. Everything here runs on a worker's own thread
+//! ([`spawn_worker`]) and takes no lock on the request path.
+
+mod admission;
+mod clock;
+mod exchange;
+mod h1;
+mod limits;
+mod listen;
+mod piece;
+mod reason;
+pub mod rendezvous;
+mod request;
+mod threads;
+mod transport;
+mod worker;
+
+pub use admission::Admission;
+pub use exchange::{Exchange, ExchangeClosed};
+pub use h1::head::{BodyLength, Version};
+pub use limits::{ConnectionCaps, Limits, Timeouts};
+pub use listen::{ListenError, addresses, listen};
+pub use piece::Piece;
+pub use reason::Reason;
+pub use request::{ConnectionInfo, Handler, Request};
+pub use threads::{default_workers, spawn_worker};
+pub use worker::{Counts, Settings, Worker};

@@ -1,0 +1,86 @@
+//! Connection caps, shared by the workers of a server. Touched when a connection opens and closes, never per request.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::limits::ConnectionCaps;
+
+/// Counts connections against [`ConnectionCaps`].
+#[derive(Debug)]
+pub struct Admission {
+    caps: ConnectionCaps,
+    open: AtomicUsize,
+    clients: Mutex<HashMap<IpAddr, usize>>,
+}
+
+impl Admission {
+    /// Admits connections within `caps`.
+    #[must_use]
+    pub fn new(caps: ConnectionCaps) -> Arc<Self> {
+        Arc::new(Self { caps, open: AtomicUsize::new(0), clients: Mutex::default() })
+    }
+
+    /// A place for one more connection from `client`, or `None` if a cap is reached.
+    pub(crate) fn admit(self: &Arc<Self>, client: IpAddr) -> Option<Permit> {
+        if self.open.fetch_add(1, Ordering::Relaxed) >= self.caps.total {
+            self.open.fetch_sub(1, Ordering::Relaxed);
+            return None;
+        }
+        let mut permit = Permit { admission: Arc::clone(self), client: None };
+        if let Some(most) = self.caps.per_client {
+            let mut clients = self.clients();
+            let count = clients.entry(client).or_default();
+            if *count >= most {
+                return None;
+            }
+            *count += 1;
+            permit.client = Some(client);
+        }
+        Some(permit)
+    }
+
+    fn clients(&self) -> MutexGuard<'_, HashMap<IpAddr, usize>> {
+        self.clients.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// One admitted connection.
+#[derive(Debug)]
+pub(crate) struct Permit {
+    admission: Arc<Admission>,
+    client: Option<IpAddr>,
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        self.admission.open.fetch_sub(1, Ordering::Relaxed);
+        let Some(client) = self.client else { return };
+        let mut clients = self.admission.clients();
+        if let Some(count) = clients.get_mut(&client) {
+            *count -= 1;
+            if *count == 0 {
+                clients.remove(&client);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn caps_count_all_connections_and_those_of_one_client() {
+        let admission = Admission::new(ConnectionCaps { total: 3, per_client: Some(2) });
+        let [one, two] = [[127, 0, 0, 1], [127, 0, 0, 2]].map(IpAddr::from);
+        let first = admission.admit(one).unwrap();
+        let _second = admission.admit(one).unwrap();
+        assert!(admission.admit(one).is_none(), "the client's cap");
+        let _third = admission.admit(two).unwrap();
+        assert!(admission.admit(two).is_none(), "the total cap");
+        drop(first);
+        assert!(admission.admit(one).is_some());
+    }
+}

@@ -1,0 +1,652 @@
+//! One HTTP/1.1 connection: a task that reads requests and runs their exchanges one after the other, in order.
+//!
+//! The task is the only reader. Responses may be written from any task of the worker through [`Exchange`]; the state is
+//! borrowed for the length of one call, never across an await.
+
+use std::cell::{Cell, RefCell, RefMut};
+use std::fmt;
+use std::pin::{Pin, pin};
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use bytes::{Buf, Bytes, BytesMut};
+use narthex_proto::cooked;
+use narthex_proto::host::RequestHost;
+use std::future::poll_fn;
+use tokio::time::{Instant, Sleep, sleep_until};
+
+use crate::exchange::Exchange;
+use crate::h1::encode::{Asked, Framing};
+use crate::h1::head::{self, Head, Parsed, Version};
+use crate::h1::state::{Body, Reply, State, reason_of};
+use crate::limits::Timeouts;
+use crate::piece::Piece;
+use crate::reason::Reason;
+use crate::request::{ConnectionInfo, Handler, Request};
+use crate::transport::Transport;
+use crate::worker::Worker;
+
+/// Bodies up to this size are written in the same buffer as their head.
+const JOIN_BODY: usize = 4096;
+/// Bytes of later requests that are read while one is in progress.
+const READ_AHEAD: usize = 64 * 1024;
+/// The most body bytes that are read and thrown away to keep a connection after an early response.
+const DRAIN_MOST: u64 = 1 << 20;
+/// After an error the client gets this long to stop sending, so that the close does not destroy the answer on its way
+/// (RFC 9112 section 9.6).
+const LINGER: Duration = Duration::from_secs(2);
+
+pub(crate) struct Conn {
+    worker: Rc<Worker>,
+    info: ConnectionInfo,
+    state: RefCell<State>,
+    timeouts: RefCell<Rc<Timeouts>>,
+    /// The connection's task is running, and will look at everything before it sleeps.
+    in_task: Cell<bool>,
+    handles: Cell<usize>,
+}
+
+impl fmt::Debug for Conn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Conn").field("info", &self.info).finish_non_exhaustive()
+    }
+}
+
+enum Begun<F> {
+    Exchange(F),
+    Partial,
+    Refused,
+}
+
+impl Conn {
+    pub(crate) fn new(worker: Rc<Worker>, transport: Transport, info: ConnectionInfo) -> Rc<Self> {
+        let timeouts = RefCell::new(worker.timeouts());
+        Rc::new(Self {
+            worker,
+            info,
+            state: RefCell::new(State::new(transport)),
+            timeouts,
+            in_task: Cell::new(false),
+            handles: Cell::new(0),
+        })
+    }
+
+    pub(crate) fn worker(&self) -> &Worker {
+        &self.worker
+    }
+
+    pub(crate) fn state(&self) -> RefMut<'_, State> {
+        self.state.borrow_mut()
+    }
+
+    pub(crate) fn now(&self) -> Instant {
+        self.worker.clock().now()
+    }
+
+    pub(crate) fn timeouts(&self) -> Rc<Timeouts> {
+        Rc::clone(&self.timeouts.borrow())
+    }
+
+    pub(crate) fn set_timeouts(&self, timeouts: Rc<Timeouts>) {
+        *self.timeouts.borrow_mut() = timeouts;
+    }
+
+    pub(crate) fn add_handle(&self) {
+        self.handles.set(self.handles.get() + 1);
+    }
+
+    pub(crate) fn release_handle(&self) {
+        self.handles.set(self.handles.get() - 1);
+        if self.handles.get() == 0 && !self.in_task.get() && self.state.borrow().reply != Reply::Complete {
+            self.nudge();
+        }
+    }
+
+    /// Makes the connection's task look at what has changed.
+    pub(crate) fn nudge(&self) {
+        if !self.in_task.get() {
+            self.state.borrow().waker.wake_by_ref();
+        }
+    }
+
+    /// Ends the connection now, whatever it does.
+    pub(crate) fn kill(&self) {
+        self.state().break_off(Reason::AppShutdown);
+        self.nudge();
+    }
+
+    /// Serves the connection until it ends.
+    pub(crate) async fn run<H: Handler>(self: Rc<Self>, handler: Rc<H>) {
+        let now = self.now();
+        self.state().deadlines.read_within(now, self.timeouts().header_wait, Reason::TimerHeaderWait);
+        let mut timer = pin!(sleep_until(now + Duration::from_secs(3600)));
+        loop {
+            let Some(future) = poll_fn(|cx| self.poll_request(cx, timer.as_mut(), &*handler)).await else { break };
+            {
+                let mut future = pin!(future);
+                let mut ended = false;
+                poll_fn(|cx| self.poll_exchange(cx, timer.as_mut(), future.as_mut(), &mut ended)).await;
+            }
+            if !poll_fn(|cx| self.poll_settle(cx, timer.as_mut())).await {
+                break;
+            }
+        }
+        poll_fn(|cx| self.poll_close(cx, timer.as_mut())).await;
+    }
+
+    fn enter(&self, cx: &Context<'_>) {
+        self.in_task.set(true);
+        let mut state = self.state();
+        if !state.waker.will_wake(cx.waker()) {
+            state.waker = cx.waker().clone();
+        }
+    }
+
+    /// The deadline that has passed, if one has. Keeps `timer` armed for the earliest, lazily: a deadline that moves away
+    /// costs nothing until the timer fires.
+    fn poll_deadlines(&self, cx: &mut Context<'_>, mut timer: Pin<&mut Sleep>, state: &State) -> Option<Reason> {
+        let next = state.deadlines.next()?;
+        if next < timer.deadline() {
+            timer.as_mut().reset(next);
+        } else if !timer.is_elapsed() {
+            return None;
+        }
+        let now = self.now();
+        if let Some(reason) = state.deadlines.expired(now) {
+            return Some(reason);
+        }
+        if timer.is_elapsed() {
+            timer.as_mut().reset(next);
+        }
+        // Registers the task; it can only be ready if the deadline passed in between, which the next poll sees.
+        if timer.poll(cx).is_ready() {
+            cx.waker().wake_by_ref();
+        }
+        None
+    }
+
+    /// Waits for the next request and hands it to `handler`. `None`: the connection is to be closed.
+    fn poll_request<H: Handler>(
+        self: &Rc<Self>,
+        cx: &mut Context<'_>,
+        mut timer: Pin<&mut Sleep>,
+        handler: &H,
+    ) -> Poll<Option<H::Future>> {
+        self.enter(cx);
+        let polled = loop {
+            let mut state = self.state();
+            if state.broken.is_some() || self.worker.is_draining() && state.input.is_empty() {
+                break Poll::Ready(None);
+            }
+            match self.poll_deadlines(cx, timer.as_mut(), &state) {
+                Some(Reason::TimerHeaderWait) if !state.input.is_empty() => {
+                    self.refuse_outside(state, Reason::TimerHeaderWait);
+                    break Poll::Ready(None);
+                }
+                Some(_) => break Poll::Ready(None),
+                None => {}
+            }
+            if state.input.len() > state.scanned {
+                drop(state);
+                match self.begin_from_input(handler) {
+                    Begun::Exchange(future) => break Poll::Ready(Some(future)),
+                    Begun::Refused => break Poll::Ready(None),
+                    Begun::Partial => {}
+                }
+                state = self.state();
+            }
+            // Responses to pipelined requests were held back until here, to leave in one write.
+            state.flush(cx, || self.now(), &self.timeouts());
+            if state.read_closed {
+                break Poll::Ready(None);
+            }
+            let mut buffer = self.worker.take_read_buffer();
+            let read = state.transport.poll_read(cx, &mut buffer);
+            let begun = match read {
+                Poll::Ready(Ok(0)) => {
+                    state.read_closed = true;
+                    Begun::Refused
+                }
+                Poll::Ready(Ok(length)) if state.input.is_empty() => {
+                    drop(state);
+                    self.begin_from_buffer(handler, &mut buffer[..length])
+                }
+                Poll::Ready(Ok(length)) => {
+                    state.input.extend_from_slice(&buffer[..length]);
+                    Begun::Partial
+                }
+                Poll::Ready(Err(error)) => {
+                    state.break_off(reason_of(&error));
+                    Begun::Refused
+                }
+                Poll::Pending => {
+                    let now = || self.now();
+                    if state.output.is_empty() && state.deadlines.read.is_none() {
+                        state.deadlines.read_within(now(), self.timeouts().idle_connection, Reason::TimerConnectionIdle);
+                    }
+                    let _ = self.poll_deadlines(cx, timer.as_mut(), &state);
+                    self.worker.return_read_buffer(buffer);
+                    break Poll::Pending;
+                }
+            };
+            self.worker.return_read_buffer(buffer);
+            match begun {
+                Begun::Exchange(future) => break Poll::Ready(Some(future)),
+                Begun::Refused => break Poll::Ready(None),
+                Begun::Partial => {}
+            }
+        };
+        self.in_task.set(false);
+        polled
+    }
+
+    /// Parses bytes that were kept: the rest of an earlier read, or a head that came in pieces.
+    fn begin_from_input<H: Handler>(self: &Rc<Self>, handler: &H) -> Begun<H::Future> {
+        let (mut head, rest) = {
+            let mut state = self.state();
+            // RFC 9112 section 2.2: empty lines before a request line are skipped.
+            while state.input.starts_with(b"\r\n") {
+                state.input.advance(2);
+                state.scanned = 0;
+            }
+            let from = state.scanned.saturating_sub(3);
+            let mut input = std::mem::take(&mut state.input);
+            match memchr::memmem::find(&input[from..], b"\r\n\r\n") {
+                Some(at) => (input.split_to(from + at + 4), input),
+                None => {
+                    let scanned = state.scanned;
+                    drop(state);
+                    return self.keep_partial(input, scanned);
+                }
+            }
+        };
+        self.state().input = rest;
+        self.begin(handler, &mut head)
+    }
+
+    /// Parses what one read brought. In the usual case that is one whole request, and nothing is copied.
+    fn begin_from_buffer<H: Handler>(self: &Rc<Self>, handler: &H, buffer: &mut [u8]) -> Begun<H::Future> {
+        self.begin(handler, buffer)
+    }
+
+    fn keep_partial<F>(&self, input: BytesMut, scanned: usize) -> Begun<F> {
+        let mut slots = head::slots();
+        if let Parsed::Refused(reason) = head::parse(&input, scanned, &mut slots, &self.worker.limits()) {
+            self.refuse_outside(self.state(), reason);
+            return Begun::Refused;
+        }
+        let mut state = self.state();
+        if scanned == 0 && !input.is_empty() && state.deadlines.read.is_none_or(|(_, reason)| reason != Reason::TimerHeaderWait) {
+            let now = self.now();
+            state.deadlines.read_within(now, self.timeouts().header_wait, Reason::TimerHeaderWait);
+        }
+        state.scanned = input.len();
+        state.input = input;
+        Begun::Partial
+    }
+
+    /// Starts the exchange of the request at the start of `buffer`, and keeps what comes after its head.
+    fn begin<H: Handler>(self: &Rc<Self>, handler: &H, buffer: &mut [u8]) -> Begun<H::Future> {
+        let limits = self.worker.limits();
+        let mut slots = head::slots();
+        match head::parse(buffer, 0, &mut slots, &limits) {
+            Parsed::Complete(head) => {
+                let rest = &buffer[head.raw.len()..];
+                if !rest.is_empty() {
+                    self.state().input.extend_from_slice(rest);
+                }
+                self.exchange(handler, &head, limits.max_body)
+            }
+            Parsed::Partial => {
+                let input = BytesMut::from(&*buffer);
+                self.keep_partial(input, 0)
+            }
+            Parsed::NewerMinor(at) => {
+                buffer[at] = b'1';
+                self.begin(handler, buffer)
+            }
+            Parsed::Refused(reason) => {
+                self.refuse_outside(self.state(), reason);
+                Begun::Refused
+            }
+        }
+    }
+
+    fn exchange<H: Handler>(self: &Rc<Self>, handler: &H, head: &Head<'_, '_>, max_body: Option<u64>) -> Begun<H::Future> {
+        let epoch = {
+            let mut state = self.state();
+            let persistent = head.persistent && !self.worker.is_draining();
+            let asked = Asked { version: head.version, head_only: head.method == "HEAD", persistent };
+            state.begin(asked, head.body, head.expects_continue, max_body);
+            state.epoch
+        };
+        let cooked = match cooked::cook(head.target, self.worker.cooking()) {
+            Ok(cooked) => cooked,
+            Err(error) => {
+                let reason = if head.method == "CONNECT" { Reason::NotImplemented } else { Reason::Url };
+                tracing::debug!(%error, target = head.target, "the request target is refused");
+                self.refuse(self.state(), reason);
+                return Begun::Refused;
+            }
+        };
+        // RFC 9112 section 3.2.2: the authority of an absolute-form target replaces Host.
+        let authority = match cooked.authority().map(|text| RequestHost::parse(text.as_bytes())) {
+            Some(Err(_)) => {
+                self.refuse(self.state(), Reason::Hostname);
+                return Begun::Refused;
+            }
+            Some(Ok(host)) => Some(host),
+            None => None,
+        };
+        let request = Request {
+            raw: head.raw,
+            method: head.method,
+            target: head.target,
+            cooked: &cooked,
+            host: authority.as_ref().or(head.host.as_ref()),
+            version: head.version,
+            body: head.body,
+            expects_continue: head.expects_continue,
+            wants_upgrade: head.wants_upgrade,
+            connection: &self.info,
+            headers: head.headers,
+        };
+        self.worker.count_request();
+        Begun::Exchange(handler.handle(request, Exchange::new(Rc::clone(self), epoch)))
+    }
+
+    /// Runs one exchange: the handler's future, the client's bytes, the unwritten output and the deadlines.
+    fn poll_exchange<F: Future<Output = ()>>(
+        &self,
+        cx: &mut Context<'_>,
+        mut timer: Pin<&mut Sleep>,
+        mut future: Pin<&mut F>,
+        ended: &mut bool,
+    ) -> Poll<()> {
+        self.enter(cx);
+        let polled = loop {
+            let expired = self.poll_deadlines(cx, timer.as_mut(), &self.state());
+            if let Some(reason) = expired {
+                self.refuse(self.state(), reason);
+            }
+            if self.state().reply == Reply::Complete {
+                break Poll::Ready(());
+            }
+            *ended = *ended || future.as_mut().poll(cx).is_ready();
+            let mut state = self.state();
+            if state.reply == Reply::Complete {
+                break Poll::Ready(());
+            }
+            let progressed = state.flush(cx, || self.now(), &self.timeouts());
+            if state.reply == Reply::Complete {
+                break Poll::Ready(());
+            }
+            if *ended && self.handles.get() == 0 {
+                self.refuse(state, Reason::Internal);
+                continue;
+            }
+            if progressed && !*ended {
+                // There is room again: the future may have been waiting for it.
+                continue;
+            }
+            if self.poll_tunnel_end(cx, &mut state) {
+                break Poll::Ready(());
+            }
+            self.poll_ahead(cx, &mut state);
+            if state.reply == Reply::Complete {
+                break Poll::Ready(());
+            }
+            if self.poll_deadlines(cx, timer.as_mut(), &state).is_none() {
+                break Poll::Pending;
+            }
+        };
+        self.in_task.set(false);
+        polled
+    }
+
+    /// Ends an upgraded connection when both sides have ended theirs.
+    fn poll_tunnel_end(&self, cx: &mut Context<'_>, state: &mut State) -> bool {
+        if state.reply != Reply::Streaming(Framing::Raw) || !state.write_closed || !state.output.is_empty() {
+            return false;
+        }
+        if state.read_closed {
+            state.reply = Reply::Complete;
+            return true;
+        }
+        let _ = state.transport.poll_shutdown(cx);
+        if state.deadlines.read.is_none() {
+            let now = self.now();
+            state.deadlines.read_within(now, self.timeouts().drain_entity_body, Reason::TimerDrainEntityBody);
+        }
+        false
+    }
+
+    /// Watches the client while its request is in progress: for later requests, which are kept, and for its going away.
+    fn poll_ahead(&self, cx: &mut Context<'_>, state: &mut State) {
+        if !state.body_is_done() {
+            return;
+        }
+        while !state.read_closed && state.broken.is_none() && state.input.len() < READ_AHEAD {
+            let mut buffer = self.worker.take_read_buffer();
+            let read = state.transport.poll_read(cx, &mut buffer);
+            match read {
+                Poll::Ready(Ok(0)) => {
+                    state.read_closed = true;
+                    let now = self.now();
+                    state.deadlines.half_closed(now);
+                }
+                Poll::Ready(Ok(length)) => state.input.extend_from_slice(&buffer[..length]),
+                Poll::Ready(Err(error)) => state.break_off(reason_of(&error)),
+                Poll::Pending => {
+                    self.worker.return_read_buffer(buffer);
+                    return;
+                }
+            }
+            self.worker.return_read_buffer(buffer);
+        }
+    }
+
+    /// After a response: reads what is left of the body, so that the next request can be found. `false`: close instead.
+    fn poll_settle(&self, cx: &mut Context<'_>, mut timer: Pin<&mut Sleep>) -> Poll<bool> {
+        self.enter(cx);
+        let polled = loop {
+            let mut state = self.state();
+            if !state.asked.persistent || state.broken.is_some() {
+                state.linger |= !state.body_is_done();
+                break Poll::Ready(false);
+            }
+            if state.body_is_done() {
+                break Poll::Ready(true);
+            }
+            let left = if let Body::Length(left) = state.body { left } else { 0 };
+            if state.continue_owed || left > DRAIN_MOST || state.body_read > DRAIN_MOST {
+                state.linger = true;
+                break Poll::Ready(false);
+            }
+            if self.poll_deadlines(cx, timer.as_mut(), &state).is_some() {
+                break Poll::Ready(false);
+            }
+            state.flush(cx, || self.now(), &self.timeouts());
+            state.max_body = None;
+            if state.deadlines.read.is_none_or(|(_, reason)| reason != Reason::TimerDrainEntityBody) {
+                let now = self.now();
+                state.deadlines.read_within(now, self.timeouts().drain_entity_body, Reason::TimerDrainEntityBody);
+                state.body_read = 0;
+            }
+            let deadline = state.deadlines.read;
+            match state.poll_body(cx, || self.now(), &self.timeouts()) {
+                Poll::Ready(None) => {}
+                Poll::Ready(Some(Ok(_))) => state.deadlines.read = deadline,
+                Poll::Ready(Some(Err(_))) => {
+                    state.linger = true;
+                    break Poll::Ready(false);
+                }
+                Poll::Pending => {
+                    if self.poll_deadlines(cx, timer.as_mut(), &state).is_none() {
+                        break Poll::Pending;
+                    }
+                }
+            }
+        };
+        self.in_task.set(false);
+        polled
+    }
+
+    /// Writes what waits, then closes without destroying it.
+    fn poll_close(&self, cx: &mut Context<'_>, mut timer: Pin<&mut Sleep>) -> Poll<()> {
+        self.enter(cx);
+        let mut state = self.state();
+        let polled = loop {
+            if state.broken.is_some() {
+                break Poll::Ready(());
+            }
+            state.flush(cx, || self.now(), &self.timeouts());
+            if !state.output.is_empty() {
+                state.deadlines.read = None;
+                match self.poll_deadlines(cx, timer.as_mut(), &state) {
+                    Some(_) => break Poll::Ready(()),
+                    None => break Poll::Pending,
+                }
+            }
+            if !state.linger || state.read_closed {
+                break Poll::Ready(());
+            }
+            if !state.write_closed {
+                state.write_closed = true;
+                let now = self.now();
+                state.deadlines.read_within(now, Some(LINGER), Reason::TimerDrainEntityBody);
+                let _ = state.transport.poll_shutdown(cx);
+            }
+            if self.poll_deadlines(cx, timer.as_mut(), &state).is_some() {
+                break Poll::Ready(());
+            }
+            let mut buffer = self.worker.take_read_buffer();
+            let read = state.transport.poll_read(cx, &mut buffer);
+            self.worker.return_read_buffer(buffer);
+            match read {
+                Poll::Ready(Ok(length)) if length > 0 => {}
+                Poll::Ready(_) => break Poll::Ready(()),
+                Poll::Pending => break Poll::Pending,
+            }
+        };
+        self.in_task.set(false);
+        polled
+    }
+
+    /// Writes `head`, `body` and `tail`, now if possible.
+    pub(crate) fn write(&self, state: &mut State, head: &mut Vec<u8>, body: Piece<'_>, tail: &'static [u8]) {
+        let body_length = body.len();
+        // Later requests of this connection are waiting in its buffer: their responses can share a write with this one.
+        let later = !state.input.is_empty() && state.body_is_done() && state.output.buffered() < READ_AHEAD;
+        if !state.output.is_empty() || later {
+            state.output.push(Bytes::copy_from_slice(head), 0);
+            state.output.push(body.rest(0), body_length);
+            state.output.push(Bytes::from_static(tail), 0);
+            if !later {
+                let waker = std::mem::replace(&mut state.waker, Waker::noop().clone());
+                state.flush(&mut Context::from_waker(&waker), || self.now(), &self.timeouts());
+                state.waker = waker;
+            }
+            return;
+        }
+        let waker = std::mem::replace(&mut state.waker, Waker::noop().clone());
+        let mut cx = Context::from_waker(&waker);
+        let written = if body_length <= JOIN_BODY {
+            head.extend_from_slice(body.as_slice());
+            head.extend_from_slice(tail);
+            state.transport.poll_write(&mut cx, head)
+        } else {
+            let slices = [head.as_slice(), body.as_slice(), tail].map(std::io::IoSlice::new);
+            state.transport.poll_write_vectored(&mut cx, &slices)
+        };
+        state.waker = waker;
+        let written = match written {
+            Poll::Ready(Ok(written)) => written,
+            Poll::Pending => 0,
+            Poll::Ready(Err(error)) => {
+                state.break_off(reason_of(&error));
+                return self.nudge_with(state);
+            }
+        };
+        let total = if body_length <= JOIN_BODY { head.len() } else { head.len() + body_length + tail.len() };
+        if written == total {
+            state.output.note_drained(body_length);
+            return;
+        }
+        if body_length <= JOIN_BODY {
+            state.output.push(Bytes::copy_from_slice(&head[written..]), body_length);
+        } else {
+            let in_body = written.saturating_sub(head.len());
+            let in_tail = in_body.saturating_sub(body_length);
+            state.output.push(Bytes::copy_from_slice(head.get(written..).unwrap_or_default()), 0);
+            let body_written = in_body.min(body_length);
+            state.output.note_drained(body_written);
+            state.output.push(body.rest(body_written), body_length - body_written);
+            state.output.push(Bytes::from_static(&tail[in_tail..]), 0);
+        }
+        state.watch_send_rate(self.now(), &self.timeouts());
+        self.nudge_with(state);
+    }
+
+    fn nudge_with(&self, state: &State) {
+        if !self.in_task.get() {
+            state.waker.wake_by_ref();
+        }
+    }
+
+    /// The response is complete. In the steady state (kept alive, nothing waits) the task is left asleep: the next request
+    /// wakes it.
+    pub(crate) fn complete(&self, state: &mut State, now: Instant) {
+        state.reply = Reply::Complete;
+        state.deadlines.queue = None;
+        let timeouts = self.timeouts.borrow();
+        state.deadlines.read_within(now, timeouts.idle_connection, Reason::TimerConnectionIdle);
+        let asleep_is_fine = state.asked.persistent
+            && state.body_is_done()
+            && state.input.is_empty()
+            && state.output.is_empty()
+            && !state.read_closed
+            && !self.worker.is_draining();
+        if !asleep_is_fine {
+            self.nudge_with(state);
+        }
+    }
+
+    /// Answers with an error page, or breaks the connection off where an answer is no longer possible.
+    pub(crate) fn refuse(&self, mut state: RefMut<'_, State>, reason: Reason) {
+        tracing::debug!(%reason, peer = %self.info.peer, connection = self.info.id, "refused");
+        self.worker.count_refusal(reason);
+        let Some(status) = reason.status().filter(|_| state.reply == Reply::Awaited) else {
+            state.break_off(reason);
+            return self.nudge_with(&state);
+        };
+        // After a request that was not understood, nobody can tell where the next one begins.
+        if status < 500 || status == 501 || status == 505 || !state.body_is_done() {
+            state.asked.persistent = false;
+            state.linger = true;
+        }
+        let title = http::StatusCode::from_u16(status).ok().and_then(|status| status.canonical_reason()).unwrap_or_default();
+        let text = format!("{status} {title}\n\n{}\n", reason.detail());
+        let retry: &[(&[u8], &[u8])] = if status == 503 { &[(b"retry-after", b"1")] } else { &[] };
+        let headers = [(&b"content-type"[..], &b"text/plain; charset=utf-8"[..])].into_iter().chain(retry.iter().copied());
+        let mut head = self.worker.take_scratch();
+        let now = self.now();
+        let length = head::BodyLength::Exact(text.len() as u64);
+        let written = crate::h1::encode::write_head(&mut head, self.worker.clock(), now, state.asked, status, headers, length);
+        state.asked.persistent = written.persistent;
+        let body = if written.framing == Framing::None { Piece::EMPTY } else { Piece::Slice(text.as_bytes()) };
+        self.write(&mut state, &mut head, body, b"");
+        self.worker.return_scratch(head);
+        self.complete(&mut state, now);
+    }
+
+    /// Refuses what never became a request.
+    fn refuse_outside(&self, mut state: RefMut<'_, State>, reason: Reason) {
+        let asked = Asked { version: Version::Http11, head_only: false, persistent: false };
+        state.begin(asked, head::BodyLength::Exact(0), false, None);
+        state.linger = true;
+        state.input.clear();
+        self.refuse(state, reason);
+    }
+}

@@ -1,0 +1,273 @@
+//! What a connection knows between two events: bytes in hand, the exchange in progress, deadlines, output.
+
+use std::io;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use tokio::time::Instant;
+
+use crate::h1::chunked::{Decoded, Decoder};
+use crate::h1::encode::{Asked, Framing};
+use crate::h1::head::{BodyLength, Version};
+use crate::h1::output::Output;
+use crate::limits::Timeouts;
+use crate::reason::Reason;
+use crate::transport::Transport;
+
+/// Room made for one read of body bytes.
+const BODY_READ: usize = 32 * 1024;
+/// A client that closes its side (FIN) while a request runs may only be half-closing, so the request goes on for this
+/// long. For ever would leave the work of clients that are gone running; not at all would break `nc`-style clients.
+pub(crate) const HALF_CLOSE_GRACE: Duration = Duration::from_secs(10);
+/// How far progress can be seen: the kernel reports room for writing only below this many unsent bytes
+/// (`TCP_NOTSENT_LOWAT`), so the minimum send rate is judged in steps of it.
+pub(crate) const SEND_STEP: u32 = 16 * 1024;
+
+/// The request body: where its end is, and how far it was read.
+#[derive(Debug)]
+pub(crate) enum Body {
+    /// Read to its end, or never there.
+    Done,
+    Length(u64),
+    Chunked(Decoder),
+    /// After an upgrade: bytes until the client closes.
+    Raw,
+}
+
+/// Where the response is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reply {
+    /// No request is in progress, or its response is complete.
+    Complete,
+    /// A handler has the request and has not answered.
+    Awaited,
+    /// The head is written, the body is on its way.
+    Streaming(Framing),
+}
+
+#[derive(Default)]
+pub(crate) struct Deadlines {
+    pub(crate) read: Option<(Instant, Reason)>,
+    pub(crate) queue: Option<Instant>,
+    write: Option<Instant>,
+    half_closed: Option<Instant>,
+}
+
+impl Deadlines {
+    pub(crate) fn next(&self) -> Option<Instant> {
+        let read = self.read.map(|(at, _)| at);
+        [read, self.queue, self.write, self.half_closed].into_iter().flatten().min()
+    }
+
+    pub(crate) fn expired(&self, now: Instant) -> Option<Reason> {
+        let passed = |at: Option<Instant>| at.is_some_and(|at| at <= now);
+        match self.read {
+            Some((at, reason)) if at <= now => Some(reason),
+            _ if passed(self.queue) => Some(Reason::TimerReqQueue),
+            _ if passed(self.write) => Some(Reason::TimerMinBytesPerSecond),
+            _ if passed(self.half_closed) => Some(Reason::ConnectionDropped),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn read_within(&mut self, now: Instant, limit: Option<Duration>, reason: Reason) {
+        self.read = limit.map(|limit| (now + limit, reason));
+    }
+
+    pub(crate) fn half_closed(&mut self, now: Instant) {
+        self.half_closed = Some(now + HALF_CLOSE_GRACE);
+    }
+}
+
+pub(crate) struct State {
+    pub(crate) transport: Transport,
+    /// The connection's task, for those who act on the connection from elsewhere.
+    pub(crate) waker: Waker,
+    pub(crate) input: BytesMut,
+    /// How much of `input` was searched for the end of a head.
+    pub(crate) scanned: usize,
+    pub(crate) output: Output,
+    /// Counts exchanges, so that a handle to an earlier one cannot touch a later one.
+    pub(crate) epoch: u32,
+    pub(crate) body: Body,
+    pub(crate) body_read: u64,
+    pub(crate) max_body: Option<u64>,
+    /// `100 Continue` is owed as soon as the body is wanted.
+    pub(crate) continue_owed: bool,
+    pub(crate) trailers: Bytes,
+    pub(crate) reply: Reply,
+    pub(crate) asked: Asked,
+    /// The app has ended its half of an upgraded connection.
+    pub(crate) write_closed: bool,
+    pub(crate) read_closed: bool,
+    /// Why nothing more can be sent or read.
+    pub(crate) broken: Option<Reason>,
+    pub(crate) linger: bool,
+    pub(crate) deadlines: Deadlines,
+}
+
+impl State {
+    pub(crate) fn new(transport: Transport) -> Self {
+        Self {
+            transport,
+            waker: Waker::noop().clone(),
+            input: BytesMut::new(),
+            scanned: 0,
+            output: Output::default(),
+            epoch: 0,
+            body: Body::Done,
+            body_read: 0,
+            max_body: None,
+            continue_owed: false,
+            trailers: Bytes::new(),
+            reply: Reply::Complete,
+            asked: Asked { version: Version::Http11, head_only: false, persistent: true },
+            write_closed: false,
+            read_closed: false,
+            broken: None,
+            linger: false,
+            deadlines: Deadlines::default(),
+        }
+    }
+
+    /// Sets up the exchange of a request whose head was just taken off the input.
+    pub(crate) fn begin(&mut self, asked: Asked, length: BodyLength, expects_continue: bool, max_body: Option<u64>) {
+        self.epoch = self.epoch.wrapping_add(1);
+        self.scanned = 0;
+        self.body = match length {
+            BodyLength::Exact(0) => Body::Done,
+            BodyLength::Exact(length) => Body::Length(length),
+            BodyLength::Unknown => Body::Chunked(Decoder::new()),
+        };
+        self.body_read = 0;
+        self.max_body = max_body;
+        self.continue_owed = expects_continue;
+        self.reply = Reply::Awaited;
+        self.asked = asked;
+        self.deadlines.read = None;
+        self.deadlines.queue = None;
+    }
+
+    pub(crate) fn body_is_done(&self) -> bool {
+        matches!(self.body, Body::Done)
+    }
+
+    /// The connection cannot go on. What waits to be written is dropped.
+    pub(crate) fn break_off(&mut self, reason: Reason) {
+        self.broken.get_or_insert(reason);
+        self.output.clear();
+        self.reply = Reply::Complete;
+        self.asked.persistent = false;
+    }
+
+    /// Writes what waits. Returns whether anything was written.
+    pub(crate) fn flush(&mut self, cx: &mut Context<'_>, now: impl Fn() -> Instant, timeouts: &Timeouts) -> bool {
+        if self.output.is_empty() {
+            return false;
+        }
+        let (progressed, flushed) = self.output.poll_flush(&mut self.transport, cx);
+        match flushed {
+            Poll::Ready(Ok(())) => self.deadlines.write = None,
+            Poll::Ready(Err(error)) => self.break_off(reason_of(&error)),
+            Poll::Pending => {
+                if progressed || self.deadlines.write.is_none() {
+                    self.watch_send_rate(now(), timeouts);
+                }
+            }
+        }
+        progressed
+    }
+
+    /// The socket is full: from now on it must take a step's worth of bytes at the minimum rate.
+    pub(crate) fn watch_send_rate(&mut self, now: Instant, timeouts: &Timeouts) {
+        let Some(millis) = (u64::from(SEND_STEP) * 1000).checked_div(timeouts.min_send_rate.into()) else { return };
+        self.deadlines.write = Some(now + Duration::from_millis(millis.max(1)));
+    }
+
+    /// The next piece of the request body, or of the client's bytes after an upgrade.
+    pub(crate) fn poll_body(
+        &mut self,
+        cx: &mut Context<'_>,
+        now: impl Fn() -> Instant,
+        timeouts: &Timeouts,
+    ) -> Poll<Option<Result<Bytes, Reason>>> {
+        loop {
+            match self.take_body() {
+                Ok(Decoded::Data(bytes)) => {
+                    self.deadlines.read = None;
+                    self.body_read += bytes.len() as u64;
+                    let raw = matches!(self.body, Body::Raw);
+                    if !raw && self.max_body.is_some_and(|most| self.body_read > most) {
+                        return Poll::Ready(Some(Err(Reason::EntityTooLarge)));
+                    }
+                    return Poll::Ready(Some(Ok(bytes)));
+                }
+                Ok(Decoded::End(trailers)) => {
+                    self.deadlines.read = None;
+                    self.trailers = trailers;
+                    self.body = Body::Done;
+                    return Poll::Ready(None);
+                }
+                Ok(Decoded::NeedMore) => {}
+                Err(reason) => return Poll::Ready(Some(Err(reason))),
+            }
+            if self.read_closed {
+                let raw = matches!(self.body, Body::Raw);
+                return Poll::Ready((!raw).then_some(Err(Reason::ConnectionDropped)));
+            }
+            if std::mem::take(&mut self.continue_owed) && self.reply == Reply::Awaited {
+                self.output.push(Bytes::from_static(b"HTTP/1.1 100 Continue\r\n\r\n"), 0);
+                self.flush(cx, &now, timeouts);
+            }
+            self.input.reserve(BODY_READ);
+            match self.transport.poll_fill(cx, &mut self.input) {
+                Poll::Ready(Ok(0)) => self.read_closed = true,
+                Poll::Ready(Ok(_)) => {}
+                Poll::Ready(Err(error)) => {
+                    let reason = reason_of(&error);
+                    self.break_off(reason);
+                    return Poll::Ready(Some(Err(reason)));
+                }
+                Poll::Pending => {
+                    let raw = matches!(self.body, Body::Raw);
+                    if !raw && self.deadlines.read.is_none() {
+                        self.deadlines.read_within(now(), timeouts.entity_body, Reason::TimerEntityBody);
+                    }
+                    return Poll::Pending;
+                }
+            }
+        }
+    }
+
+    fn take_body(&mut self) -> Result<Decoded, Reason> {
+        match &mut self.body {
+            Body::Done => Ok(Decoded::End(std::mem::take(&mut self.trailers))),
+            Body::Length(0) => Ok(Decoded::End(Bytes::new())),
+            Body::Length(left) => {
+                // Refuse before reading what is known to be too much.
+                if self.max_body.is_some_and(|most| self.body_read.saturating_add(*left) > most) {
+                    return Err(Reason::EntityTooLarge);
+                }
+                if self.input.is_empty() {
+                    return Ok(Decoded::NeedMore);
+                }
+                let take = usize::try_from(*left).unwrap_or(usize::MAX).min(self.input.len());
+                *left -= take as u64;
+                Ok(Decoded::Data(self.input.split_to(take).freeze()))
+            }
+            Body::Chunked(decoder) => decoder.decode(&mut self.input),
+            Body::Raw if self.input.is_empty() => Ok(Decoded::NeedMore),
+            Body::Raw => Ok(Decoded::Data(self.input.split().freeze())),
+        }
+    }
+}
+
+/// Tells a reset from the other ways in which a connection ends.
+pub(crate) fn reason_of(error: &io::Error) -> Reason {
+    match error.kind() {
+        io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe => Reason::ClientReset,
+        io::ErrorKind::UnexpectedEof => Reason::Internal,
+        _ => Reason::ConnectionDropped,
+    }
+}

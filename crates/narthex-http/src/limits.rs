@@ -1,0 +1,91 @@
+//! What a client may ask of a connection: sizes and times. The words and defaults are HTTP.sys's where it has them.
+
+use std::time::Duration;
+
+/// Sizes. Every one bounds memory that a client could otherwise make the server hold.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Limits {
+    /// Request line and headers together, in bytes; more is answered 431. Default 16 384 (`MaxRequestBytes`).
+    pub max_head: usize,
+    /// The request target in bytes; more is answered 414. Default 8 192.
+    pub max_target: usize,
+    /// Header fields; more are answered 431. Default 100, and never more than [`Limits::MOST_HEADERS`].
+    pub max_headers: usize,
+    /// The request body in bytes; more is answered 413. Default 30 000 000 (`MaxRequestBodySize`); `None` for no limit.
+    /// Upgraded connections are not counted.
+    pub max_body: Option<u64>,
+}
+
+impl Limits {
+    /// The most header fields that can be allowed.
+    pub const MOST_HEADERS: usize = 256;
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { max_head: 16 * 1024, max_target: 8 * 1024, max_headers: 100, max_body: Some(30_000_000) }
+    }
+}
+
+/// Timers. There is none on the app's own work, as in HTTP.sys: an app that wants one sets its own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Timeouts {
+    /// How long a kept-alive connection may be idle. Default 120 s. `None` disables, here and below.
+    pub idle_connection: Option<Duration>,
+    /// From a request's first byte (for a new connection: from its start) to the end of its headers. Default 120 s.
+    pub header_wait: Option<Duration>,
+    /// The longest gap between two arrivals of body bytes that the app waits for. Default 120 s.
+    pub entity_body: Option<Duration>,
+    /// How long the rest of an unread body is discarded after an early response. Default 120 s.
+    pub drain_entity_body: Option<Duration>,
+    /// How long a request may wait in the request queue. Default 120 s.
+    pub request_queue: Option<Duration>,
+    /// A client that takes the response more slowly than this many bytes per second is cut off. Default 150; 0 disables.
+    pub min_send_rate: u32,
+}
+
+const DEFAULT: Option<Duration> = Some(Duration::from_secs(120));
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self {
+            idle_connection: DEFAULT,
+            header_wait: DEFAULT,
+            entity_body: DEFAULT,
+            drain_entity_body: DEFAULT,
+            request_queue: DEFAULT,
+            min_send_rate: 150,
+        }
+    }
+}
+
+/// How many client connections a server keeps open at a time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ConnectionCaps {
+    /// All of them. One more is answered 503 and closed. Default: what the process's file descriptor limit leaves.
+    pub total: usize,
+    /// Those of one client address. Default: no limit, since many people can stand behind one address.
+    pub per_client: Option<usize>,
+}
+
+impl Default for ConnectionCaps {
+    fn default() -> Self {
+        Self { total: descriptors_left(), per_client: None }
+    }
+}
+
+/// File descriptors that a server may spend on clients: all but an eighth, which files, sessions and pipes need.
+fn descriptors_left() -> usize {
+    #[cfg(target_os = "linux")]
+    {
+        let soft = rustix::process::getrlimit(rustix::process::Resource::Nofile).current.unwrap_or(u64::MAX);
+        usize::try_from(soft - soft / 8).unwrap_or(usize::MAX)
+    }
+    #[cfg(not(target_os = "linux"))]
+    {
+        usize::MAX
+    }
+}

@@ -1,0 +1,67 @@
+//! What a handler is given, and what it has to be.
+
+use std::net::SocketAddr;
+
+use narthex_proto::cooked::CookedTarget;
+use narthex_proto::host::RequestHost;
+use narthex_proto::prefix::Scheme;
+
+use crate::exchange::Exchange;
+use crate::h1::head::{BodyLength, Version};
+
+/// Where a connection comes from and where it arrived.
+#[derive(Clone, Copy, Debug)]
+pub struct ConnectionInfo {
+    /// Unique within the process for as long as it runs.
+    pub id: u64,
+    /// The client's address.
+    pub peer: SocketAddr,
+    /// The address that the client reached.
+    pub local: SocketAddr,
+    /// `https` when TLS is below.
+    pub scheme: Scheme,
+}
+
+/// A valid request head, borrowed from the connection's buffer: who needs it longer copies what it needs.
+#[derive(Debug)]
+pub struct Request<'a> {
+    /// The head as it came, request line to empty line. Validated: strict line ends, one `Host`, unambiguous framing.
+    pub raw: &'a [u8],
+    /// The method, case preserved.
+    pub method: &'a str,
+    /// The request target as it came.
+    pub target: &'a str,
+    /// The target, canonical: what routing and apps are to go by.
+    pub cooked: &'a CookedTarget<'a>,
+    /// The host that the request is for: the target's authority if it has one, else `Host`; `None` for HTTP/1.0 without.
+    pub host: Option<&'a RequestHost<'a>>,
+    /// HTTP/1.0 or 1.1.
+    pub version: Version,
+    /// How long the body is.
+    pub body: BodyLength,
+    /// The client waits for `100 Continue` before it sends the body.
+    pub expects_continue: bool,
+    /// The client asks for an upgrade (`Connection: upgrade`, `Upgrade`, and no body).
+    pub wants_upgrade: bool,
+    /// The connection.
+    pub connection: &'a ConnectionInfo,
+    pub(crate) headers: &'a [httparse::Header<'a>],
+}
+
+impl<'a> Request<'a> {
+    /// The header fields in order, names as they came.
+    pub fn headers(&self) -> impl ExactSizeIterator<Item = (&'a str, &'a [u8])> + use<'a> {
+        self.headers.iter().map(|header| (header.name, header.value))
+    }
+}
+
+/// What a server does with requests. The two of them are the host, which relays, and an embedded app, which answers.
+pub trait Handler: 'static {
+    /// The work on one request. It runs inside the connection's task and is dropped when the exchange ends for whatever
+    /// reason, so that its destructor is the place to undo things.
+    type Future: Future<Output = ()>;
+
+    /// Starts on a request. The response goes to `exchange`, from here, from the future, or from another task of the same
+    /// worker that was given a clone.
+    fn handle(&self, request: Request<'_>, exchange: Exchange) -> Self::Future;
+}

@@ -1,0 +1,241 @@
+//! The host a request names: its `Host` field, `:authority`, or the authority of an absolute-form target.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+/// What a request says it wants to reach: `host[:port]`, checked against RFC 3986 section 3.2.
+///
+/// The port is kept but never routes: the port a connection arrived on does (1.5 of the HTTP Server API's rules,
+/// and what makes a mapped container port work).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RequestHost<'a> {
+    name: &'a str,
+    ip: Option<IpAddr>,
+    port: Option<u16>,
+}
+
+/// Why a request's host is refused. All of them are answered 400 with the reason `Hostname`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum HostError {
+    /// Nothing before the port, or nothing at all.
+    #[error("the host is empty")]
+    Empty,
+    /// A byte that no host may contain: a slash, a space, a control character, `@`, a non-ASCII byte.
+    #[error("the host contains the byte {0:#04x}")]
+    Byte(u8),
+    /// A `%` that is not followed by two hexadecimal digits.
+    #[error("the host has a broken percent escape")]
+    Escape,
+    /// What is in brackets is not an IPv6 address without scope id.
+    #[error("the host is not an IPv6 address")]
+    Ipv6,
+    /// An IPv4 address in IPv6 form, as in `[::ffff:7f00:1]`.
+    #[error("the host is an IPv4 address in IPv6 form")]
+    Ipv4Mapped,
+    /// The port is not a number up to 65535.
+    #[error("the port of the host is not a number from 0 to 65535")]
+    Port,
+}
+
+impl<'a> RequestHost<'a> {
+    /// Parses a `Host` field value or an authority, without surrounding white space.
+    pub fn parse(text: &'a [u8]) -> Result<Self, HostError> {
+        if text.first() == Some(&b'[') {
+            return Self::parse_ipv6(text);
+        }
+        let mut end = text.len();
+        let mut escaped = false;
+        for (index, &byte) in text.iter().enumerate() {
+            match REG_NAME[usize::from(byte)] {
+                Class::Plain => {}
+                Class::Percent => escaped = true,
+                Class::Colon => {
+                    end = index;
+                    break;
+                }
+                Class::Refused => return Err(HostError::Byte(byte)),
+            }
+        }
+        let (name, rest) = text.split_at_checked(end).unwrap_or((text, &[]));
+        if escaped {
+            check_escapes(name)?;
+        }
+        let name = to_str(name)?;
+        if name.is_empty() {
+            return Err(HostError::Empty);
+        }
+        // Only a name that ends in a digit can be an address; most do not, and parsing one costs more than this.
+        let ip = match name.as_bytes().last() {
+            Some(b'0'..=b'9') => name.parse::<Ipv4Addr>().ok().map(IpAddr::V4),
+            _ => None,
+        };
+        Ok(Self { name: without_root_dot(name), ip, port: parse_port(rest)? })
+    }
+
+    fn parse_ipv6(text: &'a [u8]) -> Result<Self, HostError> {
+        let end = text.iter().position(|&byte| byte == b']').ok_or(HostError::Ipv6)?;
+        let name = to_str(text.get(..=end).unwrap_or_default())?;
+        let literal = text.get(1..end).unwrap_or_default();
+        let address: Ipv6Addr = to_str(literal)?.parse().map_err(|_| HostError::Ipv6)?;
+        if address.to_ipv4_mapped().is_some() {
+            return Err(HostError::Ipv4Mapped);
+        }
+        let port = parse_port(text.get(end + 1..).unwrap_or_default())?;
+        Ok(Self { name, ip: Some(IpAddr::V6(address)), port })
+    }
+
+    /// The host without the port, in the case it was sent; an IPv6 address keeps its brackets. The dot that ends
+    /// a fully qualified name is left out.
+    pub fn name(&self) -> &'a str {
+        self.name
+    }
+
+    /// The address, if the host is an IP literal.
+    pub fn ip(&self) -> Option<IpAddr> {
+        self.ip
+    }
+
+    /// The port, if one was named.
+    pub fn port(&self) -> Option<u16> {
+        self.port
+    }
+}
+
+fn without_root_dot(name: &str) -> &str {
+    match name.strip_suffix('.') {
+        Some(relative) if !relative.is_empty() => relative,
+        _ => name,
+    }
+}
+
+fn to_str(bytes: &[u8]) -> Result<&str, HostError> {
+    std::str::from_utf8(bytes)
+        .map_err(|error| HostError::Byte(bytes.get(error.valid_up_to()).copied().unwrap_or_default()))
+}
+
+/// `""`, `":"` or `":8080"`.
+fn parse_port(text: &[u8]) -> Result<Option<u16>, HostError> {
+    let Some((colon, digits)) = text.split_first() else { return Ok(None) };
+    if *colon != b':' {
+        return Err(HostError::Byte(*colon));
+    }
+    if digits.is_empty() {
+        return Ok(None);
+    }
+    let mut port = 0u16;
+    for byte in digits {
+        let digit = char::from(*byte).to_digit(10).and_then(|digit| u16::try_from(digit).ok());
+        let digit = digit.ok_or(HostError::Port)?;
+        port = port.checked_mul(10).and_then(|port| port.checked_add(digit)).ok_or(HostError::Port)?;
+    }
+    Ok(Some(port))
+}
+
+fn check_escapes(name: &[u8]) -> Result<(), HostError> {
+    for (index, _) in name.iter().enumerate().filter(|(_, byte)| **byte == b'%') {
+        match name.get(index + 1..index + 3) {
+            Some(digits) if digits.iter().all(u8::is_ascii_hexdigit) => {}
+            _ => return Err(HostError::Escape),
+        }
+    }
+    Ok(())
+}
+
+#[derive(Clone, Copy)]
+enum Class {
+    /// unreserved / sub-delims
+    Plain,
+    Percent,
+    Colon,
+    Refused,
+}
+
+static REG_NAME: [Class; 256] = {
+    let mut table = [Class::Refused; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        table[byte] = match byte as u8 {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => Class::Plain,
+            b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b',' | b';' | b'=' => Class::Plain,
+            b'%' => Class::Percent,
+            b':' => Class::Colon,
+            _ => Class::Refused,
+        };
+        byte += 1;
+    }
+    table
+};
+
+#[cfg(test)]
+mod tests {
+    use super::{HostError, RequestHost};
+
+    fn parse(text: &str) -> Result<RequestHost<'_>, HostError> {
+        RequestHost::parse(text.as_bytes())
+    }
+
+    #[test]
+    fn hosts_that_requests_may_name_are_split_into_name_address_and_port() {
+        for (text, name, ip, port) in [
+            ("localhost", "localhost", None, None),
+            ("Example.COM:8080", "Example.COM", None, Some(8080)),
+            ("example.com:", "example.com", None, None),
+            ("example.com.", "example.com", None, None),
+            ("example.com:0", "example.com", None, Some(0)),
+            ("example.com:00080", "example.com", None, Some(80)),
+            ("example.com:65535", "example.com", None, Some(65535)),
+            ("127.0.0.1:80", "127.0.0.1", Some("127.0.0.1"), Some(80)),
+            ("[::1]", "[::1]", Some("::1"), None),
+            ("[::1]:8080", "[::1]", Some("::1"), Some(8080)),
+            ("0.0.0.0=5000", "0.0.0.0=5000", None, None),
+            ("1.2.3.256", "1.2.3.256", None, None),
+            ("a_b~c!d", "a_b~c!d", None, None),
+            ("b%C3%BCcher.example", "b%C3%BCcher.example", None, None),
+            (".", ".", None, None),
+        ] {
+            let host = parse(text).unwrap_or_else(|error| panic!("{text}: {error}"));
+            assert_eq!(host.name(), name, "{text}");
+            assert_eq!(host.ip(), ip.map(|ip| ip.parse().unwrap()), "{text}");
+            assert_eq!(host.port(), port, "{text}");
+        }
+    }
+
+    #[test]
+    fn hosts_that_are_not_hosts_are_refused() {
+        for (text, error) in [
+            ("", HostError::Empty),
+            (":80", HostError::Empty),
+            ("http://example.com", HostError::Port),
+            ("example.com/", HostError::Byte(b'/')),
+            ("example.com:80/", HostError::Port),
+            ("user@example.com", HostError::Byte(b'@')),
+            ("user:pass@example.com", HostError::Port),
+            ("exa mple.com", HostError::Byte(b' ')),
+            ("example.com\t", HostError::Byte(b'\t')),
+            ("example.com\0", HostError::Byte(0)),
+            ("exa\\mple.com", HostError::Byte(b'\\')),
+            ("a,b?c", HostError::Byte(b'?')),
+            ("bücher.example", HostError::Byte(0xc3)),
+            ("example.com:65536", HostError::Port),
+            ("example.com:99999999999999999999", HostError::Port),
+            ("example.com:+80", HostError::Port),
+            ("example.com:-1", HostError::Port),
+            ("example.com:80:80", HostError::Port),
+            ("::1", HostError::Empty),
+            ("%", HostError::Escape),
+            ("a%2", HostError::Escape),
+            ("a%zz", HostError::Escape),
+            ("[", HostError::Ipv6),
+            ("[]", HostError::Ipv6),
+            ("[::1", HostError::Ipv6),
+            ("[::1%25eth0]", HostError::Ipv6),
+            ("[v1.x]", HostError::Ipv6),
+            ("[::1]x", HostError::Byte(b'x')),
+            ("[::ffff:7f00:1]", HostError::Ipv4Mapped),
+            ("[::ffff:127.0.0.1]:80", HostError::Ipv4Mapped),
+        ] {
+            assert_eq!(parse(text), Err(error), "{text}");
+        }
+        assert_eq!(RequestHost::parse(&[b'a', 0xff]), Err(HostError::Byte(0xff)));
+    }
+}

@@ -1,0 +1,385 @@
+//! The host's end of a session: opens streams, sends request bodies, receives responses.
+
+use super::error::{OpenError, ProtocolError, StreamError};
+use super::frame::{self, Frame, Kind, Parsed, Received, malformed, misplaced};
+use super::request::Request;
+use super::response::{self, Response, ResponseHead};
+use super::stream::{CancelCode, Phase, Stream, StreamId, Streams};
+
+/// The host's end of a session. `T` is what the host keeps per stream, for example its exchange.
+///
+/// A stream's `T` is handed back by whatever closes the stream: the event (its `closed`), [`cancel`](Self::cancel),
+/// or the end of a tunnel sent by [`send_data`](Self::send_data). Afterwards the id names nothing.
+#[derive(Debug)]
+pub struct HostEnd<T> {
+    streams: Streams<T>,
+    credit: u32,
+    draining: bool,
+    out: Vec<u8>,
+}
+
+/// What the app has done. `closed` is the stream's data if the event has closed the stream.
+#[derive(Debug, PartialEq, Eq)]
+pub enum HostEvent<'i, T> {
+    /// The app responds.
+    Response {
+        /// The stream.
+        id: StreamId,
+        /// Status, flags, body length. If `head.upgrade`, both directions are a tunnel from here on.
+        head: ResponseHead,
+        /// `name: value\r\n` lines, not yet validated.
+        headers: &'i [u8],
+        /// The first bytes of the body or the tunnel; to be returned with `consumed`.
+        body: &'i [u8],
+        /// Nothing follows. Except for a tunnel, what is left of the request's body is not wanted.
+        end: bool,
+        /// The stream's data, if it is closed.
+        closed: Option<T>,
+    },
+    /// An informational response such as 103.
+    Inform {
+        /// The stream.
+        id: StreamId,
+        /// 102..=199.
+        status: u16,
+        /// `name: value\r\n` lines, not yet validated.
+        headers: &'i [u8],
+    },
+    /// Response body or tunnel bytes; to be returned with `consumed`.
+    Data {
+        /// The stream.
+        id: StreamId,
+        /// The bytes; empty only at the end.
+        bytes: &'i [u8],
+        /// Nothing follows in this direction.
+        end: bool,
+        /// The stream's data, if it is closed.
+        closed: Option<T>,
+    },
+    /// The response's trailers; they end it.
+    Trailers {
+        /// The stream.
+        id: StreamId,
+        /// `name: value\r\n` lines, not yet validated.
+        lines: &'i [u8],
+        /// The stream's data, if it is closed.
+        closed: Option<T>,
+    },
+    /// More of the request body (or the tunnel) may be sent.
+    Window {
+        /// The stream.
+        id: StreamId,
+        /// What may be sent now.
+        available: usize,
+        /// The app asks for the body that the request withholds: time for 100 Continue.
+        proceed: bool,
+    },
+    /// The app has granted credit; this is all there is now.
+    Credit(u32),
+    /// The app has given the stream up: both directions are over.
+    Cancelled {
+        /// The stream.
+        id: StreamId,
+        /// Why.
+        code: CancelCode,
+        /// The stream's data.
+        data: T,
+    },
+    /// The answer to a [`HostEnd::ping`].
+    Pong(u64),
+    /// The app wants no further requests on this session.
+    Drain,
+}
+
+impl<T> HostEnd<T> {
+    /// A session without streams and without credit.
+    pub fn new() -> Self {
+        Self { streams: Streams::new(), credit: 0, draining: false, out: Vec::new() }
+    }
+
+    /// How many more requests the app takes now.
+    pub fn credit(&self) -> u32 {
+        self.credit
+    }
+
+    /// Whether [`open`](Self::open) has a chance: there is credit and nobody drains.
+    pub fn can_open(&self) -> bool {
+        self.credit > 0 && !self.draining
+    }
+
+    /// How many streams are not over, cancelled ones that the app has not confirmed included.
+    pub fn streams(&self) -> usize {
+        self.streams.len()
+    }
+
+    /// Sends a request, for one credit.
+    ///
+    /// # Errors
+    /// Nothing has been sent then; `data` is dropped.
+    pub fn open(&mut self, request: &Request<'_>, data: T) -> Result<StreamId, OpenError> {
+        if self.draining {
+            return Err(OpenError::Draining);
+        }
+        let credit = self.credit.checked_sub(1).ok_or(OpenError::NoCredit)?;
+        request.check()?;
+        let id = self.streams.vacant().ok_or(OpenError::NoFreeStream)?;
+        self.credit = credit;
+        let withheld = request.withholds_body();
+        let mut stream = Stream::new(Some(data), request.upgrade, withheld);
+        stream.sent_end = request.length == super::BodyLength::None;
+        if withheld {
+            stream.send_window = 0;
+        }
+        self.streams.insert(id, stream);
+        request.encode(id, &mut self.out);
+        Ok(id)
+    }
+
+    /// How many body or tunnel bytes may be sent now; 0 once this direction has ended.
+    pub fn send_window(&self, id: StreamId) -> usize {
+        self.live(id).map_or(0, Stream::sendable)
+    }
+
+    /// Sends request body or tunnel bytes. Hands the data back if that closes the stream (a tunnel's second end).
+    ///
+    /// # Errors
+    /// [`StreamError::Closed`] after the app's end: it does not want the rest.
+    pub fn send_data(&mut self, id: StreamId, bytes: &[u8], end: bool) -> Result<Option<T>, StreamError> {
+        let stream = live_mut(&mut self.streams, id).ok_or(StreamError::Closed)?;
+        stream.send_data(id, bytes, end, &mut self.out)?;
+        Ok(self.settle(id))
+    }
+
+    /// Ends the request body with trailers (`name: value\r\n` lines).
+    ///
+    /// # Errors
+    /// As for [`send_data`](Self::send_data).
+    pub fn send_trailers(&mut self, id: StreamId, lines: &[u8]) -> Result<(), StreamError> {
+        let stream = live_mut(&mut self.streams, id).ok_or(StreamError::Closed)?;
+        stream.send_trailers(id, lines, &mut self.out)
+    }
+
+    /// Gives a stream up in both directions. No event of it follows. `None` if it is over already.
+    pub fn cancel(&mut self, id: StreamId, code: CancelCode) -> Option<T> {
+        let stream = self.streams.get_mut(id)?;
+        let data = stream.data.take()?;
+        frame::put_u32(&mut self.out, Kind::Cancel, id, code.0);
+        // Otherwise the slot waits for the app's last frame.
+        if stream.received_end {
+            self.streams.release(id);
+        }
+        Some(data)
+    }
+
+    /// The caller has passed on `n` bytes of `Response::body` or `Data::bytes`; the app may send as many more.
+    pub fn consumed(&mut self, id: StreamId, n: usize) {
+        if let Some(stream) = live_mut(&mut self.streams, id) {
+            stream.consumed(id, n, &mut self.out);
+        }
+    }
+
+    /// The stream's data.
+    pub fn get(&self, id: StreamId) -> Option<&T> {
+        self.streams.get(id)?.data.as_ref()
+    }
+
+    /// The stream's data.
+    pub fn get_mut(&mut self, id: StreamId) -> Option<&mut T> {
+        self.streams.get_mut(id)?.data.as_mut()
+    }
+
+    /// Asks for a [`HostEvent::Pong`] with the same number.
+    pub fn ping(&mut self, number: u64) {
+        frame::put_u64(&mut self.out, Kind::Ping, number);
+    }
+
+    /// Tells the app that no request follows, and keeps to it.
+    pub fn drain(&mut self) {
+        self.draining = true;
+        frame::put(&mut self.out, Kind::Drain, false, StreamId::SESSION, &[]);
+    }
+
+    /// Bytes for the app. The caller writes them and removes what it has written.
+    pub fn output(&mut self) -> &mut Vec<u8> {
+        &mut self.out
+    }
+
+    /// The session is lost: all streams that are not over.
+    pub fn abandon(self) -> impl Iterator<Item = (StreamId, T)> {
+        self.streams.into_data()
+    }
+
+    /// Takes one event out of the app's bytes. Call it again with the rest of the input.
+    ///
+    /// # Errors
+    /// The session cannot go on: see [`ProtocolError`].
+    pub fn receive<'i>(&mut self, input: &'i [u8]) -> Result<Received<HostEvent<'i, T>>, ProtocolError> {
+        let mut rest = input;
+        loop {
+            match frame::parse(rest)? {
+                Parsed::NeedMore(total) => {
+                    let used = input.len() - rest.len();
+                    return Ok(Received::NeedMore { used, total });
+                }
+                Parsed::Frame(frame, after) => {
+                    rest = after;
+                    if let Some(event) = self.on_frame(frame)? {
+                        let used = input.len() - rest.len();
+                        return Ok(Received::Event { used, event });
+                    }
+                }
+            }
+        }
+    }
+
+    #[inline]
+    fn on_frame<'i>(&mut self, frame: Frame<'i>) -> Result<Option<HostEvent<'i, T>>, ProtocolError> {
+        match frame.kind {
+            Kind::Response => self.on_response(frame),
+            Kind::Data => self.on_data(frame),
+            Kind::Credit => {
+                let credit = self.credit.checked_add(frame::get_increment(&frame)?);
+                self.credit = credit.ok_or(ProtocolError::Overflow { what: "credit" })?;
+                Ok(Some(HostEvent::Credit(self.credit)))
+            }
+            Kind::Window => self.on_window(frame),
+            Kind::Inform => self.on_inform(frame),
+            Kind::Trailers => self.on_trailers(frame),
+            Kind::Cancel => self.on_cancel(frame),
+            Kind::Ping => {
+                frame::put_u64(&mut self.out, Kind::Pong, frame::get_u64(&frame)?);
+                Ok(None)
+            }
+            Kind::Pong => Ok(Some(HostEvent::Pong(frame::get_u64(&frame)?))),
+            Kind::Drain if !frame.payload.is_empty() => Err(malformed(Kind::Drain, "there is a payload")),
+            Kind::Drain => {
+                self.draining = true;
+                Ok(Some(HostEvent::Drain))
+            }
+            Kind::Request => Err(misplaced(frame.kind, "only a host may send")),
+            Kind::Hello | Kind::Control => Err(misplaced(frame.kind, "belongs on a control connection")),
+        }
+    }
+
+    fn on_response<'i>(&mut self, frame: Frame<'i>) -> Result<Option<HostEvent<'i, T>>, ProtocolError> {
+        let Frame { id, end, .. } = frame;
+        let Some(stream) = self.expected(&frame)? else {
+            return Ok(None);
+        };
+        if stream.phase != Phase::Waiting {
+            return Err(misplaced(Kind::Response, "is a stream's second"));
+        }
+        let Response { head, headers, body } = Response::decode(frame.payload)?;
+        stream.receive_bytes(id, Kind::Response, body.len(), end)?;
+        stream.phase = Phase::Responding;
+        if head.upgrade {
+            if !stream.wants_upgrade {
+                return Err(misplaced(Kind::Response, "accepts an upgrade nobody wanted"));
+            }
+            stream.phase = Phase::Tunnel;
+            stream.sent_end = false;
+        }
+        Ok(Some(HostEvent::Response { id, head, headers, body, end, closed: if end { self.settle(id) } else { None } }))
+    }
+
+    fn on_inform<'i>(&mut self, frame: Frame<'i>) -> Result<Option<HostEvent<'i, T>>, ProtocolError> {
+        let Some(stream) = self.expected(&frame)? else {
+            return Ok(None);
+        };
+        if stream.phase != Phase::Waiting {
+            return Err(misplaced(Kind::Inform, "follows the response"));
+        }
+        let (status, headers) = response::decode_inform(frame.payload)?;
+        Ok(Some(HostEvent::Inform { id: frame.id, status, headers }))
+    }
+
+    fn on_data<'i>(&mut self, frame: Frame<'i>) -> Result<Option<HostEvent<'i, T>>, ProtocolError> {
+        let Frame { id, end, .. } = frame;
+        let bytes = frame.payload;
+        let Some(stream) = self.expected(&frame)? else {
+            return Ok(None);
+        };
+        if stream.phase == Phase::Waiting {
+            return Err(misplaced(Kind::Data, "precedes the response"));
+        }
+        stream.receive_bytes(id, Kind::Data, bytes.len(), end)?;
+        if bytes.is_empty() && !end {
+            return Ok(None);
+        }
+        Ok(Some(HostEvent::Data { id, bytes, end, closed: if end { self.settle(id) } else { None } }))
+    }
+
+    fn on_trailers<'i>(&mut self, frame: Frame<'i>) -> Result<Option<HostEvent<'i, T>>, ProtocolError> {
+        let (id, lines) = (frame.id, frame.payload);
+        let Some(stream) = self.expected(&frame)? else {
+            return Ok(None);
+        };
+        if stream.phase == Phase::Waiting {
+            return Err(misplaced(Kind::Trailers, "precedes the response"));
+        }
+        stream.receive_trailers(lines)?;
+        let closed = self.settle(id);
+        Ok(Some(HostEvent::Trailers { id, lines, closed }))
+    }
+
+    fn on_window<'i>(&mut self, frame: Frame<'_>) -> Result<Option<HostEvent<'i, T>>, ProtocolError> {
+        let id = frame.id;
+        let increment = frame::get_increment(&frame)?;
+        let Some(stream) = live_mut(&mut self.streams, id) else {
+            return Ok(None);
+        };
+        let Some(available) = stream.receive_window(increment)? else {
+            return Ok(None);
+        };
+        let proceed = stream.withheld && stream.phase == Phase::Waiting;
+        stream.withheld = false;
+        Ok(Some(HostEvent::Window { id, available, proceed }))
+    }
+
+    fn on_cancel<'i>(&mut self, frame: Frame<'_>) -> Result<Option<HostEvent<'i, T>>, ProtocolError> {
+        let code = CancelCode(frame::get_u32(&frame)?);
+        let data = self.streams.release(frame.id).and_then(|s| s.data);
+        let id = frame.id;
+        Ok(data.map(|data| HostEvent::Cancelled { id, code, data }))
+    }
+
+    /// The stream that a frame belongs to; `None` if the host has cancelled it. The app sends nothing but WINDOW
+    /// and CANCEL on streams that are over, so that an unknown stream is an error here.
+    fn expected(&mut self, frame: &Frame<'_>) -> Result<Option<&mut Stream<T>>, ProtocolError> {
+        let Some(stream) = self.streams.get(frame.id) else {
+            return Err(misplaced(frame.kind, "is on a stream that is not open"));
+        };
+        if stream.data.is_none() {
+            if frame.end || frame.kind == Kind::Trailers {
+                self.streams.release(frame.id);
+            }
+            return Ok(None);
+        }
+        Ok(self.streams.get_mut(frame.id))
+    }
+
+    fn live(&self, id: StreamId) -> Option<&Stream<T>> {
+        self.streams.get(id).filter(|s| s.data.is_some())
+    }
+
+    /// Releases the stream if it is over.
+    #[inline]
+    fn settle(&mut self, id: StreamId) -> Option<T> {
+        let stream = self.streams.get(id)?;
+        if stream.received_end && (stream.phase != Phase::Tunnel || stream.sent_end) {
+            return self.streams.release(id)?.data;
+        }
+        None
+    }
+}
+
+impl<T> Default for HostEnd<T> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// The stream, unless the host has cancelled it.
+fn live_mut<T>(streams: &mut Streams<T>, id: StreamId) -> Option<&mut Stream<T>> {
+    streams.get_mut(id).filter(|s| s.data.is_some())
+}

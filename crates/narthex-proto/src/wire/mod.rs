@@ -1,0 +1,100 @@
+//! The framed protocol between the host and its apps, as state machines without sockets or a clock.
+//!
+//! One ordered byte stream joins one host worker and one app worker and carries many requests at once.
+//! [`HostEnd`] and [`AppEnd`] turn its bytes into events and calls into bytes; [`ControlConnection`] carries
+//! the JSON messages by which apps greet the host, register URLs and ask for its state.
+//!
+//! # Frames
+//!
+//! Integers are little endian. Every frame starts with an 8-byte header:
+//!
+//! | bytes | field |
+//! |---|---|
+//! | 0..3 | payload length, at most [`MAX_PAYLOAD`] |
+//! | 3 | kind in bits 0..5, bits 5 and 6 zero, bit 7 END |
+//! | 4..8 | stream; 0 is the session itself, else slot in bits 0..20 (from 1) and generation in bits 20..32 |
+//!
+//! | kind | value | from | on | payload |
+//! |---|---|---|---|---|
+//! | HELLO | 1 | both | session | `"NTHX"`, version u16, JSON [`Message::Hello`] or [`Message::Welcome`] |
+//! | CONTROL | 2 | both | session | JSON [`Message`], or a part of it; END marks the last part |
+//! | REQUEST | 3 | host | stream | layout below; END when the request has no body |
+//! | RESPONSE | 4 | app | stream | layout below; END when nothing follows |
+//! | INFORM | 5 | app | stream | status u16 (1xx except 100 and 101), header lines |
+//! | DATA | 6 | both | stream | body or tunnel bytes; END after the last |
+//! | TRAILERS | 7 | both | stream | header lines; always the end |
+//! | WINDOW | 8 | both | stream | increment u32, not 0 |
+//! | CREDIT | 9 | app | session | increment u32, not 0 |
+//! | CANCEL | 10 | both | stream | [`CancelCode`] u32 |
+//! | PING, PONG | 11, 12 | both | session | u64, returned unchanged |
+//! | DRAIN | 13 | both | session | empty; no request is opened on this session any more |
+//!
+//! | REQUEST bytes | field |
+//! |---|---|
+//! | 0 | layout version, 1 |
+//! | 1 | flags: 1 upgrade wanted, 2 expects 100-continue, 4 TLS |
+//! | 2 | HTTP version: 10, 11, 20, 30 |
+//! | 3 | body: 0 none, 1 exact, 2 unknown length |
+//! | 4..8 | registration |
+//! | 8..16 | body length if exact, else 0 |
+//! | 16..18, 18..20, 20..24 | lengths of path base, relative target, head |
+//! | 24 | address families: 1 the peer's is IPv6, 2 the local one is IPv6 |
+//! | 25..28 | zero |
+//! | 28.. | peer address, local address (IP, port u16, and for IPv6 scope u32), path base, relative target, head |
+//!
+//! | RESPONSE bytes | field |
+//! |---|---|
+//! | 0..2 | status |
+//! | 2 | flags: 1 upgrade accepted, 2 close the client's connection |
+//! | 3 | body: as in REQUEST |
+//! | 4..8 | length of the header block |
+//! | 8..16 | body length if exact, else 0 |
+//! | 16.. | header block (`name: value\r\n` lines, nothing else), then the first body bytes |
+//!
+//! So a request without a body is one frame, and so is a small response.
+//!
+//! # How a stream ends, and why a late frame is never taken for a new stream's
+//!
+//! The host names streams. Of each stream **the app sends exactly one last frame, with END or CANCEL**, and only
+//! when that has arrived does the host give the slot to another request:
+//!
+//! * The app's END is the end of both directions: what is left of the request body is not wanted. The host stops
+//!   sending and discards the rest of the client's body itself; DATA on its way to the app is ignored there.
+//! * The host's CANCEL is answered by the app's CANCEL, unless the app's last frame is already on its way.
+//!   The host keeps the slot until one of the two is there, and reports nothing more of that stream.
+//! * The app's CANCEL is final at once.
+//! * A tunnel (upgrade accepted) ends when both sides have sent END, or with either side's CANCEL. Here the app
+//!   may still send WINDOW or CANCEL after its END. The generation tells them from the next stream's; one step of
+//!   it is enough, because the app reads the end of the tunnel before the next REQUEST in that slot.
+//!
+//! # Bounds
+//!
+//! A stream's sender never has more than its window ([`INITIAL_WINDOW`] plus what WINDOW frames returned) on its
+//! way, and the host never has more requests at the app than CREDIT frames allow. Exceeding either is a
+//! [`ProtocolError`]. The answers a machine gives by itself (PONG, CANCEL) go to its output: a caller whose peer
+//! does not read should stop calling `receive` until the output has been written.
+
+mod app;
+mod control;
+mod error;
+mod frame;
+mod host;
+mod keep_alive;
+mod message;
+mod request;
+mod response;
+mod stream;
+
+pub use app::{AppEnd, AppEvent};
+pub use control::ControlConnection;
+pub use error::{Blame, MessageTooLarge, OpenError, ProtocolError, StreamError};
+pub use frame::{HEADER_LEN, Kind, MAX_PAYLOAD, Received};
+pub use host::{HostEnd, HostEvent};
+pub use keep_alive::{Beat, DEAD_AFTER, PING_AFTER, PingTimer};
+pub use message::{GroupSettings, Hello, Message, RefusalCode, RegisteredUrl, Role, Timeouts, Welcome};
+pub use request::{BodyLength, HttpVersion, MAX_HEAD, Request};
+pub use response::{HeaderBlock, Response, ResponseHead};
+pub use stream::{CancelCode, INITIAL_WINDOW, StreamId};
+
+/// The protocol version this library speaks, sent in HELLO. Both ends must speak the same one.
+pub const PROTOCOL_VERSION: u16 = 1;

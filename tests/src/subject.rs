@@ -1,0 +1,185 @@
+//! What a suite runs against: the app on a listener of its own, or the app behind a host. Ports are free ones.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+
+use crate::client::Client;
+use crate::process::{Process, app_program, narthex_program};
+
+/// How the app gets its requests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Provider {
+    /// From a listener of its own.
+    Embedded,
+    /// From a host.
+    Shared,
+}
+
+impl fmt::Display for Provider {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            // The suite is itself checked against a server that is known to work.
+            Self::Embedded if std::env::var_os("NARTHEX_TEST_AXUM").is_some() => "axum",
+            Self::Embedded => "embedded",
+            Self::Shared => "shared",
+        })
+    }
+}
+
+/// A running `narthex host` with a socket of its own.
+#[derive(Debug)]
+pub struct Host {
+    /// The process.
+    pub process: Process,
+    socket: PathBuf,
+}
+
+impl Host {
+    /// Starts a host whose socket is in `directory`, and waits until it answers there.
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub fn start(directory: &Path) -> Self {
+        let socket = directory.join("host.sock");
+        let mut command = Command::new(narthex_program());
+        command.arg("host").arg("--socket").arg(&socket);
+        command.args(["--listen", "127.0.0.1", "--workers", "2"]);
+        let process = Process::start("host", &mut command);
+        let deadline = Instant::now() + Duration::from_secs(30);
+        while std::os::unix::net::UnixStream::connect(&socket).is_err() {
+            assert!(Instant::now() < deadline, "the host does not answer; its output:\n{}", process.log());
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        Self { process, socket }
+    }
+
+    /// Its socket.
+    pub fn socket(&self) -> &Path {
+        &self.socket
+    }
+}
+
+/// What an app is started with.
+#[derive(Clone, Debug)]
+pub struct AppOptions {
+    /// The UrlPrefixes to register.
+    pub prefixes: Vec<String>,
+    /// What `/whoami` answers.
+    pub name: String,
+    /// Further arguments.
+    pub arguments: Vec<String>,
+}
+
+impl AppOptions {
+    /// An app that registers one prefix.
+    pub fn new(name: &str, prefix: impl Into<String>) -> Self {
+        Self { prefixes: vec![prefix.into()], name: name.to_owned(), arguments: Vec::new() }
+    }
+
+    /// Registers one more prefix.
+    #[must_use]
+    pub fn prefix(mut self, prefix: impl Into<String>) -> Self {
+        self.prefixes.push(prefix.into());
+        self
+    }
+
+    /// Adds arguments.
+    #[must_use]
+    pub fn arguments<S: Into<String>>(mut self, arguments: impl IntoIterator<Item = S>) -> Self {
+        self.arguments.extend(arguments.into_iter().map(Into::into));
+        self
+    }
+}
+
+/// A running app.
+#[derive(Debug)]
+pub struct App {
+    /// The process.
+    pub process: Process,
+    /// Where clients reach it.
+    pub address: SocketAddr,
+}
+
+impl App {
+    /// Starts an app and waits until it serves. `host` is needed for the shared provider.
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub fn start(provider: Provider, host: Option<&Host>, options: &AppOptions) -> Self {
+        let mut process = Self::spawn(provider, host, options);
+        let ready = process.line("ready ");
+        let address = address_of(&ready).unwrap_or_else(|| panic!("no address in the ready line {ready:?}"));
+        Self { process, address }
+    }
+
+    /// Starts an app that is not expected to serve.
+    pub fn spawn(provider: Provider, host: Option<&Host>, options: &AppOptions) -> Process {
+        let mut command = Command::new(app_program());
+        command.args(["--provider", &provider.to_string(), "--name", &options.name]);
+        for prefix in &options.prefixes {
+            command.args(["--prefix", prefix]);
+        }
+        if let Some(host) = host {
+            command.arg("--host-socket").arg(host.socket());
+        }
+        command.args(&options.arguments);
+        Process::start(&options.name, &mut command)
+    }
+}
+
+/// The loopback address with the port of the first prefix of a ready line.
+fn address_of(ready: &str) -> Option<SocketAddr> {
+    let authority = ready.split_whitespace().next()?.strip_prefix("http://")?.split('/').next()?;
+    let port: u16 = authority.rsplit(':').next()?.parse().ok()?;
+    Some(SocketAddr::from(([127, 0, 0, 1], port)))
+}
+
+/// One app, and the host it needs, if any.
+#[derive(Debug)]
+pub struct Subject {
+    // Fields are dropped in order: the app leaves while its host still runs.
+    /// The app.
+    pub app: App,
+    /// The host, for the shared provider.
+    pub host: Option<Host>,
+    _directory: TempDir,
+}
+
+impl Subject {
+    /// Starts the app under test at the root of a free port.
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub fn start(provider: Provider) -> Self {
+        Self::start_with(provider, &AppOptions::new("app", "http://127.0.0.1:0/"))
+    }
+
+    /// Starts the app under test as `options` say.
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub fn start_with(provider: Provider, options: &AppOptions) -> Self {
+        let directory = TempDir::new().expect("a temporary directory can be made");
+        let host = (provider == Provider::Shared).then(|| Host::start(directory.path()));
+        let app = App::start(provider, host.as_ref(), options);
+        Self { app, host, _directory: directory }
+    }
+
+    /// Connects to it.
+    ///
+    /// # Panics
+    /// When it does not accept.
+    pub fn connect(&self) -> Client {
+        Client::connect(self.app.address).expect("the server accepts connections")
+    }
+
+    /// What goes into `Host`.
+    pub fn authority(&self) -> String {
+        self.app.address.to_string()
+    }
+}

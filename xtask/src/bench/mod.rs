@@ -1,0 +1,143 @@
+//! `cargo xtask bench`: what a request costs in Narthex and in its peers, side by side in one run.
+//!
+//! Servers are pinned to one core and the load to another; every number is read against a peer of the same run.
+
+mod binaries;
+mod budgets;
+mod callgrind;
+mod chart;
+mod client;
+mod counters;
+mod cpu;
+mod interrupt;
+mod machine;
+mod nginx;
+mod options;
+mod page;
+mod process;
+mod results;
+mod subjects;
+mod syscalls;
+mod wrk;
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+
+use binaries::Binaries;
+use counters::Counters;
+use options::{Options, Request};
+use results::{Count, Load, Results};
+use subjects::{Subject, Watched};
+
+/// The core every server process is pinned to.
+const SERVER_CORE: usize = 0;
+/// The core of whatever drives the servers.
+const LOAD_CORE: usize = 1;
+
+/// Runs the benchmark that `arguments` (without the word `bench`) describe.
+pub(crate) fn run(arguments: impl IntoIterator<Item = String>) -> Result<()> {
+    let options = match options::parse(arguments)? {
+        Request::Help => {
+            print!("{}", options::USAGE);
+            return Ok(());
+        }
+        Request::List => {
+            for subject in subjects::all() {
+                println!("{:<10} {}", subject.group.name(), subject.name);
+            }
+            return Ok(());
+        }
+        Request::Run(options) => options,
+    };
+    let cores = std::thread::available_parallelism()?.get();
+    if cores <= LOAD_CORE {
+        bail!("the benchmark needs two cores, one for the servers and one for the load; this machine has {cores}");
+    }
+    let subjects = subjects::select(&options.only)?;
+    interrupt::install()?;
+    let binaries = Binaries::prepare(&subjects, &options)?;
+    let counters = counters::probe();
+    let mut results = Results::new(machine::describe(&binaries, &counters, &options)?);
+
+    for round in 1..=options.rounds {
+        for subject in &subjects {
+            let loads = load(subject, round, &binaries, &counters, &options)
+                .with_context(|| format!("{} (round {round})", subject.name))?;
+            results.loads.extend(loads);
+        }
+    }
+    if options.callgrind {
+        for subject in &subjects {
+            for connections in options::COUNTED_CONNECTIONS {
+                results.counts.push(count(subject, connections, &binaries)?);
+            }
+        }
+    }
+
+    let directory = page::write(&results, &options)?;
+    println!("\n{}", page::summary(&results));
+    println!("written: {}", directory.join("README.md").display());
+    Ok(())
+}
+
+/// One start of `subject`, put under load at every connection count.
+fn load(subject: &Subject, round: u32, binaries: &Binaries, counters: &Counters, options: &Options) -> Result<Vec<Load>> {
+    let mut running = subject.start(binaries, &Watched::No)?;
+    let mut loads = Vec::new();
+    for &connections in &options.connections {
+        let run = |seconds| wrk::Run { program: binaries.wrk(), port: running.port, connections, seconds };
+        run(options.warm_up_seconds).measure(None)?;
+        let processes = running.processes()?;
+        let perf = counters.attach(&processes, running.directory());
+        let before = cpu::read(&processes)?;
+        let report = run(options.seconds).measure(perf.as_ref())?;
+        let spent = cpu::read(&processes)?.since(before);
+        let instructions = perf.map(|perf| perf.read()).transpose()?;
+        let load = Load::new(subject, round, connections, &report, spent, instructions)?;
+        println!("round {round}  {}", load.line());
+        loads.push(load);
+    }
+    running.stop()?;
+    Ok(loads)
+}
+
+/// What one request of `subject` costs in user instructions and in system calls; both repeat from run to run.
+///
+/// A subject that cannot be counted is a result with its reason, not the end of the run; only an interrupt is.
+fn count(subject: &Subject, connections: usize, binaries: &Binaries) -> Result<Count> {
+    let instructions = callgrind::per_request(subject, connections, binaries);
+    interrupt::check()?;
+    let syscalls = syscalls::per_request(subject, connections, binaries);
+    interrupt::check()?;
+    let count = Count::new(subject, connections, instructions, syscalls);
+    println!("count    {}", count.line());
+    Ok(count)
+}
+
+/// Runs `subject` twice with different numbers of requests, so that the difference holds nothing of its start-up.
+fn twice<T>(
+    subject: &Subject,
+    connections: usize,
+    requests: [usize; 2],
+    binaries: &Binaries,
+    watched: &Watched,
+    read: impl Fn(&std::path::Path) -> Result<T>,
+) -> Result<[T; 2]> {
+    let once = |requests| {
+        let mut running = subject.start(binaries, watched)?;
+        client::exchange(running.port, connections, requests)?;
+        running.stop()?;
+        read(running.directory())
+    };
+    Ok([once(requests[0])?, once(requests[1])?])
+}
+
+/// How long a server may take until it answers or until it has ended.
+fn patience(watched: &Watched) -> Duration {
+    match watched {
+        Watched::No => Duration::from_secs(10),
+        // Valgrind starts programs about fifty times slower.
+        Watched::Callgrind | Watched::Strace => Duration::from_secs(60),
+    }
+}

@@ -1,0 +1,86 @@
+//! nginx as a peer: one unprivileged worker, everything it writes in a directory of its own, nothing logged per request.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result};
+
+/// What nginx does with a request.
+#[derive(Debug, Clone)]
+pub(super) enum Answer {
+    /// `return 200`: nginx by itself.
+    Itself,
+    /// Proxies over kept-alive connections to this `server` of an `upstream` block.
+    Proxy(String),
+}
+
+/// Writes the configuration into `directory` and returns the arguments nginx needs.
+pub(super) fn configure(directory: &Path, port: u16, answer: &Answer) -> Result<Vec<String>> {
+    let file = directory.join("nginx.conf");
+    fs::write(&file, configuration(directory, port, answer, &owner()?))?;
+    Ok(vec![
+        "-p".to_owned(),
+        directory.display().to_string(),
+        "-e".to_owned(),
+        "stderr".to_owned(),
+        "-c".to_owned(),
+        file.display().to_string(),
+    ])
+}
+
+/// A `user` directive: started by root, the worker would otherwise become somebody who cannot write into `directory`.
+fn owner() -> Result<String> {
+    if !rustix::process::geteuid().is_root() {
+        return Ok(String::new());
+    }
+    let id = |flag| -> Result<String> {
+        let output = Command::new("id").arg(flag).output().context("id")?;
+        Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+    };
+    Ok(format!("user {} {};\n", id("-un")?, id("-gn")?))
+}
+
+fn configuration(directory: &Path, port: u16, answer: &Answer, owner: &str) -> String {
+    let path = |name: &str| -> PathBuf { directory.join(name) };
+    let (upstream, location) = match answer {
+        Answer::Itself => (String::new(), "return 200 \"Hello, World!\";".to_owned()),
+        Answer::Proxy(server) => (
+            format!(
+                "  upstream app {{ server {server}; keepalive 512; keepalive_requests 1000000000; keepalive_timeout 1h; }}\n"
+            ),
+            // Without these two nginx opens a connection per request.
+            "proxy_pass http://app; proxy_http_version 1.1; proxy_set_header Connection \"\";".to_owned(),
+        ),
+    };
+    format!(
+        "\
+{owner}daemon off;
+worker_processes 1;
+pid {pid};
+error_log stderr error;
+events {{ worker_connections 8192; }}
+http {{
+  access_log off;
+  default_type text/plain;
+  keepalive_requests 1000000000;
+  keepalive_timeout 1h;
+  client_body_temp_path {body};
+  proxy_temp_path {proxy};
+  fastcgi_temp_path {fastcgi};
+  uwsgi_temp_path {uwsgi};
+  scgi_temp_path {scgi};
+{upstream}  server {{
+    listen 127.0.0.1:{port};
+    location / {{ {location} }}
+  }}
+}}
+",
+        pid = path("nginx.pid").display(),
+        body = path("body").display(),
+        proxy = path("proxy").display(),
+        fastcgi = path("fastcgi").display(),
+        uwsgi = path("uwsgi").display(),
+        scgi = path("scgi").display(),
+    )
+}

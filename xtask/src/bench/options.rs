@@ -1,0 +1,125 @@
+//! The command line of `cargo xtask bench`.
+
+use anyhow::{Context, Result, bail};
+
+pub(super) const USAGE: &str = "\
+usage: cargo xtask bench [options]
+
+  --only PATTERN       only subjects whose name or group contains PATTERN; repeatable
+  --rounds N           rounds; every subject runs once in each, medians are reported (default 3; 0: no load, counts only)
+  --seconds N          measured seconds per subject and connection count (default 4)
+  --warm-up N          seconds of unmeasured load before (default 1)
+  --connections A,B    connection counts (default 1,16,64,256)
+  --callgrind          also count user instructions (valgrind) and system calls (strace) per request
+  --quick              1 round of 1 s at 64 and 256 connections, written to target/bench-quick instead of bench/results
+  --list               list the subjects and stop
+";
+
+/// The connection counts at which instructions and system calls are counted.
+pub(super) const COUNTED_CONNECTIONS: [usize; 2] = [1, 64];
+
+/// What the command line asks for.
+#[derive(Debug)]
+pub(super) enum Request {
+    Help,
+    List,
+    Run(Options),
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Options {
+    pub(super) only: Vec<String>,
+    pub(super) rounds: u32,
+    pub(super) seconds: u32,
+    pub(super) warm_up_seconds: u32,
+    pub(super) connections: Vec<usize>,
+    pub(super) callgrind: bool,
+    pub(super) quick: bool,
+    /// As typed, for the page.
+    pub(super) command: String,
+}
+
+pub(super) fn parse(arguments: impl IntoIterator<Item = String>) -> Result<Request> {
+    let arguments: Vec<String> = arguments.into_iter().collect();
+    let quick = arguments.iter().any(|argument| argument == "--quick");
+    let mut options = Options {
+        only: Vec::new(),
+        rounds: if quick { 1 } else { 3 },
+        seconds: if quick { 1 } else { 4 },
+        warm_up_seconds: 1,
+        connections: if quick { vec![64, 256] } else { vec![1, 16, 64, 256] },
+        callgrind: false,
+        quick,
+        command: typed(&arguments),
+    };
+    let mut rest = arguments.into_iter();
+    while let Some(flag) = rest.next() {
+        let mut value = || rest.next().with_context(|| format!("{flag} needs a value"));
+        match flag.as_str() {
+            "--only" => options.only.push(value()?.to_lowercase()),
+            "--rounds" => options.rounds = number(&flag, &value()?, 0, 100)?,
+            "--seconds" => options.seconds = number(&flag, &value()?, 1, 600)?,
+            "--warm-up" => options.warm_up_seconds = number(&flag, &value()?, 1, 600)?,
+            "--connections" => {
+                options.connections =
+                    value()?.split(',').map(|count| Ok(number(&flag, count, 1, 10_000)? as usize)).collect::<Result<_>>()?;
+            }
+            "--callgrind" => options.callgrind = true,
+            "--quick" => {}
+            "--list" => return Ok(Request::List),
+            "--help" | "-h" => return Ok(Request::Help),
+            _ => bail!("unknown option {flag}\n{USAGE}"),
+        }
+    }
+    if options.rounds == 0 && !options.callgrind {
+        bail!("--rounds 0 leaves nothing to do without --callgrind");
+    }
+    Ok(Request::Run(options))
+}
+
+fn number(flag: &str, value: &str, least: u32, most: u32) -> Result<u32> {
+    match value.trim().parse() {
+        Ok(number) if (least..=most).contains(&number) => Ok(number),
+        _ => bail!("{flag} takes a whole number from {least} to {most}, not {value}"),
+    }
+}
+
+fn typed(arguments: &[String]) -> String {
+    let mut line = String::from("cargo xtask bench");
+    for argument in arguments {
+        line.push(' ');
+        if argument.contains(char::is_whitespace) {
+            line.push_str(&format!("'{argument}'"));
+        } else {
+            line.push_str(argument);
+        }
+    }
+    line
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn options(line: &str) -> Result<Options> {
+        match parse(line.split_whitespace().map(String::from))? {
+            Request::Run(options) => Ok(options),
+            other => bail!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn quick_changes_the_defaults_and_explicit_options_still_win() {
+        let options = options("--rounds 2 --quick").unwrap();
+        assert_eq!((options.rounds, options.seconds), (2, 1));
+        assert_eq!(options.connections, [64, 256]);
+    }
+
+    #[test]
+    fn a_value_out_of_range_is_an_error_that_names_the_option() {
+        let error = options("--seconds 0").unwrap_err().to_string();
+        assert!(error.contains("--seconds"), "{error}");
+        assert!(options("--connections 1,x").is_err());
+        assert!(options("--rounds 0").is_err());
+    }
+}

@@ -1,0 +1,263 @@
+//! The dated page of a run: a Markdown file with its tables, beside the CSV files and plots it is made from.
+
+use std::fmt::Write;
+use std::fs;
+use std::path::PathBuf;
+
+use anyhow::{Context, Result};
+
+use super::budgets::{self, COUNTED_AT};
+use super::chart::Chart;
+use super::options::{COUNTED_CONNECTIONS, Options};
+use super::results::{Load, Results, is_narthex};
+use super::subjects::name;
+use crate::system;
+
+/// Writes everything and returns the directory.
+pub(super) fn write(results: &Results, options: &Options) -> Result<PathBuf> {
+    let directory = directory(results, options)?;
+    let write = |name: &str, text: String| {
+        let path = directory.join(name);
+        fs::write(&path, text).with_context(|| path.display().to_string())
+    };
+    let charts = charts(results);
+    if !results.loads.is_empty() {
+        write("results.csv", results.loads_csv())?;
+    }
+    if !results.counts.is_empty() {
+        write("counts.csv", results.counts_csv())?;
+    }
+    for (file, chart) in &charts {
+        write(file, chart.draw())?;
+    }
+    write("README.md", page(results, &charts))?;
+    Ok(directory)
+}
+
+/// A new directory; quick runs share one that nobody keeps.
+fn directory(results: &Results, options: &Options) -> Result<PathBuf> {
+    if options.quick {
+        let directory = system::target_directory().join("bench-quick");
+        if directory.exists() {
+            fs::remove_dir_all(&directory)?;
+        }
+        fs::create_dir_all(&directory)?;
+        return Ok(directory);
+    }
+    let all = system::root().join("bench/results");
+    let date = &results.machine.date;
+    let mut directory = all.join(date);
+    let mut number = 1;
+    while directory.exists() {
+        number += 1;
+        directory = all.join(format!("{date}-{number}"));
+    }
+    fs::create_dir_all(&directory)?;
+    Ok(directory)
+}
+
+fn page(results: &Results, charts: &[(&'static str, Chart)]) -> String {
+    let machine = &results.machine;
+    let mut page = format!(
+        "# Benchmark of {}\n\nHow to read and repeat this: [bench/README.md](../../README.md).\n\n```\n{}\n```\n\n",
+        machine.date, machine.command
+    );
+    let _ = writeln!(
+        page,
+        "* Machine: {}, {} cores, {}; load average before the run {}.\n* Servers on core 0, load on core 1, loopback only.",
+        machine.cpu, machine.cores, machine.kernel, machine.load_average
+    );
+    let versions: Vec<String> = machine.versions.iter().map(|(name, version)| format!("{name} {version}")).collect();
+    let _ = writeln!(page, "* Versions: {}.", versions.join("; "));
+    if let Some(reason) = &machine.no_instructions {
+        let _ = writeln!(page, "* Instructions under load are n/a: {reason}. The verdicts below are about CPU time.");
+    }
+    page.push('\n');
+    page.push_str(&summary(results));
+    for (file, chart) in charts {
+        let _ = writeln!(page, "![{}]({file})\n", chart.title);
+    }
+    page
+}
+
+/// Every table of the page, also for the terminal.
+pub(super) fn summary(results: &Results) -> String {
+    let mut text = String::new();
+    budget_table(&mut text, results);
+    for connections in results.connections().into_iter().rev() {
+        load_table(&mut text, results, connections);
+    }
+    count_table(&mut text, results);
+    text
+}
+
+fn budget_table(text: &mut String, results: &Results) {
+    if results.loads.is_empty() {
+        return;
+    }
+    let connections = results.reference_connections().unwrap_or_default();
+    let measure = if budgets::counts_instructions(results) { "instructions, user + kernel" } else { "CPU time" };
+    let _ = writeln!(
+        text,
+        "## Budgets\n\n{measure} per request at {connections} connections; beside it user instructions alone at {COUNTED_AT} connections, which decide nothing.\n\n| budget | measured | user instructions | met? |\n|---|---:|---:|---|"
+    );
+    for verdict in budgets::verdicts(results) {
+        let met = match verdict.met {
+            Some(true) => "yes",
+            Some(false) => "**no**",
+            None => "no data",
+        };
+        let _ = writeln!(text, "| {} | {} | {} | {met} |", verdict.budget, verdict.measured, verdict.user_only);
+    }
+    text.push('\n');
+}
+
+fn load_table(text: &mut String, results: &Results, connections: usize) {
+    let _ = writeln!(
+        text,
+        "## Under load, {connections} connections\n\n| subject | requests/s | p50 | p99 | CPU per request | user | system | x bare loop | x axum::serve | instructions user / kernel | server core busy | errors |\n|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|"
+    );
+    for subject in results.subjects() {
+        let median = |metric: fn(&Load) -> Option<f64>| results.median(subject, connections, metric);
+        let Some(requests) = median(|load| Some(load.requests_per_second)) else {
+            continue;
+        };
+        let microseconds = |metric, factor: f64| median(metric).map_or_else(na, |value| format!("{:.2} us", value / factor));
+        let latency = |metric| median(metric).map_or_else(na, |value| format!("{value:.0} us"));
+        let times = |peer| {
+            let cpu = |load: &Load| Some(load.cpu_ns());
+            let ratio = results.combined([subject, peer], connections, cpu, |[a, b]| a / b);
+            ratio.map_or_else(na, |ratio| format!("{ratio:.2}"))
+        };
+        let user = median(|load| load.instructions.map(|counted| counted.user));
+        let kernel = median(|load| load.instructions.map(|counted| counted.kernel));
+        let instructions =
+            user.zip(kernel).map_or_else(na, |(user, kernel)| format!("{:.1} k / {:.1} k", user / 1e3, kernel / 1e3));
+        let _ = writeln!(
+            text,
+            "| {} | {requests:.0} | {} | {} | {} | {} | {} | {} | {} | {instructions} | {:.0} % | {} |",
+            marked(subject),
+            latency(|load| Some(load.p50_us)),
+            latency(|load| Some(load.p99_us)),
+            microseconds(|load| Some(load.cpu_ns()), 1e3),
+            microseconds(|load| Some(load.user_ns), 1e3),
+            microseconds(|load| Some(load.system_ns), 1e3),
+            times(name::BARE),
+            times(name::AXUM),
+            median(|load| Some(load.busy)).unwrap_or_default() * 100.0,
+            results.errors(subject, connections),
+        );
+    }
+    text.push('\n');
+}
+
+fn count_table(text: &mut String, results: &Results) {
+    if results.counts.is_empty() {
+        return;
+    }
+    let _ = writeln!(
+        text,
+        "## Counted per request\n\nUser-mode instructions (callgrind) and system calls (strace) of all server processes; a fixed client sends one request on every connection, then reads all answers.\n\n| subject | connections | user instructions | x bare loop | x axum::serve | system calls | which |\n|---|---:|---:|---:|---:|---:|---|"
+    );
+    let mut failures = String::new();
+    for subject in results.subjects() {
+        for connections in COUNTED_CONNECTIONS {
+            let Some(count) = results.count(subject, connections) else {
+                continue;
+            };
+            let times = |peer| {
+                let own = results.user_instructions(subject, connections);
+                let ratio = own.zip(results.user_instructions(peer, connections));
+                ratio.map_or_else(na, |(own, peer)| format!("{:.2}", own / peer))
+            };
+            let mut failed = |what: &str, reason: &str| {
+                let _ = writeln!(failures, "* {subject}, {connections} connections: {what} could not be counted: {reason}");
+                "failed".to_owned()
+            };
+            let instructions = match &count.user_instructions {
+                Ok(count) => format!("{count:.0}"),
+                Err(reason) => failed("user instructions", reason),
+            };
+            let (sum, which) = match &count.syscalls {
+                Ok(calls) => {
+                    let mut calls: Vec<(&String, &f64)> = calls.iter().collect();
+                    calls.sort_by(|(_, a), (_, b)| b.total_cmp(a));
+                    let which: Vec<String> = calls.iter().map(|(name, each)| format!("{name} {each:.2}")).collect();
+                    let sum: f64 = calls.iter().map(|(_, each)| **each).sum();
+                    (format!("{sum:.2}"), which.join(", "))
+                }
+                Err(reason) => (failed("system calls", reason), String::new()),
+            };
+            let _ = writeln!(
+                text,
+                "| {} | {connections} | {instructions} | {} | {} | {sum} | {which} |",
+                marked(subject),
+                times(name::BARE),
+                times(name::AXUM),
+            );
+        }
+    }
+    let _ = writeln!(text, "\n{failures}");
+}
+
+fn charts(results: &Results) -> Vec<(&'static str, Chart)> {
+    let mut charts = Vec::new();
+    let subjects = results.subjects();
+    let rows = |values: &dyn Fn(&str) -> Vec<Option<f64>>| {
+        let rows = subjects.iter();
+        rows.map(|&subject| (subject.to_owned(), values(subject))).collect::<Vec<_>>()
+    };
+    if let Some(connections) = results.reference_connections() {
+        let median =
+            |subject: &str, metric: fn(&Load) -> f64| results.median(subject, connections, |load| Some(metric(load) / 1e3));
+        let cpu = Chart {
+            title: format!("CPU time per request, {connections} connections"),
+            unit: "microseconds",
+            series: vec!["user".to_owned(), "system".to_owned()],
+            stacked: true,
+            digits: 2,
+            rows: rows(&|subject| vec![median(subject, |load| load.user_ns), median(subject, |load| load.system_ns)]),
+        };
+        charts.push(("cpu-time.svg", cpu));
+        let counts = results.connections();
+        let throughput = Chart {
+            title: "Requests per second by connections".to_owned(),
+            unit: "requests/s",
+            series: counts.iter().map(|count| count.to_string()).collect(),
+            stacked: false,
+            digits: 0,
+            rows: rows(&|subject| {
+                let each = counts.iter();
+                each.map(|&count| results.median(subject, count, |load| Some(load.requests_per_second))).collect()
+            }),
+        };
+        charts.push(("requests.svg", throughput));
+    }
+    if !results.counts.is_empty() {
+        let series = COUNTED_CONNECTIONS.map(|count| format!("{count} connections"));
+        let instructions = Chart {
+            title: "User instructions per request".to_owned(),
+            unit: "instructions (callgrind)",
+            series: series.to_vec(),
+            stacked: false,
+            digits: 0,
+            rows: rows(&|subject| {
+                let each = COUNTED_CONNECTIONS.iter();
+                each.map(|&count| results.user_instructions(subject, count)).collect()
+            }),
+        };
+        charts.push(("user-instructions.svg", instructions));
+    }
+    charts
+}
+
+fn marked(subject: &str) -> String {
+    if is_narthex(subject) {
+        return format!("**{subject}**");
+    }
+    subject.to_owned()
+}
+
+fn na() -> String {
+    "n/a".to_owned()
+}

@@ -1,0 +1,316 @@
+//! What was measured, and how it is condensed: medians over rounds, ratios between subjects of the same round.
+
+use std::fmt::Write;
+
+use anyhow::{Result, bail};
+
+use super::counters::Instructions;
+use super::cpu::Spent;
+use super::machine::Machine;
+use super::subjects::{Group, Subject};
+use super::syscalls::Calls;
+use super::wrk::Report;
+
+/// One subject under load from one number of connections in one round. Costs are per request.
+#[derive(Debug, Clone)]
+pub(super) struct Load {
+    pub(super) subject: &'static str,
+    pub(super) round: u32,
+    pub(super) connections: usize,
+    pub(super) requests_per_second: f64,
+    pub(super) p50_us: f64,
+    pub(super) p99_us: f64,
+    pub(super) errors: u64,
+    pub(super) user_ns: f64,
+    pub(super) system_ns: f64,
+    /// The share of the server core that was in use: below 1 the load generator was the limit.
+    pub(super) busy: f64,
+    pub(super) instructions: Option<Instructions>,
+}
+
+/// What one request costs when counted instead of timed; an error holds the reason.
+#[derive(Debug, Clone)]
+pub(super) struct Count {
+    pub(super) subject: &'static str,
+    pub(super) connections: usize,
+    pub(super) user_instructions: Result<f64, String>,
+    pub(super) syscalls: Result<Calls, String>,
+}
+
+/// All of one run.
+#[derive(Debug)]
+pub(super) struct Results {
+    pub(super) machine: Machine,
+    pub(super) loads: Vec<Load>,
+    pub(super) counts: Vec<Count>,
+}
+
+impl Load {
+    pub(super) fn new(
+        subject: &Subject,
+        round: u32,
+        connections: usize,
+        report: &Report,
+        spent: Spent,
+        instructions: Option<Instructions>,
+    ) -> Result<Self> {
+        let seconds = report.requests / report.requests_per_second;
+        let total = spent.user + spent.system;
+        if total <= 0.0 {
+            bail!("the server processes took no CPU time: somebody else answered");
+        }
+        Ok(Self {
+            subject: subject.name,
+            round,
+            connections,
+            requests_per_second: report.requests_per_second,
+            p50_us: report.p50_us,
+            p99_us: report.p99_us,
+            errors: report.errors,
+            user_ns: spent.user / report.requests,
+            system_ns: spent.system / report.requests,
+            busy: total / 1e9 / seconds,
+            instructions: instructions
+                .map(|counted| Instructions { user: counted.user / report.requests, kernel: counted.kernel / report.requests }),
+        })
+    }
+
+    /// CPU time, user and system.
+    pub(super) fn cpu_ns(&self) -> f64 {
+        self.user_ns + self.system_ns
+    }
+
+    /// Instructions, user and kernel, if this machine counts them.
+    pub(super) fn instructions(&self) -> Option<f64> {
+        let counted = self.instructions?;
+        Some(counted.user + counted.kernel)
+    }
+
+    /// For the terminal while the run goes on.
+    pub(super) fn line(&self) -> String {
+        let mut line = format!(
+            "{:<32} {:>4} connections {:>8.0} requests/s {:>7.2} us CPU ({:.2} user) {:>3.0} % busy",
+            self.subject,
+            self.connections,
+            self.requests_per_second,
+            self.cpu_ns() / 1e3,
+            self.user_ns / 1e3,
+            self.busy * 100.0,
+        );
+        if self.errors > 0 {
+            let _ = write!(line, "  {} ERRORS", self.errors);
+        }
+        line
+    }
+}
+
+impl Count {
+    pub(super) fn new(subject: &Subject, connections: usize, user_instructions: Result<f64>, syscalls: Result<Calls>) -> Self {
+        let reason = |error: anyhow::Error| format!("{error:#}");
+        Self {
+            subject: subject.name,
+            connections,
+            user_instructions: user_instructions.map_err(reason),
+            syscalls: syscalls.map_err(reason),
+        }
+    }
+
+    /// All system calls of one request.
+    pub(super) fn syscall_sum(&self) -> Option<f64> {
+        self.syscalls.as_ref().ok().map(|calls| calls.values().sum())
+    }
+
+    /// For the terminal while the run goes on.
+    pub(super) fn line(&self) -> String {
+        let shown = |value: Result<String, &String>| match value {
+            Ok(value) => value,
+            Err(reason) => format!("failed ({reason})"),
+        };
+        format!(
+            "{:<32} {:>4} connections {} user instructions, {} system calls",
+            self.subject,
+            self.connections,
+            shown(self.user_instructions.as_ref().map(|count| format!("{count:.0}"))),
+            shown(self.syscalls.as_ref().map(|calls| format!("{:.2}", calls.values().sum::<f64>()))),
+        )
+    }
+}
+
+impl Results {
+    pub(super) fn new(machine: Machine) -> Self {
+        Self { machine, loads: Vec::new(), counts: Vec::new() }
+    }
+
+    /// The names of all subjects that were measured, in the table's order.
+    pub(super) fn subjects(&self) -> Vec<&'static str> {
+        let measured = |name: &str| {
+            self.loads.iter().any(|load| load.subject == name) || self.counts.iter().any(|count| count.subject == name)
+        };
+        let names = super::subjects::all().iter().map(|subject| subject.name);
+        names.filter(|name| measured(name)).collect()
+    }
+
+    /// The connection counts under load, ascending.
+    pub(super) fn connections(&self) -> Vec<usize> {
+        let mut counts: Vec<usize> = self.loads.iter().map(|load| load.connections).collect();
+        counts.sort_unstable();
+        counts.dedup();
+        counts
+    }
+
+    /// The connection count that budgets are about: 256, or the largest there is.
+    pub(super) fn reference_connections(&self) -> Option<usize> {
+        let all = self.connections();
+        all.iter().copied().find(|&count| count == 256).or(all.last().copied())
+    }
+
+    /// The median over the rounds.
+    pub(super) fn median(&self, subject: &str, connections: usize, metric: impl Fn(&Load) -> Option<f64>) -> Option<f64> {
+        let loads = self.loads.iter();
+        middle(loads.filter(|load| load.subject == subject && load.connections == connections).filter_map(metric).collect())
+    }
+
+    /// Errors in all rounds.
+    pub(super) fn errors(&self, subject: &str, connections: usize) -> u64 {
+        let loads = self.loads.iter();
+        loads.filter(|load| load.subject == subject && load.connections == connections).map(|load| load.errors).sum()
+    }
+
+    /// The median over the rounds of what `combine` makes of several subjects in the same round:
+    /// a slow minute of the machine is in all of them.
+    pub(super) fn combined<const N: usize>(
+        &self,
+        subjects: [&str; N],
+        connections: usize,
+        metric: impl Fn(&Load) -> Option<f64>,
+        combine: impl Fn([f64; N]) -> f64,
+    ) -> Option<f64> {
+        let last = self.loads.iter().map(|load| load.round).max()?;
+        let in_round = |round| {
+            let mut values = [0.0; N];
+            for (value, subject) in values.iter_mut().zip(subjects) {
+                let load = self
+                    .loads
+                    .iter()
+                    .find(|load| load.subject == subject && load.connections == connections && load.round == round)?;
+                *value = metric(load)?;
+            }
+            Some(combine(values))
+        };
+        middle((1..=last).filter_map(in_round).collect())
+    }
+
+    /// What was counted for `subject` at this number of connections.
+    pub(super) fn count(&self, subject: &str, connections: usize) -> Option<&Count> {
+        self.counts.iter().find(|count| count.subject == subject && count.connections == connections)
+    }
+
+    /// User instructions, if they could be counted.
+    pub(super) fn user_instructions(&self, subject: &str, connections: usize) -> Option<f64> {
+        let count = self.count(subject, connections)?;
+        count.user_instructions.as_ref().ok().copied()
+    }
+
+    /// `results.csv`: every run under load.
+    pub(super) fn loads_csv(&self) -> String {
+        let mut csv = String::from(
+            "subject,round,connections,requests_per_second,p50_us,p99_us,errors,cpu_user_ns_per_request,cpu_system_ns_per_request,server_core_busy,instructions_user_per_request,instructions_kernel_per_request\n",
+        );
+        for load in &self.loads {
+            let counted = |part: fn(&Instructions) -> f64| match &load.instructions {
+                Some(instructions) => format!("{:.1}", part(instructions)),
+                None => String::new(),
+            };
+            let _ = writeln!(
+                csv,
+                "{},{},{},{:.1},{:.1},{:.1},{},{:.1},{:.1},{:.3},{},{}",
+                load.subject,
+                load.round,
+                load.connections,
+                load.requests_per_second,
+                load.p50_us,
+                load.p99_us,
+                load.errors,
+                load.user_ns,
+                load.system_ns,
+                load.busy,
+                counted(|instructions| instructions.user),
+                counted(|instructions| instructions.kernel),
+            );
+        }
+        csv
+    }
+
+    /// `counts.csv`: everything that was counted; a count that failed is empty.
+    pub(super) fn counts_csv(&self) -> String {
+        let mut csv = String::from("subject,connections,user_instructions_per_request,syscalls_per_request\n");
+        for count in &self.counts {
+            let shown = |value: Option<f64>, digits: usize| match value {
+                Some(value) => format!("{value:.digits$}"),
+                None => String::new(),
+            };
+            let _ = writeln!(
+                csv,
+                "{},{},{},{}",
+                count.subject,
+                count.connections,
+                shown(count.user_instructions.as_ref().ok().copied(), 1),
+                shown(count.syscall_sum(), 3),
+            );
+        }
+        csv
+    }
+}
+
+/// True for Narthex itself, which plots and tables set apart.
+pub(super) fn is_narthex(name: &str) -> bool {
+    super::subjects::all().iter().any(|subject| subject.name == name && subject.group == Group::Narthex)
+}
+
+fn middle(mut values: Vec<f64>) -> Option<f64> {
+    values.sort_by(f64::total_cmp);
+    let upper = values.get(values.len() / 2)?;
+    if values.len() % 2 == 1 {
+        return Some(*upper);
+    }
+    Some((values[values.len() / 2 - 1] + upper) / 2.0)
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    /// A load that cost `cpu_ns` per request at 256 connections.
+    pub(crate) fn load(subject: &'static str, round: u32, cpu_ns: f64) -> Load {
+        Load {
+            subject,
+            round,
+            connections: 256,
+            requests_per_second: 1e9 / cpu_ns,
+            p50_us: 1.0,
+            p99_us: 2.0,
+            errors: 0,
+            user_ns: cpu_ns / 4.0,
+            system_ns: cpu_ns * 3.0 / 4.0,
+            busy: 1.0,
+            instructions: None,
+        }
+    }
+
+    pub(crate) fn results(loads: Vec<Load>) -> Results {
+        Results { machine: Machine::default(), loads, counts: Vec::new() }
+    }
+
+    #[test]
+    fn the_median_of_an_even_number_of_rounds_is_between_the_two_in_the_middle() {
+        assert_eq!(middle(vec![9.0, 1.0, 2.0, 4.0]), Some(3.0));
+        assert_eq!(middle(vec![]), None);
+    }
+
+    #[test]
+    fn ratios_are_taken_within_a_round_so_that_a_slow_round_does_not_count() {
+        let results = results(vec![load("a", 1, 100.0), load("b", 1, 50.0), load("a", 2, 900.0), load("b", 2, 450.0)]);
+        let ratio = results.combined(["a", "b"], 256, |load| Some(load.cpu_ns()), |[a, b]| a / b);
+        assert_eq!(ratio, Some(2.0));
+    }
+}

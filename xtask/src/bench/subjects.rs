@@ -1,0 +1,327 @@
+//! What is measured: for each subject the processes to start, in order, and when each of them is ready.
+
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use tempfile::TempDir;
+
+use super::binaries::{Binaries, Program};
+use super::process::{ProcessGroup, pinned};
+use super::{SERVER_CORE, client, interrupt, nginx, patience};
+
+/// The names budgets and ratios refer to.
+pub(super) mod name {
+    pub(crate) const BARE: &str = "bare epoll loop";
+    pub(crate) const AXUM: &str = "axum::serve";
+    pub(crate) const ACTIX: &str = "actix-web";
+    pub(crate) const NGINX_TCP: &str = "nginx -> axum::serve (TCP)";
+    pub(crate) const NGINX_UNIX: &str = "nginx -> axum::serve (Unix)";
+    pub(crate) const EMBEDDED_RAW: &str = "narthex embedded (raw handler)";
+    pub(crate) const EMBEDDED_AXUM: &str = "narthex embedded (axum)";
+    pub(crate) const SHARED_RAW: &str = "narthex shared (raw handler)";
+    pub(crate) const SHARED_AXUM: &str = "narthex shared (axum)";
+}
+
+/// Groups are what `--only` selects besides single subjects.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Group {
+    Narthex,
+    Peers,
+}
+
+impl Group {
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Narthex => "narthex",
+            Self::Peers => "peers",
+        }
+    }
+}
+
+/// One server, or several that answer together.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Subject {
+    pub(super) name: &'static str,
+    pub(super) group: Group,
+    steps: &'static [Step],
+}
+
+/// One process, started when the one before it is ready.
+#[derive(Debug, Clone, Copy)]
+enum Step {
+    /// A program told to listen with `--port N`.
+    Port(&'static str),
+    /// `axum-serve` behind nginx, on a Unix socket or on a port of its own.
+    UpstreamUnix,
+    UpstreamTcp,
+    NginxAlone,
+    NginxToUnix,
+    NginxToTcp,
+    NarthexHost,
+    /// The benchmark's app in this mode.
+    NarthexApp(&'static str),
+}
+
+/// What else looks at the servers while they run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Watched {
+    No,
+    /// Each process leaves `callgrind.PID` in the subject's directory.
+    Callgrind,
+    /// Each started program leaves `strace.N`.
+    Strace,
+}
+
+const HOST: Program = Program::Narthex { package: "narthex-cli", binary: "narthex" };
+const APP: Program = Program::Narthex { package: "narthex-bench-app", binary: "narthex-bench-app" };
+
+const SUBJECTS: [Subject; 12] = [
+    peer(name::BARE, &[Step::Port("bare-epoll")]),
+    narthex(name::EMBEDDED_RAW, &[Step::NarthexApp("embedded-raw")]),
+    narthex(name::EMBEDDED_AXUM, &[Step::NarthexApp("embedded-axum")]),
+    narthex(name::SHARED_RAW, &[Step::NarthexHost, Step::NarthexApp("shared-raw")]),
+    narthex(name::SHARED_AXUM, &[Step::NarthexHost, Step::NarthexApp("shared-axum")]),
+    peer("may_minihttp", &[Step::Port("may-hello")]),
+    peer("hyper", &[Step::Port("hyper-hello")]),
+    peer(name::ACTIX, &[Step::Port("actix-hello")]),
+    peer(name::AXUM, &[Step::Port("axum-serve")]),
+    peer("nginx return 200", &[Step::NginxAlone]),
+    peer(name::NGINX_TCP, &[Step::UpstreamTcp, Step::NginxToTcp]),
+    peer(name::NGINX_UNIX, &[Step::UpstreamUnix, Step::NginxToUnix]),
+];
+
+const fn peer(name: &'static str, steps: &'static [Step]) -> Subject {
+    let group = Group::Peers;
+    Subject { name, group, steps }
+}
+
+const fn narthex(name: &'static str, steps: &'static [Step]) -> Subject {
+    let group = Group::Narthex;
+    Subject { name, group, steps }
+}
+
+pub(super) fn all() -> &'static [Subject] {
+    &SUBJECTS
+}
+
+/// The subjects whose name or group contains one of `patterns` (lower case), or all without patterns.
+pub(super) fn select(patterns: &[String]) -> Result<Vec<Subject>> {
+    let matches =
+        |subject: &Subject, pattern: &String| subject.name.to_lowercase().contains(pattern) || subject.group.name() == pattern;
+    if let Some(pattern) = patterns.iter().find(|pattern| !SUBJECTS.iter().any(|subject| matches(subject, pattern))) {
+        bail!("no subject matches --only {pattern}; `cargo xtask bench --list` names them all");
+    }
+    let selected =
+        SUBJECTS.iter().filter(|subject| patterns.is_empty() || patterns.iter().any(|pattern| matches(subject, pattern)));
+    Ok(selected.copied().collect())
+}
+
+/// Where the processes of one start find each other.
+struct Place<'a> {
+    directory: &'a Path,
+    port: u16,
+    upstream_port: u16,
+}
+
+/// How one process is started and recognised as ready.
+struct Launch {
+    program: Program,
+    arguments: Vec<String>,
+    ready: Ready,
+}
+
+enum Ready {
+    Http(u16),
+    Unix(PathBuf),
+}
+
+impl Step {
+    fn program(self) -> Program {
+        match self {
+            Self::Port(binary) => Program::Peer(binary),
+            Self::UpstreamUnix | Self::UpstreamTcp => Program::Peer("axum-serve"),
+            Self::NginxAlone | Self::NginxToUnix | Self::NginxToTcp => Program::Nginx,
+            Self::NarthexHost => HOST,
+            Self::NarthexApp(_) => APP,
+        }
+    }
+
+    fn launch(self, place: &Place<'_>) -> Result<Launch> {
+        let socket = |name: &str| place.directory.join(name);
+        let text = |path: &Path| path.display().to_string();
+        let nginx = |answer| nginx::configure(place.directory, place.port, &answer);
+        let words = |words: &[&str]| words.iter().map(|&word| word.to_owned()).collect();
+        let port = place.port.to_string();
+        let here = Ready::Http(place.port);
+        let (arguments, ready) = match self {
+            Self::Port(_) => (words(&["--port", &port]), here),
+            Self::UpstreamUnix => {
+                let path = socket("upstream.sock");
+                (words(&["--unix", &text(&path)]), Ready::Unix(path))
+            }
+            Self::UpstreamTcp => {
+                let port = place.upstream_port;
+                (words(&["--port", &port.to_string()]), Ready::Http(port))
+            }
+            Self::NginxAlone => (nginx(nginx::Answer::Itself)?, here),
+            Self::NginxToUnix => {
+                let server = format!("unix:{}", text(&socket("upstream.sock")));
+                (nginx(nginx::Answer::Proxy(server))?, here)
+            }
+            Self::NginxToTcp => {
+                let server = format!("127.0.0.1:{}", place.upstream_port);
+                (nginx(nginx::Answer::Proxy(server))?, here)
+            }
+            Self::NarthexHost => {
+                let path = socket("host.sock");
+                let arguments = words(&["host", "--socket", &text(&path), "--workers", "1"]);
+                (arguments, Ready::Unix(path))
+            }
+            Self::NarthexApp(mode) => {
+                let mut arguments: Vec<String> = words(&[mode, "--port", &port]);
+                if mode.starts_with("shared") {
+                    arguments.extend(["--host-socket".to_owned(), text(&socket("host.sock"))]);
+                }
+                (arguments, here)
+            }
+        };
+        Ok(Launch { program: self.program(), arguments, ready })
+    }
+}
+
+/// A started subject; its processes end with it.
+#[derive(Debug)]
+pub(super) struct Running {
+    /// Where it answers `GET /`.
+    pub(super) port: u16,
+    groups: Vec<ProcessGroup>,
+    directory: TempDir,
+    watched: Watched,
+}
+
+impl Subject {
+    pub(super) fn programs(&self) -> impl Iterator<Item = Program> {
+        self.steps.iter().map(|step| step.program())
+    }
+
+    /// Starts every process in turn and waits until the subject gives the right answer.
+    pub(super) fn start(&self, binaries: &Binaries, watched: &Watched) -> Result<Running> {
+        let directory = tempfile::Builder::new().prefix("narthex-bench-").tempdir()?;
+        let [port, upstream_port] = free_ports()?;
+        let mut running = Running { port, groups: Vec::new(), directory, watched: *watched };
+        for (index, step) in self.steps.iter().enumerate() {
+            let directory = running.directory.path();
+            let launch = step.launch(&Place { directory, port, upstream_port })?;
+            let program = binaries.path(launch.program);
+            let mut command = pinned(SERVER_CORE);
+            match watched {
+                Watched::No => {}
+                Watched::Callgrind => {
+                    let output = directory.join("callgrind.%p");
+                    // Valgrind counts `rep stosb` once per byte, hardware once: make the C library use vector loops.
+                    command.env(
+                        "GLIBC_TUNABLES",
+                        "glibc.cpu.x86_rep_stosb_threshold=1073741824:glibc.cpu.x86_rep_movsb_threshold=1073741824",
+                    );
+                    command.args(["valgrind", "--tool=callgrind"]);
+                    command.arg(format!("--callgrind-out-file={}", output.display()));
+                }
+                Watched::Strace => {
+                    command.args(["strace", "-f", "-c", "-qq", "-o"]);
+                    command.arg(directory.join(format!("strace.{index}")));
+                }
+            }
+            let name = program.file_name().unwrap_or_default().to_string_lossy();
+            let log = directory.join(format!("{index}.log"));
+            command.arg(&program).args(&launch.arguments);
+            let group = ProcessGroup::start(&name, command, &log)?;
+            running.groups.push(group);
+            running.wait(&launch.ready)?;
+        }
+        Ok(running)
+    }
+}
+
+impl Running {
+    /// Waits until the newest process is ready.
+    fn wait(&mut self, ready: &Ready) -> Result<()> {
+        let limit = patience(&self.watched);
+        let mut last = "no attempt".to_owned();
+        let answered = interrupt::poll(limit, Duration::from_millis(20), || {
+            for group in &mut self.groups {
+                group.check_running()?;
+            }
+            let attempt = match ready {
+                Ready::Http(port) => client::hello(*port),
+                Ready::Unix(path) => UnixStream::connect(path).map(drop).map_err(Into::into),
+            };
+            if let Err(error) = &attempt {
+                last = format!("{error:#}");
+            }
+            Ok(attempt.ok())
+        })?;
+        answered.with_context(|| {
+            let words = self.groups.last().map(ProcessGroup::last_words);
+            format!("not ready after {} s: {last}; its output: {}", limit.as_secs(), words.unwrap_or_default())
+        })
+    }
+
+    /// All server processes.
+    pub(super) fn processes(&self) -> Result<Vec<u32>> {
+        let mut all = Vec::new();
+        for group in &self.groups {
+            all.extend(group.processes()?);
+        }
+        Ok(all)
+    }
+
+    /// Where the processes keep their files; gone with `self`.
+    pub(super) fn directory(&self) -> &Path {
+        self.directory.path()
+    }
+
+    /// Stops in reverse order. An error if a process had ended before, or does not end.
+    pub(super) fn stop(&mut self) -> Result<()> {
+        let patience = patience(&self.watched);
+        for group in &mut self.groups {
+            group.check_running()?;
+        }
+        for group in self.groups.iter_mut().rev() {
+            group.stop(patience)?;
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // Apps before the host they need, proxies before their upstream.
+        while self.groups.pop().is_some() {}
+    }
+}
+
+/// Two ports nobody listens on. Somebody could take them meanwhile; then the start fails and says so.
+fn free_ports() -> Result<[u16; 2]> {
+    let first = std::net::TcpListener::bind("127.0.0.1:0")?;
+    let second = std::net::TcpListener::bind("127.0.0.1:0")?;
+    Ok([first.local_addr()?.port(), second.local_addr()?.port()])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pattern_selects_by_name_or_by_group_and_an_unknown_one_is_an_error() {
+        let names = |pattern: &str| -> Vec<&str> {
+            let selected = select(&[pattern.to_owned()]).unwrap();
+            selected.iter().map(|subject| subject.name).collect()
+        };
+        assert_eq!(names("may"), ["may_minihttp"]);
+        assert_eq!(names("narthex").len(), 4);
+        assert_eq!(names("peers").len(), 8);
+        assert!(select(&["apache".to_owned()]).is_err());
+    }
+}
