@@ -80,9 +80,7 @@ impl Case {
     /// When there is no response to check.
     #[must_use]
     pub fn check(mut self, what: &'static str, passes: impl Fn(&Response) -> bool + Send + Sync + 'static) -> Self {
-        let Some(Step::Answer { checks, .. }) = self.steps.last_mut() else {
-            panic!("{}: check follows an answer", self.name)
-        };
+        let Some(Step::Answer { checks, .. }) = self.steps.last_mut() else { panic!("{}: check follows an answer", self.name) };
         checks.push(Box::new(move |response| if passes(response) { Ok(()) } else { Err(what.to_owned()) }));
         self
     }
@@ -267,11 +265,5 @@ pub fn run(provider: Provider, cases: &[Case]) {
     });
     let mut failures = failures.into_inner().expect("no case panics");
     failures.sort();
-    assert!(
-        failures.is_empty(),
-        "{} of {} cases fail ({provider}):\n{}\n",
-        failures.len(),
-        cases.len(),
-        failures.join("\n")
-    );
+    assert!(failures.is_empty(), "{} of {} cases fail ({provider}):\n{}\n", failures.len(), cases.len(), failures.join("\n"));
 }

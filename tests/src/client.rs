@@ -327,14 +327,7 @@ fn parse_head(block: &[u8]) -> Result<Response, ReadError> {
     let status = words.next().filter(|word| word.len() == 3).and_then(|word| word.parse().ok());
     let status = status.ok_or_else(|| malformed(format!("status line {line:?}")))?;
     let headers = lines.map(parse_field).collect::<Result<_, _>>()?;
-    Ok(Response {
-        version: version.to_owned(),
-        status,
-        headers,
-        body: Vec::new(),
-        framing: Framing::None,
-        trailers: Vec::new(),
-    })
+    Ok(Response { version: version.to_owned(), status, headers, body: Vec::new(), framing: Framing::None, trailers: Vec::new() })
 }
 
 fn parse_field(line: impl AsRef<str>) -> Result<(String, String), ReadError> {

@@ -54,9 +54,8 @@ impl Process {
     /// # Panics
     /// When the process ends or the line does not come.
     pub fn line(&mut self, prefix: &str) -> String {
-        self.try_line(prefix, START).unwrap_or_else(|problem| {
-            panic!("{} {problem} before it printed {prefix:?}; its output:\n{}", self.name, self.log())
-        })
+        self.try_line(prefix, START)
+            .unwrap_or_else(|problem| panic!("{} {problem} before it printed {prefix:?}; its output:\n{}", self.name, self.log()))
     }
 
     /// As `line`, but says what went wrong instead of panicking.

@@ -31,7 +31,6 @@ pub(crate) fn find(name: &str) -> Option<PathBuf> {
 }
 
 /// Finds `program`, installing `debian_package` when it is missing and this machine lets us.
-#[allow(dead_code, reason = "for commands that need programs cargo cannot build")]
 pub(crate) fn ensure(program: &str, debian_package: &str) -> Result<PathBuf, String> {
     if let Some(found) = find(program) {
         return Ok(found);

@@ -60,9 +60,9 @@ impl Listen {
             Self::Port(port) => TcpListener::bind((Ipv4Addr::LOCALHOST, *port))
                 .map(Listener::Tcp)
                 .with_context(|| format!("cannot listen on 127.0.0.1:{port}")),
-            Self::Unix(path) => UnixListener::bind(path)
-                .map(Listener::Unix)
-                .with_context(|| format!("cannot listen on {}", path.display())),
+            Self::Unix(path) => {
+                UnixListener::bind(path).map(Listener::Unix).with_context(|| format!("cannot listen on {}", path.display()))
+            }
         }
     }
 }

@@ -1,1 +1,15 @@
-//! Skeleton.
+//! The Narthex host: one daemon that owns the ports and gives each app its own requests.
+//!
+//! Control flows one way: a verb changes the control thread's state, which publishes a new snapshot, which the workers
+//! read. Requests never wait for it.
+
+#![cfg(unix)]
+
+pub mod admin;
+mod control;
+mod host;
+mod snapshot;
+mod socket;
+mod worker;
+
+pub use host::{Host, HostOptions, StartError};

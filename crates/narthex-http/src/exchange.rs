@@ -117,6 +117,19 @@ impl Exchange {
         polled
     }
 
+    /// Whether the request body was read to its end, or never had a byte, so that [`poll_body`](Self::poll_body) says so at
+    /// once.
+    #[must_use]
+    pub fn body_is_at_end(&self) -> bool {
+        self.live().map_or(true, |state| matches!(state.body, Body::Done | Body::Length(0)))
+    }
+
+    /// Whether the exchange has become a tunnel.
+    #[must_use]
+    pub fn is_upgraded(&self) -> bool {
+        self.live().is_ok_and(|state| state.reply == Reply::Streaming(Framing::Raw))
+    }
+
     /// The trailer lines of a chunked request body, once [`poll_body`](Self::poll_body) has returned `None`.
     #[must_use]
     pub fn take_trailers(&self) -> Option<Bytes> {

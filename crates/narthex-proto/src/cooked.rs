@@ -119,8 +119,7 @@ fn cook_path<'a>(
             awkward = true;
         }
     }
-    let mut target =
-        CookedTarget { raw, authority, path_and_query, path_end, cooked: None, mode, resolved: false, awkward };
+    let mut target = CookedTarget { raw, authority, path_and_query, path_end, cooked: None, mode, resolved: false, awkward };
     let plain = AWKWARD | if strict { RUN } else { 0 };
     if seen & !plain == 0 {
         return Ok(target);

@@ -105,13 +105,7 @@ pub enum ExplainError {
 
 impl<R, V> Table<R, V> {
     /// Explains what [`route`](Self::route) does with the same arguments.
-    pub fn explain(
-        &self,
-        scheme: Scheme,
-        local: SocketAddr,
-        host: Option<&RequestHost<'_>>,
-        path: &str,
-    ) -> Explanation {
+    pub fn explain(&self, scheme: Scheme, local: SocketAddr, host: Option<&RequestHost<'_>>, path: &str) -> Explanation {
         let (candidates, host_seen) = self.candidates(scheme, local, host, path);
         let mut matches = candidates.into_iter().map(|candidate| {
             let (kind, prefix) = match candidate {

@@ -109,8 +109,7 @@ fn without_root_dot(name: &str) -> &str {
 }
 
 fn to_str(bytes: &[u8]) -> Result<&str, HostError> {
-    std::str::from_utf8(bytes)
-        .map_err(|error| HostError::Byte(bytes.get(error.valid_up_to()).copied().unwrap_or_default()))
+    std::str::from_utf8(bytes).map_err(|error| HostError::Byte(bytes.get(error.valid_up_to()).copied().unwrap_or_default()))
 }
 
 /// `""`, `":"` or `":8080"`.

@@ -82,13 +82,7 @@ impl<R, V> Table<R, V> {
     ///
     /// `host` is `None` for an HTTP/1.0 request without one: no explicit host can match it then. `path` is the cooked
     /// path, empty for `*`. The port of the host is not looked at, only that of `local`.
-    pub fn route(
-        &self,
-        scheme: Scheme,
-        local: SocketAddr,
-        host: Option<&RequestHost<'_>>,
-        path: &str,
-    ) -> Route<'_, R, V> {
+    pub fn route(&self, scheme: Scheme, local: SocketAddr, host: Option<&RequestHost<'_>>, path: &str) -> Route<'_, R, V> {
         let Some(port) = self.port(local.port()).filter(|port| port.scheme == scheme) else {
             return Route::NoHost;
         };
@@ -181,8 +175,7 @@ impl<R: Clone, V: Clone> Table<R, V> {
         }
         let port = self.port_mut(&prefix);
         port.registrations += 1;
-        port.tree_mut(&prefix).get_or_insert(prefix.folded_path()).registered =
-            Some(Entry { prefix: prefix.clone(), value });
+        port.tree_mut(&prefix).get_or_insert(prefix.folded_path()).registered = Some(Entry { prefix: prefix.clone(), value });
         Ok(())
     }
 
@@ -264,8 +257,7 @@ impl<R, V> Table<R, V> {
         let Some(port) = self.port(local.port()).filter(|port| port.scheme == scheme) else {
             return (Vec::new(), false);
         };
-        let trees: Vec<_> =
-            Bucket::ORDER.iter().filter_map(|&bucket| port.bucket(bucket, local.ip(), host)).collect();
+        let trees: Vec<_> = Bucket::ORDER.iter().filter_map(|&bucket| port.bucket(bucket, local.ip(), host)).collect();
         let nodes = trees.iter().flat_map(|tree| tree.matches(path));
         let candidates = nodes.flat_map(|node| {
             let registered = node.registered.as_ref().map(|entry| Candidate::Registration(&entry.prefix));

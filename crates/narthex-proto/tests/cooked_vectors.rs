@@ -249,6 +249,8 @@ fn what_httpsys_resolves_reaches_the_app_resolved() {
     for (target, prefix, base, rest) in [
         ("///baSe\\ball//x?q", "/base/ball/", "/baSe/ball", "/x?q"),
         ("/base%2fball", "/base/ball/", "/base/ball", "/"),
+        // As many slashes as before, and yet not the same ones.
+        ("/base\\a//b", "/base/", "/base", "/a/b"),
         ("/base/call//../ball/%41", "/base/ball/", "/base/ball", "/A"),
         ("/base/%u00e4%25", "/base/", "/base", "/%C3%A4%25"),
         ("/base/%C0%A4", "/base/", "/base", "/%C3%80%C2%A4"),
@@ -306,9 +308,11 @@ proptest! {
             prop_assert!(relative.path_and_query.parse::<PathAndQuery>().is_ok(), "{}", relative.path_and_query);
             let again = cook(&relative.path_and_query, mode);
             prop_assert_eq!(again.as_ref().map(|again| again.path()), Ok(cooked.path()), "{} in {:?}", relative.path_and_query, mode);
-            // Our form is a fixed point by itself: nothing in it is left to decode.
-            if mode == Strict && !cooked.path().contains(['?', '#']) && cooked.path().bytes().all(|byte| byte.is_ascii_graphic()) && !cooked.path().contains('\\') {
-                prop_assert_eq!(cook(cooked.path(), Strict).unwrap().path(), cooked.path());
+            // Our form is a fixed point by itself: where it can be sent as it is, nothing is left to decode.
+            let sendable = |byte: u8| byte.is_ascii_graphic() && !b"?\\".contains(&byte);
+            if mode == Strict && cooked.path().bytes().all(sendable) {
+                let again = cook(cooked.path(), Strict);
+                prop_assert_eq!(again.as_ref().map(|again| again.path()), Ok(cooked.path()));
             }
         }
     }

@@ -145,10 +145,37 @@ fn the_longest_prefix_on_segment_boundaries_wins() {
 
 #[test]
 fn paths_and_names_are_compared_without_case_in_any_script() {
-    let table = table(&[("http://+:80/Größe/ΑΒΓ/", "greek"), ("http://BÜCHER.example:80/", "books"), ("http://+:80/kelvin/", "k")]);
+    let table =
+        table(&[("http://+:80/Größe/ΑΒΓ/", "greek"), ("http://BÜCHER.example:80/", "books"), ("http://+:80/kelvin/", "k")]);
     assert_eq!(get(&table, "h", "/GRÖßE/αβγ/x"), "greek");
     assert_eq!(get(&table, "h", "/\u{212A}elvin/x"), "k");
     assert_eq!(get(&table, "XN--bcher-kva.example", "/x"), "books");
+}
+
+#[test]
+fn many_siblings_are_told_apart_without_case_as_few_are() {
+    let mut table = Table::<(), usize>::new();
+    let texts: Vec<_> = (0..40).flat_map(|n| [format!("http://+:80/App{n}/"), format!("http://H{n}.Example:81/Ä{n}/")]).collect();
+    for (n, text) in texts.iter().enumerate() {
+        table.register(prefix(text), n).unwrap();
+    }
+    for removed in [3, 4, 50, 51] {
+        assert_eq!(table.unregister(&prefix(&texts[removed])), Some(removed));
+    }
+    for (n, text) in texts.iter().enumerate() {
+        let app = n / 2;
+        let name = format!("h{app}.EXAMPLE");
+        let host = RequestHost::parse(name.as_bytes()).unwrap();
+        let (port, path) = if n % 2 == 0 { (80, format!("/aPP{app}/x")) } else { (81, format!("/ä{app}/x")) };
+        let get = |path: &str| match table.route(Scheme::Http, SocketAddr::from(([10, 0, 0, 1], port)), Some(&host), path) {
+            Route::Registered { value, .. } => Some(*value),
+            _ => None,
+        };
+        let expected = if [3, 4, 50, 51].contains(&n) { None } else { Some(n) };
+        assert_eq!(get(&path), expected, "{text} {path}");
+        assert_eq!(get(&"/A".repeat(300)), None);
+        assert_eq!(get(&format!("/{}", "A".repeat(300))), None);
+    }
 }
 
 #[test]
@@ -345,7 +372,7 @@ fn reference<'a>(
 fn any_prefix() -> impl Strategy<Value = UrlPrefix> {
     let host = prop::sample::select(vec!["+", "*", "h", "Other.example", "10.0.0.1", "[::1]"]);
     let port = prop::sample::select(vec![80, 81]);
-    // Single letters make deep overlaps likely, and twenty-six of them outgrow the small map.
+    // Few letters, so that prefixes overlap.
     (host, port, "(([ab]|[a-zA-Z]|ab)/){0,4}").prop_map(|(host, port, path)| prefix(&format!("http://{host}:{port}/{path}")))
 }
 

@@ -11,7 +11,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::ws::{Message, WebSocketUpgrade};
 use axum::extract::{ConnectInfo, Path, Query, Request};
-use axum::middleware::from_fn_with_state;
+use axum::middleware::{from_fn_with_state, map_response};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get, post};
 use http::header::{CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING};
@@ -37,6 +37,11 @@ pub type Mount = fn(&Extensions) -> (Option<String>, Option<String>);
 /// The routes. `mount` reads the request extensions of the server that runs them.
 pub fn router(settings: Settings, mount: Mount) -> Router {
     let name = settings.name;
+    let signature = HeaderValue::from_str(&name).unwrap_or(HeaderValue::from_static("?"));
+    let sign = move |mut response: Response| {
+        response.headers_mut().insert("x-app", signature.clone());
+        std::future::ready(response)
+    };
     let router = Router::new()
         .route("/", any(root))
         .route("/whoami", any(move || async move { name }))
@@ -53,7 +58,8 @@ pub fn router(settings: Settings, mount: Mount) -> Router {
         .route("/trailers", get(trailers))
         .route("/evil/{kind}", any(evil))
         .route("/ws", any(web_socket))
-        .fallback(echo);
+        .fallback(echo)
+        .layer(map_response(sign));
     match settings.recorder {
         Some(recorder) => router.layer(from_fn_with_state(recorder, record::layer)),
         None => router,
@@ -137,11 +143,8 @@ async fn status(Path(code): Path<u16>) -> StatusCode {
 }
 
 fn headers(request: &Request, mount: Mount) -> Json<Value> {
-    let fields: Vec<Value> = request
-        .headers()
-        .iter()
-        .map(|(name, value)| json!([name.as_str(), String::from_utf8_lossy(value.as_bytes())]))
-        .collect();
+    let fields: Vec<Value> =
+        request.headers().iter().map(|(name, value)| json!([name.as_str(), String::from_utf8_lossy(value.as_bytes())])).collect();
     let (path_base, original_uri) = mount(request.extensions());
     let peer = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|info| info.0.to_string());
     Json(json!({

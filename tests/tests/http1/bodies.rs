@@ -6,8 +6,7 @@ use narthex_tests::case::{Case, case};
 use crate::{chunked, post};
 
 pub(crate) fn cases() -> Vec<Case> {
-    let accepted =
-        |name: &str, request: String, answer: &'static str| case(name).send(request).answer(200).body(answer).alive();
+    let accepted = |name: &str, request: String, answer: &'static str| case(name).send(request).answer(200).body(answer).alive();
     let streamed = "POST / HTTP/1.1\r\nHost: {host}\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n";
     vec![
         accepted("a body of known length", post("Content-Length: 5\r\n") + "hello", "5"),
@@ -49,18 +48,14 @@ pub(crate) fn cases() -> Vec<Case> {
             .body("hello")
             .check("it is not chunked", |response| response.framing == Framing::Chunked)
             .alive(),
-        case("a body cut short is not a body")
-            .send(post("Content-Length: 10\r\n") + "hello")
-            .finish()
-            .not_answered(200),
+        case("a body cut short is not a body").send(post("Content-Length: 10\r\n") + "hello").finish().not_answered(200),
         case("chunks cut short are not a body").send(chunked("5\r\nhello\r\n")).finish().not_answered(200),
     ]
 }
 
 pub(crate) fn expectations() -> Vec<Case> {
-    let expecting = |target: &str, fields: &str| {
-        format!("POST {target} HTTP/1.1\r\nHost: {{host}}\r\nExpect: 100-continue\r\n{fields}\r\n")
-    };
+    let expecting =
+        |target: &str, fields: &str| format!("POST {target} HTTP/1.1\r\nHost: {{host}}\r\nExpect: 100-continue\r\n{fields}\r\n");
     vec![
         case("100 is sent when the app reads the body")
             .send(expecting("/len", "Content-Length: 5\r\n"))
@@ -106,9 +101,7 @@ pub(crate) fn expectations() -> Vec<Case> {
             .answer(200)
             .body("5")
             .closed(),
-        case("a body that would be refused gets no 100")
-            .send(expecting("/len", "Content-Length: 30000001\r\n"))
-            .refused(413),
+        case("a body that would be refused gets no 100").send(expecting("/len", "Content-Length: 30000001\r\n")).refused(413),
         case("an unknown expectation is refused")
             .send("POST /len HTTP/1.1\r\nHost: {host}\r\nExpect: the-impossible\r\nContent-Length: 5\r\n\r\nhello")
             .refused(417),

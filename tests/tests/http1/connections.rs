@@ -5,10 +5,9 @@ use narthex_tests::case::{Case, case};
 
 pub(crate) fn cases() -> Vec<Case> {
     let pipelined: String = (1..=40).map(|n| format!("GET /bytes?n={n} HTTP/1.1\r\nHost: {{host}}\r\n\r\n")).collect();
-    let in_order = (1..=40usize)
-        .fold(case("40 pipelined requests are answered in order").send(pipelined), |case, n| {
-            case.answer(200).check("it is not this request's answer", move |response| response.body.len() == n)
-        });
+    let in_order = (1..=40usize).fold(case("40 pipelined requests are answered in order").send(pipelined), |case, n| {
+        case.answer(200).check("it is not this request's answer", move |response| response.body.len() == n)
+    });
     let request = "POST /len HTTP/1.1\r\nHost: {host}\r\nContent-Length: 3\r\n\r\nabc";
     // `{host}` has to go out as a whole to be recognised.
     let byte_by_byte = split(request).into_iter().fold(case("a request may arrive byte by byte"), Case::send);

@@ -13,11 +13,7 @@ pub(crate) fn cases() -> Vec<Case> {
         refuse("two different lengths", 400, post("Content-Length: 5\r\nContent-Length: 6\r\n") + "hello"),
         refuse("two lengths that differ in form", 400, post("Content-Length: 5\r\nContent-Length: +5\r\n") + "hello"),
         refuse("chunked twice in one field", 501, post("Transfer-Encoding: chunked, chunked\r\n") + CHUNKS),
-        refuse(
-            "chunked twice in two fields",
-            501,
-            post("Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n") + CHUNKS,
-        ),
+        refuse("chunked twice in two fields", 501, post("Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n") + CHUNKS),
         refuse("an unknown coding", 501, post("Transfer-Encoding: frob\r\n") + CHUNKS),
         refuse("an unknown coding before chunked", 501, post("Transfer-Encoding: gzip, chunked\r\n") + CHUNKS),
         refuse("identity", 501, post("Transfer-Encoding: identity\r\n") + CHUNKS),
@@ -35,20 +31,9 @@ pub(crate) fn cases() -> Vec<Case> {
         refuse("a POST of no stated length", 411, post("")),
         refuse("a PUT of no stated length", 411, "PUT /len HTTP/1.1\r\nHost: {host}\r\n\r\n"),
     ];
-    for bad in [
-        "+5",
-        "-1",
-        "-0",
-        "5x",
-        "0x5",
-        "5.0",
-        "5 5",
-        "5, 6",
-        "",
-        "five",
-        "18446744073709551616",
-        "99999999999999999999999999",
-    ] {
+    for bad in
+        ["+5", "-1", "-0", "5x", "0x5", "5.0", "5 5", "5, 6", "", "five", "18446744073709551616", "99999999999999999999999999"]
+    {
         cases.push(refuse(format!("the length {bad:?}"), 400, post(&format!("Content-Length: {bad}\r\n")) + "hello"));
     }
     cases
@@ -76,9 +61,7 @@ pub(crate) fn chunks() -> Vec<Case> {
         refuse("a trailer that ends in LF", 400, chunked("0\r\nX-A: b\n\r\n")),
         refuse("NUL in a trailer", 400, chunked("0\r\nX-A: b\0\r\n\r\n")),
     ];
-    for bad in
-        ["", "g", "0x5", "+5", "-5", " 5", "5 ", "\t5", "5g", "5 5", "5.", "FFFFFFFFFFFFFFFFF", "10000000000000005"]
-    {
+    for bad in ["", "g", "0x5", "+5", "-5", " 5", "5 ", "\t5", "5g", "5 5", "5.", "FFFFFFFFFFFFFFFFF", "10000000000000005"] {
         cases.push(refuse(format!("the chunk size {bad:?}"), 400, chunked(&format!("{bad}\r\nhello\r\n0\r\n\r\n"))));
     }
     cases

@@ -76,11 +76,7 @@ pub(crate) fn cases() -> Vec<Case> {
             .check("the query is not as sent", |response| response.text().contains("?a=b&c=%20d/../e?f\""))
             .alive(),
         case("an absolute target").send(line("GET http://{host}/ HTTP/1.1")).answer(200).body("OK").alive(),
-        case("an absolute target without a path")
-            .send(line("GET http://{host} HTTP/1.1"))
-            .answer(200)
-            .body("OK")
-            .alive(),
+        case("an absolute target without a path").send(line("GET http://{host} HTTP/1.1")).answer(200).body("OK").alive(),
         case("an absolute target in capitals").send(line("GET HTTP://{host}/ HTTP/1.1")).answer(200).body("OK").alive(),
         case("an absolute target's authority wins over Host")
             .send("GET http://wins.test/headers HTTP/1.1\r\nHost: loses.test\r\n\r\n")
@@ -91,11 +87,7 @@ pub(crate) fn cases() -> Vec<Case> {
             .alive(),
     ];
     for separator in "()<>@,;:\\\"/[]?={}".chars() {
-        cases.push(refuse(
-            format!("a method with {separator:?} in it"),
-            400,
-            line(&format!("G{separator}T / HTTP/1.1")),
-        ));
+        cases.push(refuse(format!("a method with {separator:?} in it"), 400, line(&format!("G{separator}T / HTTP/1.1"))));
     }
     cases
 }
@@ -108,11 +100,7 @@ pub(crate) fn hosts() -> Vec<Case> {
         refuse("two equal Hosts", 400, "GET / HTTP/1.1\r\nHost: {host}\r\nHost: {host}\r\n\r\n"),
         refuse("two Hosts in HTTP/1.0", 400, "GET / HTTP/1.0\r\nHost: {host}\r\nHost: other.test\r\n\r\n"),
         refuse("an absolute target does not excuse a missing Host", 400, "GET http://{host}/ HTTP/1.1\r\n\r\n"),
-        refuse(
-            "an absolute target does not excuse a bad Host",
-            400,
-            "GET http://{host}/ HTTP/1.1\r\nHost: a/b\r\n\r\n",
-        ),
+        refuse("an absolute target does not excuse a bad Host", 400, "GET http://{host}/ HTTP/1.1\r\nHost: a/b\r\n\r\n"),
         case("HTTP/1.0 needs no Host").send("GET / HTTP/1.0\r\n\r\n").answer(200).closed(),
         case("HTTP/1.0 may have an empty Host").send("GET / HTTP/1.0\r\nHost:\r\n\r\n").answer(200).closed(),
         case("a Host without a port").send(host("127.0.0.1")).answer(200).alive(),

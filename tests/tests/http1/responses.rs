@@ -33,13 +33,7 @@ pub(crate) fn cases() -> Vec<Case> {
         case("an error status keeps the connection").get("/status/500").answer(500).alive(),
         case("an unusual status passes").get("/status/299").answer(299).alive(),
         framed("a whole response has its length", "GET / HTTP/1.1\r\nHost: {host}\r\n\r\n", Framing::Length, 2).alive(),
-        framed(
-            "an empty response has its length",
-            "GET /bytes?n=0 HTTP/1.1\r\nHost: {host}\r\n\r\n",
-            Framing::Length,
-            0,
-        )
-        .alive(),
+        framed("an empty response has its length", "GET /bytes?n=0 HTTP/1.1\r\nHost: {host}\r\n\r\n", Framing::Length, 0).alive(),
         framed(
             "a long response of known length",
             "GET /bytes?n=5000000 HTTP/1.1\r\nHost: {host}\r\n\r\n",
@@ -47,13 +41,8 @@ pub(crate) fn cases() -> Vec<Case> {
             5_000_000,
         )
         .alive(),
-        framed(
-            "a stream is chunked",
-            "GET /stream?chunks=7&size=11 HTTP/1.1\r\nHost: {host}\r\n\r\n",
-            Framing::Chunked,
-            77,
-        )
-        .alive(),
+        framed("a stream is chunked", "GET /stream?chunks=7&size=11 HTTP/1.1\r\nHost: {host}\r\n\r\n", Framing::Chunked, 77)
+            .alive(),
         framed(
             "a long stream",
             "GET /stream?chunks=500&size=10000 HTTP/1.1\r\nHost: {host}\r\n\r\n",
@@ -75,8 +64,7 @@ pub(crate) fn cases() -> Vec<Case> {
             77,
         )
         .closed(),
-        framed("a response of known length to HTTP/1.0", "GET /bytes?n=77 HTTP/1.0\r\n\r\n", Framing::Length, 77)
-            .closed(),
+        framed("a response of known length to HTTP/1.0", "GET /bytes?n=77 HTTP/1.0\r\n\r\n", Framing::Length, 77).closed(),
         case("trailers reach a client that takes them")
             .send("GET /trailers HTTP/1.1\r\nHost: {host}\r\nTE: trailers\r\nConnection: TE\r\n\r\n")
             .answer(200)
@@ -86,6 +74,14 @@ pub(crate) fn cases() -> Vec<Case> {
             })
             .alive(),
         case("trailers do not disturb a client that does not").get("/trailers").answer(200).body("xxxxx").alive(),
+        // RFC 9112 section 9.6: a reset would destroy what the client has not read yet.
+        case("answers survive a refusal while the client still sends")
+            .send("GET /slow?ms=50 HTTP/1.1\r\nHost: {host}\r\n\r\nGET / HTTP/9.9\r\n\r\n")
+            .send_bytes(vec![b'j'; 500_000])
+            .answer(200)
+            .body("slow")
+            .answer(505)
+            .closed(),
         refuse("a refusal ends the connection", 400, "GET / HTTP/1.1\r\n\r\n"),
     ]
 }

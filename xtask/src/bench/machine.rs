@@ -44,15 +44,15 @@ pub(super) fn describe(binaries: &Binaries, counters: &Counters, options: &Optio
         versions.push((name.to_owned(), version.to_owned()));
     }
     if let Some(nginx) = binaries.nginx() {
-        versions.push(("nginx".to_owned(), first_line(nginx, &["-v"])));
+        versions.push(named("nginx", first_line(nginx, &["-v"])));
     }
     if options.rounds > 0 {
-        versions.push(("wrk".to_owned(), first_line(binaries.wrk(), &["-v"])));
+        versions.push(named("wrk", first_line(binaries.wrk(), &["-v"])));
     }
     if options.callgrind {
         let valgrind = first_line("valgrind", &["--version"]);
-        versions.push(("valgrind".to_owned(), valgrind));
-        versions.push(("strace".to_owned(), first_line("strace", &["-V"])));
+        versions.push(named("valgrind", valgrind));
+        versions.push(named("strace", first_line("strace", &["-V"])));
     }
     Ok(Machine {
         date: first_line("date", &["-u", "+%F"]),
@@ -78,6 +78,15 @@ fn first_line(program: impl AsRef<Path>, arguments: &[&str]) -> String {
     let text = [output.stdout, output.stderr].concat();
     let text = String::from_utf8_lossy(&text);
     text.lines().next().unwrap_or("unknown").trim().to_owned()
+}
+
+/// A version without the words around it: `nginx version: nginx/1.22.1` and `rustc 1.95.0 (...)` say it in their own ways.
+fn named(name: &str, line: String) -> (String, String) {
+    let version = line
+        .split(|character: char| character.is_whitespace() || matches!(character, '/' | '-'))
+        .find(|word| word.starts_with(|character: char| character.is_ascii_digit()));
+    let version = version.unwrap_or(&line).to_owned();
+    (name.to_owned(), version)
 }
 
 fn commit() -> String {
@@ -109,6 +118,14 @@ fn locked<'a>(lock: &'a str, name: &str) -> Option<&'a str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_version_is_found_in_what_a_program_says_about_itself() {
+        let version = |line: &str| named("x", line.to_owned()).1;
+        assert_eq!(version("nginx version: nginx/1.22.1"), "1.22.1");
+        assert_eq!(version("wrk debian/4.1.0-3+b2 [epoll]"), "4.1.0");
+        assert_eq!(version("valgrind-3.19.0"), "3.19.0");
+    }
 
     #[test]
     fn a_version_is_found_by_the_whole_name_of_its_package() {

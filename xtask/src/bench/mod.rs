@@ -90,11 +90,14 @@ fn load(subject: &Subject, round: u32, binaries: &Binaries, counters: &Counters,
         run(options.warm_up_seconds).measure(None)?;
         let processes = running.processes()?;
         let perf = counters.attach(&processes, running.directory());
+        let core = cpu::read_core(SERVER_CORE)?;
         let before = cpu::read(&processes)?;
         let report = run(options.seconds).measure(perf.as_ref())?;
         let spent = cpu::read(&processes)?.since(before);
+        let core_busy = cpu::read_core(SERVER_CORE)?.busy_since(core);
         let instructions = perf.map(|perf| perf.read()).transpose()?;
-        let load = Load::new(subject, round, connections, &report, spent, instructions)?;
+        let mut load = Load::new(subject, round, connections, &report, spent, instructions)?;
+        load.others = (core_busy - load.busy).max(0.0);
         println!("round {round}  {}", load.line());
         loads.push(load);
     }

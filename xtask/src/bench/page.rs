@@ -72,6 +72,17 @@ fn page(results: &Results, charts: &[(&'static str, Chart)]) -> String {
     if let Some(reason) = &machine.no_instructions {
         let _ = writeln!(page, "* Instructions under load are n/a: {reason}. The verdicts below are about CPU time.");
     }
+    let mut disturbed: Vec<f64> = results.loads.iter().map(|load| load.others).collect();
+    disturbed.sort_by(f64::total_cmp);
+    if let Some(worst) = disturbed.last().filter(|&&share| share > 0.05) {
+        let runs = disturbed.iter().filter(|&&share| share > 0.05).count();
+        let _ = writeln!(
+            page,
+            "* **Disturbed**: in {runs} of {} runs something else used more than 5 % of the server core (at most {:.0} %). Times of such runs are not to be trusted; counts are.",
+            disturbed.len(),
+            worst * 100.0
+        );
+    }
     page.push('\n');
     page.push_str(&summary(results));
     for (file, chart) in charts {
@@ -115,7 +126,7 @@ fn budget_table(text: &mut String, results: &Results) {
 fn load_table(text: &mut String, results: &Results, connections: usize) {
     let _ = writeln!(
         text,
-        "## Under load, {connections} connections\n\n| subject | requests/s | p50 | p99 | CPU per request | user | system | x bare loop | x axum::serve | instructions user / kernel | server core busy | errors |\n|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|"
+        "## Under load, {connections} connections\n\n| subject | requests/s | p50 | p99 | CPU per request | user | system | x bare loop | x axum::serve | instructions user / kernel | server core busy | by others | errors |\n|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|"
     );
     for subject in results.subjects() {
         let median = |metric: fn(&Load) -> Option<f64>| results.median(subject, connections, metric);
@@ -135,7 +146,7 @@ fn load_table(text: &mut String, results: &Results, connections: usize) {
             user.zip(kernel).map_or_else(na, |(user, kernel)| format!("{:.1} k / {:.1} k", user / 1e3, kernel / 1e3));
         let _ = writeln!(
             text,
-            "| {} | {requests:.0} | {} | {} | {} | {} | {} | {} | {} | {instructions} | {:.0} % | {} |",
+            "| {} | {requests:.0} | {} | {} | {} | {} | {} | {} | {} | {instructions} | {:.0} % | {:.0} % | {} |",
             marked(subject),
             latency(|load| Some(load.p50_us)),
             latency(|load| Some(load.p99_us)),
@@ -145,6 +156,7 @@ fn load_table(text: &mut String, results: &Results, connections: usize) {
             times(name::BARE),
             times(name::AXUM),
             median(|load| Some(load.busy)).unwrap_or_default() * 100.0,
+            median(|load| Some(load.others)).unwrap_or_default() * 100.0,
             results.errors(subject, connections),
         );
     }
@@ -223,7 +235,7 @@ fn charts(results: &Results) -> Vec<(&'static str, Chart)> {
         let throughput = Chart {
             title: "Requests per second by connections".to_owned(),
             unit: "requests/s",
-            series: counts.iter().map(|count| count.to_string()).collect(),
+            series: counts.iter().map(|&count| connections_label(count)).collect(),
             stacked: false,
             digits: 0,
             rows: rows(&|subject| {
@@ -234,7 +246,7 @@ fn charts(results: &Results) -> Vec<(&'static str, Chart)> {
         charts.push(("requests.svg", throughput));
     }
     if !results.counts.is_empty() {
-        let series = COUNTED_CONNECTIONS.map(|count| format!("{count} connections"));
+        let series = COUNTED_CONNECTIONS.map(connections_label);
         let instructions = Chart {
             title: "User instructions per request".to_owned(),
             unit: "instructions (callgrind)",
@@ -256,6 +268,11 @@ fn marked(subject: &str) -> String {
         return format!("**{subject}**");
     }
     subject.to_owned()
+}
+
+fn connections_label(count: usize) -> String {
+    let plural = if count == 1 { "" } else { "s" };
+    format!("{count} connection{plural}")
 }
 
 fn na() -> String {

@@ -25,6 +25,8 @@ pub(super) struct Load {
     pub(super) system_ns: f64,
     /// The share of the server core that was in use: below 1 the load generator was the limit.
     pub(super) busy: f64,
+    /// The share of the server core that something else used: above a few percent the times are somebody else's, too.
+    pub(super) others: f64,
     pub(super) instructions: Option<Instructions>,
 }
 
@@ -70,6 +72,7 @@ impl Load {
             user_ns: spent.user / report.requests,
             system_ns: spent.system / report.requests,
             busy: total / 1e9 / seconds,
+            others: 0.0,
             instructions: instructions
                 .map(|counted| Instructions { user: counted.user / report.requests, kernel: counted.kernel / report.requests }),
         })
@@ -97,6 +100,9 @@ impl Load {
             self.user_ns / 1e3,
             self.busy * 100.0,
         );
+        if self.others > 0.05 {
+            let _ = write!(line, "  DISTURBED {:.0} %", self.others * 100.0);
+        }
         if self.errors > 0 {
             let _ = write!(line, "  {} ERRORS", self.errors);
         }
@@ -214,7 +220,7 @@ impl Results {
     /// `results.csv`: every run under load.
     pub(super) fn loads_csv(&self) -> String {
         let mut csv = String::from(
-            "subject,round,connections,requests_per_second,p50_us,p99_us,errors,cpu_user_ns_per_request,cpu_system_ns_per_request,server_core_busy,instructions_user_per_request,instructions_kernel_per_request\n",
+            "subject,round,connections,requests_per_second,p50_us,p99_us,errors,cpu_user_ns_per_request,cpu_system_ns_per_request,server_core_busy,server_core_others,instructions_user_per_request,instructions_kernel_per_request\n",
         );
         for load in &self.loads {
             let counted = |part: fn(&Instructions) -> f64| match &load.instructions {
@@ -223,7 +229,7 @@ impl Results {
             };
             let _ = writeln!(
                 csv,
-                "{},{},{},{:.1},{:.1},{:.1},{},{:.1},{:.1},{:.3},{},{}",
+                "{},{},{},{:.1},{:.1},{:.1},{},{:.1},{:.1},{:.3},{:.3},{},{}",
                 load.subject,
                 load.round,
                 load.connections,
@@ -234,6 +240,7 @@ impl Results {
                 load.user_ns,
                 load.system_ns,
                 load.busy,
+                load.others,
                 counted(|instructions| instructions.user),
                 counted(|instructions| instructions.kernel),
             );
@@ -293,6 +300,7 @@ pub(super) mod tests {
             user_ns: cpu_ns / 4.0,
             system_ns: cpu_ns * 3.0 / 4.0,
             busy: 1.0,
+            others: 0.0,
             instructions: None,
         }
     }

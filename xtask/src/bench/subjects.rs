@@ -108,8 +108,13 @@ pub(super) fn all() -> &'static [Subject] {
 
 /// The subjects whose name or group contains one of `patterns` (lower case), or all without patterns.
 pub(super) fn select(patterns: &[String]) -> Result<Vec<Subject>> {
-    let matches =
-        |subject: &Subject, pattern: &String| subject.name.to_lowercase().contains(pattern) || subject.group.name() == pattern;
+    let matches = |subject: &Subject, pattern: &String| {
+        // A whole name means that subject alone, also where it is a part of other names.
+        if SUBJECTS.iter().any(|subject| subject.name.eq_ignore_ascii_case(pattern)) {
+            return subject.name.eq_ignore_ascii_case(pattern);
+        }
+        subject.name.to_lowercase().contains(pattern) || subject.group.name() == pattern
+    };
     if let Some(pattern) = patterns.iter().find(|pattern| !SUBJECTS.iter().any(|subject| matches(subject, pattern))) {
         bail!("no subject matches --only {pattern}; `cargo xtask bench --list` names them all");
     }
@@ -320,6 +325,7 @@ mod tests {
             selected.iter().map(|subject| subject.name).collect()
         };
         assert_eq!(names("may"), ["may_minihttp"]);
+        assert_eq!(names("axum::serve"), ["axum::serve"]);
         assert_eq!(names("narthex").len(), 4);
         assert_eq!(names("peers").len(), 8);
         assert!(select(&["apache".to_owned()]).is_err());

@@ -24,19 +24,11 @@ fn main() -> Result<()> {
         Listener::Tcp(listener) => listener.into(),
         Listener::Unix(listener) => listener.into(),
     };
-    let response = format!(
-        "HTTP/1.1 200 OK\r\ncontent-type: {MEDIA_TYPE}\r\ncontent-length: {}\r\n\r\n{BODY}",
-        BODY.len()
-    )
-    .into_bytes();
+    let response =
+        format!("HTTP/1.1 200 OK\r\ncontent-type: {MEDIA_TYPE}\r\ncontent-length: {}\r\n\r\n{BODY}", BODY.len()).into_bytes();
 
     let epoll = epoll::create(CreateFlags::CLOEXEC)?;
-    epoll::add(
-        &epoll,
-        &listener,
-        EventData::new_u64(LISTENER),
-        EventFlags::IN,
-    )?;
+    epoll::add(&epoll, &listener, EventData::new_u64(LISTENER), EventFlags::IN)?;
     let mut connections = Slab::new();
     let mut events = Vec::with_capacity(1024);
     let mut input = vec![0; 64 * 1024];
@@ -78,20 +70,12 @@ fn accept(listener: &OwnedFd, epoll: &OwnedFd, connections: &mut Slab<Connection
         let entry = connections.vacant_entry();
         let data = EventData::new_u64(u64::try_from(entry.key())?);
         epoll::add(epoll, &socket, data, EventFlags::IN)?;
-        entry.insert(Connection {
-            socket,
-            partial: Vec::new(),
-        });
+        entry.insert(Connection { socket, partial: Vec::new() });
     }
 }
 
 /// Answers what has arrived; false when the connection is over.
-fn answer(
-    connection: &mut Connection,
-    input: &mut [u8],
-    output: &mut Vec<u8>,
-    response: &[u8],
-) -> bool {
+fn answer(connection: &mut Connection, input: &mut [u8], output: &mut Vec<u8>, response: &[u8]) -> bool {
     let received = match read(&connection.socket, &mut *input) {
         Ok(0) => return false,
         Ok(length) => &input[..length],

@@ -36,15 +36,11 @@ async fn main() -> Result<()> {
 
 async fn serve(stream: impl AsyncRead + AsyncWrite + Unpin) {
     // A client that resets its connection is not worth a line in a benchmark.
-    let _ = http1::Builder::new()
-        .serve_connection(TokioIo::new(stream), service_fn(hello))
-        .await;
+    let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), service_fn(hello)).await;
 }
 
 async fn hello(_request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
     let mut response = Response::new(Full::new(Bytes::from_static(BODY.as_bytes())));
-    response
-        .headers_mut()
-        .insert(CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE));
     Ok(response)
 }

@@ -10,11 +10,7 @@ use may_minihttp::{HttpServer, HttpService, Request, Response};
 struct Hello;
 
 impl HttpService for Hello {
-    fn call(
-        &mut self,
-        _request: Request<'_, '_, '_>,
-        response: &mut Response<'_>,
-    ) -> std::io::Result<()> {
+    fn call(&mut self, _request: Request<'_, '_, '_>, response: &mut Response<'_>) -> std::io::Result<()> {
         response.header("content-type: text/plain").body(BODY);
         Ok(())
     }

@@ -69,12 +69,7 @@ impl FromStr for PrefixSpec {
 
 impl From<&UrlPrefix> for PrefixSpec {
     fn from(prefix: &UrlPrefix) -> Self {
-        Self {
-            scheme: prefix.scheme(),
-            host: prefix.host().clone(),
-            port: prefix.port().get(),
-            path: prefix.path().into(),
-        }
+        Self { scheme: prefix.scheme(), host: prefix.host().clone(), port: prefix.port().get(), path: prefix.path().into() }
     }
 }
 

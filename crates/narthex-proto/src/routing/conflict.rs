@@ -39,3 +39,19 @@ pub enum Conflict {
         scheme: Scheme,
     },
 }
+
+impl Conflict {
+    /// What was to be added.
+    pub fn prefix(&self) -> &UrlPrefix {
+        match self {
+            Self::Registered { prefix, .. } | Self::Reserved { prefix, .. } | Self::Scheme { prefix, .. } => prefix,
+        }
+    }
+
+    /// What stands in its way.
+    pub fn existing(&self) -> &UrlPrefix {
+        match self {
+            Self::Registered { existing, .. } | Self::Reserved { existing, .. } | Self::Scheme { existing, .. } => existing,
+        }
+    }
+}

@@ -40,9 +40,7 @@ impl<T> Names<T> {
             return self.get(&case::fold(name));
         }
         match self {
-            Self::Few(few) => {
-                few.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value)
-            }
+            Self::Few(few) => few.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value),
             Self::Many(many) => {
                 let mut folded = [0; LONGEST_ASCII];
                 let folded = folded.get_mut(..name.len())?;

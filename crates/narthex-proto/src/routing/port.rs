@@ -66,14 +66,7 @@ pub(super) struct Port<R, V> {
 
 impl<R, V> Port<R, V> {
     pub(super) fn new(scheme: Scheme) -> Self {
-        Self {
-            scheme,
-            registrations: 0,
-            strong: None,
-            names: Names::new(),
-            addresses: HashMap::default(),
-            weak: None,
-        }
+        Self { scheme, registrations: 0, strong: None, names: Names::new(), addresses: HashMap::default(), weak: None }
     }
 
     pub(super) fn is_empty(&self) -> bool {

@@ -85,9 +85,8 @@ impl<R, V> Node<R, V> {
 impl<R: Clone, V: Clone> Node<R, V> {
     /// The node of this folded prefix path, made if it is missing.
     pub(super) fn get_or_insert(&mut self, path: &str) -> &mut Self {
-        prefix_segments(path).fold(self, |node, segment| {
-            Arc::make_mut(node.below.get_or_insert_with(segment, || Arc::new(Self::new())))
-        })
+        prefix_segments(path)
+            .fold(self, |node, segment| Arc::make_mut(node.below.get_or_insert_with(segment, || Arc::new(Self::new()))))
     }
 
     /// Takes something out of the node of this folded prefix path, and drops the nodes it leaves empty.

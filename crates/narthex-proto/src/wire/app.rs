@@ -292,6 +292,7 @@ impl<T> AppEnd<T> {
     ///
     /// # Errors
     /// The session cannot go on: see [`ProtocolError`].
+    #[inline]
     pub fn receive<'i>(&mut self, input: &'i [u8]) -> Result<Received<AppEvent<'i, T>>, ProtocolError> {
         let mut rest = input;
         loop {
@@ -311,7 +312,7 @@ impl<T> AppEnd<T> {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn on_frame<'i>(&mut self, frame: Frame<'i>) -> Result<Option<AppEvent<'i, T>>, ProtocolError> {
         match frame.kind {
             Kind::Request => self.on_request(frame).map(Some),
@@ -334,6 +335,7 @@ impl<T> AppEnd<T> {
         }
     }
 
+    #[inline(always)]
     fn on_request<'i>(&mut self, frame: Frame<'i>) -> Result<AppEvent<'i, T>, ProtocolError> {
         let id = frame.id;
         if self.host_drains {
@@ -352,6 +354,7 @@ impl<T> AppEnd<T> {
         Ok(AppEvent::Request { id, request })
     }
 
+    #[inline(always)]
     fn on_data<'i>(&mut self, frame: Frame<'i>) -> Result<Option<AppEvent<'i, T>>, ProtocolError> {
         let Frame { id, end, .. } = frame;
         let bytes = frame.payload;
@@ -366,15 +369,18 @@ impl<T> AppEnd<T> {
         Ok(Some(AppEvent::Data { id, bytes, end, closed: if end { self.settle(id) } else { None } }))
     }
 
+    #[inline(never)]
     fn on_trailers<'i>(&mut self, frame: Frame<'i>) -> Result<Option<AppEvent<'i, T>>, ProtocolError> {
         let (id, lines) = (frame.id, frame.payload);
+        frame::check_trailers(&frame)?;
         let Some(stream) = self.streams.get_mut(id) else {
             return Ok(None);
         };
-        stream.receive_trailers(lines)?;
+        stream.receive_trailers()?;
         Ok(Some(AppEvent::Trailers { id, lines }))
     }
 
+    #[inline(never)]
     fn on_window<'i>(&mut self, frame: Frame<'_>) -> Result<Option<AppEvent<'i, T>>, ProtocolError> {
         let id = frame.id;
         let increment = frame::get_increment(&frame)?;
@@ -385,6 +391,7 @@ impl<T> AppEnd<T> {
         Ok(available.map(|available| AppEvent::Window { id, available }))
     }
 
+    #[inline(never)]
     fn on_cancel<'i>(&mut self, frame: Frame<'_>) -> Result<Option<AppEvent<'i, T>>, ProtocolError> {
         let id = frame.id;
         let code = frame::get_u32(&frame)?;
@@ -399,7 +406,7 @@ impl<T> AppEnd<T> {
     }
 
     /// Removes the stream if it is over.
-    #[inline]
+    #[inline(always)]
     fn settle(&mut self, id: StreamId) -> Option<T> {
         let stream = self.streams.get(id)?;
         if stream.sent_end && (stream.phase != Phase::Tunnel || stream.received_end) {

@@ -1,6 +1,7 @@
 //! The 8-byte frame header, and the frames whose payload is a single number.
 
 use super::error::ProtocolError;
+use super::request::MAX_HEAD;
 use super::stream::StreamId;
 
 /// The length of every frame's header.
@@ -94,7 +95,7 @@ pub(super) enum Parsed<'i> {
 }
 
 /// Takes the first frame off `input`.
-#[inline]
+#[inline(always)]
 pub(super) fn parse(input: &[u8]) -> Result<Parsed<'_>, ProtocolError> {
     let Some((header, rest)) = input.split_first_chunk::<HEADER_LEN>() else {
         return Ok(Parsed::NeedMore(HEADER_LEN));
@@ -173,6 +174,16 @@ pub(super) fn get_u64(frame: &Frame<'_>) -> Result<u64, ProtocolError> {
         Ok(bytes) => Ok(u64::from_le_bytes(bytes)),
         Err(_) => Err(malformed(frame.kind, "the length is not 8")),
     }
+}
+
+pub(super) fn check_trailers(frame: &Frame<'_>) -> Result<(), ProtocolError> {
+    if !frame.end {
+        return Err(malformed(Kind::Trailers, "END is missing"));
+    }
+    if frame.payload.len() > MAX_HEAD {
+        return Err(malformed(Kind::Trailers, "the lines are too long"));
+    }
+    Ok(())
 }
 
 #[cold]

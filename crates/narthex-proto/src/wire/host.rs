@@ -116,6 +116,7 @@ impl<T> HostEnd<T> {
     ///
     /// # Errors
     /// Nothing has been sent then; `data` is dropped.
+    #[inline]
     pub fn open(&mut self, request: &Request<'_>, data: T) -> Result<StreamId, OpenError> {
         if self.draining {
             return Err(OpenError::Draining);
@@ -213,6 +214,7 @@ impl<T> HostEnd<T> {
     ///
     /// # Errors
     /// The session cannot go on: see [`ProtocolError`].
+    #[inline]
     pub fn receive<'i>(&mut self, input: &'i [u8]) -> Result<Received<HostEvent<'i, T>>, ProtocolError> {
         let mut rest = input;
         loop {
@@ -232,7 +234,7 @@ impl<T> HostEnd<T> {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn on_frame<'i>(&mut self, frame: Frame<'i>) -> Result<Option<HostEvent<'i, T>>, ProtocolError> {
         match frame.kind {
             Kind::Response => self.on_response(frame),
@@ -261,6 +263,7 @@ impl<T> HostEnd<T> {
         }
     }
 
+    #[inline(always)]
     fn on_response<'i>(&mut self, frame: Frame<'i>) -> Result<Option<HostEvent<'i, T>>, ProtocolError> {
         let Frame { id, end, .. } = frame;
         let Some(stream) = self.expected(&frame)? else {
@@ -282,6 +285,7 @@ impl<T> HostEnd<T> {
         Ok(Some(HostEvent::Response { id, head, headers, body, end, closed: if end { self.settle(id) } else { None } }))
     }
 
+    #[inline(never)]
     fn on_inform<'i>(&mut self, frame: Frame<'i>) -> Result<Option<HostEvent<'i, T>>, ProtocolError> {
         let Some(stream) = self.expected(&frame)? else {
             return Ok(None);
@@ -293,6 +297,7 @@ impl<T> HostEnd<T> {
         Ok(Some(HostEvent::Inform { id: frame.id, status, headers }))
     }
 
+    #[inline(always)]
     fn on_data<'i>(&mut self, frame: Frame<'i>) -> Result<Option<HostEvent<'i, T>>, ProtocolError> {
         let Frame { id, end, .. } = frame;
         let bytes = frame.payload;
@@ -309,19 +314,22 @@ impl<T> HostEnd<T> {
         Ok(Some(HostEvent::Data { id, bytes, end, closed: if end { self.settle(id) } else { None } }))
     }
 
+    #[inline(never)]
     fn on_trailers<'i>(&mut self, frame: Frame<'i>) -> Result<Option<HostEvent<'i, T>>, ProtocolError> {
         let (id, lines) = (frame.id, frame.payload);
+        frame::check_trailers(&frame)?;
         let Some(stream) = self.expected(&frame)? else {
             return Ok(None);
         };
         if stream.phase == Phase::Waiting {
             return Err(misplaced(Kind::Trailers, "precedes the response"));
         }
-        stream.receive_trailers(lines)?;
+        stream.receive_trailers()?;
         let closed = self.settle(id);
         Ok(Some(HostEvent::Trailers { id, lines, closed }))
     }
 
+    #[inline(never)]
     fn on_window<'i>(&mut self, frame: Frame<'_>) -> Result<Option<HostEvent<'i, T>>, ProtocolError> {
         let id = frame.id;
         let increment = frame::get_increment(&frame)?;
@@ -336,6 +344,7 @@ impl<T> HostEnd<T> {
         Ok(Some(HostEvent::Window { id, available, proceed }))
     }
 
+    #[inline(never)]
     fn on_cancel<'i>(&mut self, frame: Frame<'_>) -> Result<Option<HostEvent<'i, T>>, ProtocolError> {
         let code = CancelCode(frame::get_u32(&frame)?);
         let data = self.streams.release(frame.id).and_then(|s| s.data);
@@ -345,12 +354,13 @@ impl<T> HostEnd<T> {
 
     /// The stream that a frame belongs to; `None` if the host has cancelled it. The app sends nothing but WINDOW
     /// and CANCEL on streams that are over, so that an unknown stream is an error here.
+    #[inline(always)]
     fn expected(&mut self, frame: &Frame<'_>) -> Result<Option<&mut Stream<T>>, ProtocolError> {
         let Some(stream) = self.streams.get(frame.id) else {
             return Err(misplaced(frame.kind, "is on a stream that is not open"));
         };
         if stream.data.is_none() {
-            if frame.end || frame.kind == Kind::Trailers {
+            if frame.end {
                 self.streams.release(frame.id);
             }
             return Ok(None);
@@ -363,7 +373,7 @@ impl<T> HostEnd<T> {
     }
 
     /// Releases the stream if it is over.
-    #[inline]
+    #[inline(always)]
     fn settle(&mut self, id: StreamId) -> Option<T> {
         let stream = self.streams.get(id)?;
         if stream.received_end && (stream.phase != Phase::Tunnel || stream.sent_end) {

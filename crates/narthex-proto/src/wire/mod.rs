@@ -84,6 +84,8 @@ mod message;
 mod request;
 mod response;
 mod stream;
+#[cfg(test)]
+mod tests;
 
 pub use app::{AppEnd, AppEvent};
 pub use control::ControlConnection;

@@ -99,7 +99,8 @@ impl<'a> Request<'a> {
         let payload = FIXED + addresses + self.path_base.len() + self.target.len() + self.head.len();
         out.reserve(HEADER_LEN + payload);
 
-        let mut fixed = [0; HEADER_LEN + FIXED];
+        // One copy for everything that is not a string.
+        let mut fixed = [0; HEADER_LEN + FIXED + 2 * 22];
         let end = self.length == BodyLength::None;
         fixed[..8].copy_from_slice(&frame::header(Kind::Request, end, id, payload));
         fixed[8] = LAYOUT;
@@ -113,9 +114,10 @@ impl<'a> Request<'a> {
         fixed[28..32].copy_from_slice(&(self.head.len() as u32).to_le_bytes());
         fixed[32] = flag(self.peer.is_ipv6(), PEER_V6) | flag(self.local.is_ipv6(), LOCAL_V6);
 
-        out.extend_from_slice(&fixed);
-        put_address(&self.peer, out);
-        put_address(&self.local, out);
+        let (_, rest) = fixed.split_at_mut(HEADER_LEN + FIXED);
+        put_address(&self.local, put_address(&self.peer, rest));
+
+        out.extend_from_slice(&fixed[..HEADER_LEN + FIXED + addresses]);
         out.extend_from_slice(self.path_base);
         out.extend_from_slice(self.target);
         out.extend_from_slice(self.head);
@@ -133,6 +135,7 @@ impl<'a> Request<'a> {
         Ok(())
     }
 
+    #[inline(always)]
     pub(super) fn decode(payload: &'a [u8], end: bool) -> Result<Self, ProtocolError> {
         let bad = |reason| malformed(Kind::Request, reason);
         let Some((fixed, mut rest)) = payload.split_first_chunk::<FIXED>() else {
@@ -237,23 +240,25 @@ fn address_len(address: &SocketAddr) -> usize {
     }
 }
 
-fn put_address(address: &SocketAddr, out: &mut Vec<u8>) {
+/// Writes to the front of `to` and returns what is left of it.
+#[inline]
+fn put_address<'b>(address: &SocketAddr, to: &'b mut [u8]) -> &'b mut [u8] {
+    let (place, rest) = to.split_at_mut(address_len(address));
     match address {
         SocketAddr::V4(v4) => {
-            let [a, b, c, d] = v4.ip().octets();
-            let [p, q] = v4.port().to_le_bytes();
-            out.extend_from_slice(&[a, b, c, d, p, q]);
+            place[..4].copy_from_slice(&v4.ip().octets());
+            place[4..].copy_from_slice(&v4.port().to_le_bytes());
         }
         SocketAddr::V6(v6) => {
-            let mut bytes = [0; 22];
-            bytes[..16].copy_from_slice(&v6.ip().octets());
-            bytes[16..18].copy_from_slice(&v6.port().to_le_bytes());
-            bytes[18..].copy_from_slice(&v6.scope_id().to_le_bytes());
-            out.extend_from_slice(&bytes);
+            place[..16].copy_from_slice(&v6.ip().octets());
+            place[16..18].copy_from_slice(&v6.port().to_le_bytes());
+            place[18..].copy_from_slice(&v6.scope_id().to_le_bytes());
         }
     }
+    rest
 }
 
+#[inline(always)]
 fn take_address(rest: &mut &[u8], v6: bool) -> Option<SocketAddr> {
     if !v6 {
         let (&[a, b, c, d, p, q], tail) = rest.split_first_chunk::<6>()?;

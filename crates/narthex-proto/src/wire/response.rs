@@ -28,6 +28,7 @@ impl ResponseHead {
         Self { status, upgrade: false, close: false, length }
     }
 
+    #[inline]
     pub(super) fn check(&self) -> Result<(), StreamError> {
         let fits = match self.upgrade {
             true => self.status == 101 || (200..300).contains(&self.status),
@@ -36,6 +37,7 @@ impl ResponseHead {
         if fits { Ok(()) } else { Err(StreamError::Status(self.status)) }
     }
 
+    #[inline]
     pub(super) fn encode(&self, headers: usize) -> [u8; FIXED] {
         let (body, length) = self.length.to_wire();
         let mut fixed = [0; FIXED];
@@ -60,6 +62,7 @@ pub struct Response<'a> {
 }
 
 impl<'a> Response<'a> {
+    #[inline(always)]
     pub(super) fn decode(payload: &'a [u8]) -> Result<Self, ProtocolError> {
         let bad = |reason| malformed(Kind::Response, reason);
         let Some((fixed, rest)) = payload.split_first_chunk::<FIXED>() else {

@@ -113,6 +113,7 @@ pub(super) struct Stream<T> {
 }
 
 impl<T> Stream<T> {
+    #[inline]
     pub(super) fn new(data: Option<T>, wants_upgrade: bool, withheld: bool) -> Self {
         Self {
             data,
@@ -183,6 +184,7 @@ impl<T> Stream<T> {
     }
 
     /// Counts bytes that have come in.
+    #[inline]
     pub(super) fn receive_bytes(&mut self, id: StreamId, kind: Kind, sent: usize, end: bool) -> Result<(), ProtocolError> {
         if self.received_end {
             return Err(misplaced(kind, "follows the end of its stream"));
@@ -197,15 +199,12 @@ impl<T> Stream<T> {
         Ok(())
     }
 
-    pub(super) fn receive_trailers(&mut self, lines: &[u8]) -> Result<(), ProtocolError> {
+    pub(super) fn receive_trailers(&mut self) -> Result<(), ProtocolError> {
         if self.received_end {
             return Err(misplaced(Kind::Trailers, "follows the end of its stream"));
         }
         if self.phase == Phase::Tunnel {
             return Err(misplaced(Kind::Trailers, "is in a tunnel"));
-        }
-        if lines.len() > MAX_HEAD {
-            return Err(frame::malformed(Kind::Trailers, "the lines are too long"));
         }
         self.received_end = true;
         Ok(())
@@ -279,6 +278,7 @@ impl<T> Streams<T> {
     }
 
     /// The name that [`insert`](Self::insert) should give the next stream (the host's side).
+    #[inline]
     pub(super) fn vacant(&self) -> Option<StreamId> {
         match self.free.last() {
             Some(id) => Some(*id),
@@ -287,6 +287,7 @@ impl<T> Streams<T> {
     }
 
     /// Gives the slot that [`vacant`](Self::vacant) named to `stream` (the host's side).
+    #[inline]
     pub(super) fn insert(&mut self, id: StreamId, stream: Stream<T>) {
         if self.free.pop().is_none() {
             self.slots.push(Slot { generation: id.generation(), stream: Some(stream) });
@@ -299,6 +300,7 @@ impl<T> Streams<T> {
 
     /// Takes up a stream that the peer has named (the app's side). The host uses slots and generations without
     /// gaps, so anything else is an error, and a peer cannot make this table larger than its own.
+    #[inline]
     pub(super) fn accept(&mut self, id: StreamId, stream: Stream<T>) -> Result<(), ProtocolError> {
         let index = id.index();
         if index == self.slots.len() && id.generation() == 0 {
@@ -318,6 +320,7 @@ impl<T> Streams<T> {
     }
 
     /// Empties a slot (the app's side).
+    #[inline]
     pub(super) fn remove(&mut self, id: StreamId) -> Option<Stream<T>> {
         let slot = self.slots.get_mut(id.index())?;
         if slot.generation != id.generation() {
@@ -329,6 +332,7 @@ impl<T> Streams<T> {
     }
 
     /// Empties a slot and lets [`vacant`](Self::vacant) name it again (the host's side).
+    #[inline]
     pub(super) fn release(&mut self, id: StreamId) -> Option<Stream<T>> {
         let stream = self.remove(id)?;
         self.free.extend(StreamId::new(id.index(), next_generation(id.generation())));

@@ -1,0 +1,136 @@
+//! One of the demo's apps: an ordinary axum program that knows nothing of the other but its name.
+
+mod chat;
+mod download;
+mod form;
+mod pages;
+mod upload;
+
+use std::io::{Read, Write};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use anyhow::Context;
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::middleware::{self, Next};
+use axum::response::Response;
+use axum::routing::{get, post};
+use rustix::process::{Signal, getpid, kill_process};
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use super::apps::AppName;
+use crate::args::DemoAppArguments;
+use crate::stop::StopSignals;
+
+/// How long a stopping app waits for what still runs. People wait for Ctrl-C, so it is short.
+const DRAIN: Duration = Duration::from_secs(2);
+/// When nothing else ended the app.
+const GIVE_UP: Duration = Duration::from_secs(8);
+
+/// The line that tells the demo that the app is registered.
+pub(super) const READY: &str = "ready";
+
+/// What every request of the app can see.
+#[derive(Clone, Debug)]
+struct App(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    name: AppName,
+    prefix: String,
+    started: Instant,
+    requests: AtomicU64,
+    chat: chat::Room,
+    /// True once the app was asked to end: WebSockets would otherwise hold it up.
+    stopping: watch::Receiver<bool>,
+}
+
+impl App {
+    fn name(&self) -> AppName {
+        self.0.name
+    }
+
+    fn uptime(&self) -> Duration {
+        self.0.started.elapsed()
+    }
+}
+
+fn router(app: App) -> Router {
+    Router::new()
+        .route("/", get(pages::overview))
+        .route("/info", get(pages::info))
+        .route("/form", get(form::with_get).post(form::with_post))
+        .merge(upload::routes())
+        .route("/download", get(download::download))
+        .route("/chat", get(chat::page))
+        .route("/chat/socket", get(chat::socket))
+        .route("/chat/say", post(chat::say))
+        .fallback(pages::not_found)
+        .layer(middleware::from_fn_with_state(app.clone(), count))
+        .with_state(app)
+}
+
+async fn count(State(app): State<App>, request: Request, next: Next) -> Response {
+    app.0.requests.fetch_add(1, Ordering::Relaxed);
+    next.run(request).await
+}
+
+/// Runs the app until it is told to stop or the demo is gone.
+pub(crate) fn run(arguments: &DemoAppArguments) -> anyhow::Result<()> {
+    crate::log::start("warn");
+    end_with_the_demo()?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start")?;
+    runtime.block_on(serve(arguments))
+}
+
+async fn serve(arguments: &DemoAppArguments) -> anyhow::Result<()> {
+    let (stop, stopping) = watch::channel(false);
+    let mut signals = StopSignals::catch().context("cannot catch signals")?;
+    tokio::spawn(async move {
+        signals.received().await;
+        // Fails only if nobody is left to tell.
+        let _ = stop.send(true);
+        std::future::pending::<()>().await;
+    });
+    let app = App(Arc::new(Inner {
+        name: arguments.name,
+        prefix: arguments.prefix.clone(),
+        started: Instant::now(),
+        requests: AtomicU64::new(0),
+        chat: chat::Room::new(),
+        stopping,
+    }));
+    narthex::Server::new(router(app))
+        .prefixes([arguments.prefix.as_str()])
+        .provider(narthex::Provider::shared_at(&arguments.socket))
+        .drain_timeout(DRAIN)
+        .on_ready(|_| announce())
+        .run()
+        .await
+        .with_context(|| format!("{} cannot run", arguments.name))
+}
+
+fn announce() {
+    let mut out = std::io::stdout();
+    // The demo may have gone; then standard input says so.
+    let _ = writeln!(out, "{READY}").and_then(|()| out.flush());
+}
+
+/// Standard input is a pipe that only the demo holds open, so that however the demo ends, even by `kill -9`, no app stays.
+fn end_with_the_demo() -> anyhow::Result<()> {
+    std::thread::Builder::new()
+        .name("demo-watch".to_owned())
+        .spawn(|| {
+            let mut input = std::io::stdin();
+            while !matches!(input.read(&mut [0; 64]), Ok(0) | Err(_)) {}
+            // The way that every other stop takes.
+            let _ = kill_process(getpid(), Signal::TERM);
+            std::thread::sleep(GIVE_UP);
+            std::process::exit(1);
+        })
+        .context("cannot start a thread")?;
+    Ok(())
+}

@@ -1,0 +1,223 @@
+//! Asking a running host: what `narthex show` and `narthex explain` use.
+
+use std::io::{self, Read, Write};
+use std::net::SocketAddr;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use narthex_proto::wire::{ControlConnection, Hello, Message, ProtocolError, Role};
+use serde::{Deserialize, Serialize};
+
+/// A host answers at once or is stuck.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// What a host knows and holds, at one moment.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ServiceState {
+    /// The host's release.
+    pub version: String,
+    /// The host's process.
+    pub pid: u32,
+    /// Since it started.
+    pub uptime_seconds: u64,
+    /// Its workers.
+    pub workers: u32,
+    /// Where it accepts connections.
+    pub listeners: Vec<ListenerState>,
+    /// Client connections that are open.
+    pub connections: u64,
+    /// Requests passed to apps or refused since the start.
+    pub requests: u64,
+    /// Requests and connections that the host refused or ended itself since the start.
+    pub refusals: u64,
+    /// The apps.
+    pub sessions: Vec<SessionState>,
+    /// The request queues.
+    pub queues: Vec<QueueState>,
+}
+
+/// A port.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ListenerState {
+    /// Where.
+    pub address: SocketAddr,
+    /// `http` or `https`.
+    pub scheme: String,
+}
+
+/// An app: what HTTP.sys calls a server session.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SessionState {
+    /// The host's number for it.
+    pub id: u64,
+    /// The program's name.
+    pub name: String,
+    /// Its process, as the kernel says.
+    pub pid: u32,
+    /// Its user, as the kernel says.
+    pub uid: u32,
+    /// What it has registered.
+    pub groups: Vec<GroupState>,
+}
+
+/// A URL group.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GroupState {
+    /// The host's number for it.
+    pub id: u64,
+    /// `active`.
+    pub state: String,
+    /// The number of the queue where its requests wait.
+    pub queue: u64,
+    /// Its timers, if they differ from the host's.
+    pub timeouts: Option<TimeoutState>,
+    /// The registered URLs.
+    pub urls: Vec<String>,
+}
+
+/// Timers in seconds; 0 is "never".
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "the names are those of narthex_http::Timeouts, which explains them")]
+pub struct TimeoutState {
+    pub idle_connection: u64,
+    pub header_wait: u64,
+    pub entity_body: u64,
+    pub drain_entity_body: u64,
+    pub request_queue: u64,
+    pub min_send_rate: u32,
+}
+
+/// A request queue.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct QueueState {
+    /// The host's number for it.
+    pub id: u64,
+    /// Its name, if it has one.
+    pub name: Option<String>,
+    /// `active`.
+    pub state: String,
+    /// How many requests may wait.
+    pub length_limit: u32,
+    /// How many wait.
+    pub waiting: u64,
+    /// How many the apps work on.
+    pub in_progress: u64,
+    /// How many found it full.
+    pub rejected: u64,
+    /// The processes that take requests from it.
+    pub processes: Vec<u32>,
+}
+
+/// Where a URL goes, and why.
+#[derive(Clone, Debug)]
+pub struct Explained {
+    /// For people.
+    pub text: String,
+    /// The same for programs.
+    pub detail: serde_json::Value,
+}
+
+/// Why a host could not be asked.
+#[derive(Debug, thiserror::Error)]
+pub enum AdminError {
+    /// Nobody listens on the socket.
+    #[error("no Narthex host answers at {0}: start one with `narthex host`, or name its socket with --socket or NARTHEX_HOST")]
+    NoHost(PathBuf),
+    /// The socket belongs to somebody else.
+    #[error("the host at {0} belongs to another user: run this as that user, or as root")]
+    AccessDenied(PathBuf),
+    /// The connection failed.
+    #[error("the host at {0} does not answer as it should: {1}")]
+    Io(PathBuf, #[source] io::Error),
+    /// The host speaks otherwise.
+    #[error("{0}")]
+    Protocol(#[from] ProtocolError),
+    /// The host refused.
+    #[error("{0}")]
+    Refused(String),
+    /// The host answered something else.
+    #[error("the host gave an answer that does not fit the question: it may be of another version")]
+    Unexpected,
+}
+
+/// A connection to a host, for questions. Calls block.
+#[derive(Debug)]
+pub struct Client {
+    path: PathBuf,
+    stream: UnixStream,
+    control: ControlConnection,
+    next_id: u64,
+}
+
+impl Client {
+    /// Connects to the host whose socket is at `path`.
+    ///
+    /// # Errors
+    /// If no host answers there, or it is not this user's.
+    pub fn connect(path: &Path) -> Result<Self, AdminError> {
+        let stream = UnixStream::connect(path).map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => AdminError::NoHost(path.to_owned()),
+            io::ErrorKind::PermissionDenied => AdminError::AccessDenied(path.to_owned()),
+            _ => AdminError::Io(path.to_owned(), error),
+        })?;
+        let failed = |error| AdminError::Io(path.to_owned(), error);
+        stream.set_read_timeout(Some(PATIENCE)).map_err(failed)?;
+        stream.set_write_timeout(Some(PATIENCE)).map_err(failed)?;
+        let mut client = Self { path: path.to_owned(), stream, control: ControlConnection::new(), next_id: 1 };
+        let hello = Hello { name: "narthex".to_owned(), pid: std::process::id(), ..Hello::new(Role::Admin) };
+        match client.ask(&Message::Hello(hello))? {
+            Message::Welcome(_) => Ok(client),
+            Message::Refused { message, .. } => Err(AdminError::Refused(message)),
+            _ => Err(AdminError::Unexpected),
+        }
+    }
+
+    /// Everything the host knows.
+    ///
+    /// # Errors
+    /// If the connection fails.
+    pub fn service_state(&mut self) -> Result<ServiceState, AdminError> {
+        let id = self.id();
+        match self.ask(&Message::ShowServiceState { id })? {
+            Message::ServiceState { state, .. } => serde_json::from_value(state).map_err(|_| AdminError::Unexpected),
+            Message::Refused { message, .. } => Err(AdminError::Refused(message)),
+            _ => Err(AdminError::Unexpected),
+        }
+    }
+
+    /// Where a request for `url` would go if it arrived at `local`, and why.
+    ///
+    /// # Errors
+    /// If it is no URL, or the connection fails.
+    pub fn explain(&mut self, url: &str, local: Option<SocketAddr>) -> Result<Explained, AdminError> {
+        let id = self.id();
+        match self.ask(&Message::Explain { id, url: url.to_owned(), local })? {
+            Message::Explained { text, detail, .. } => Ok(Explained { text, detail }),
+            Message::Refused { message, .. } => Err(AdminError::Refused(message)),
+            _ => Err(AdminError::Unexpected),
+        }
+    }
+
+    fn id(&mut self) -> u64 {
+        self.next_id += 1;
+        self.next_id
+    }
+
+    fn ask(&mut self, question: &Message) -> Result<Message, AdminError> {
+        let failed = |error| AdminError::Io(self.path.clone(), error);
+        self.control.send(question).map_err(|error| failed(io::Error::new(io::ErrorKind::InvalidInput, error)))?;
+        let output = std::mem::take(self.control.output());
+        self.stream.write_all(&output).map_err(failed)?;
+        let mut buffer = vec![0; 64 * 1024];
+        loop {
+            if let Some(message) = self.control.receive()? {
+                return Ok(message);
+            }
+            match self.stream.read(&mut buffer).map_err(failed)? {
+                0 => return Err(failed(io::ErrorKind::UnexpectedEof.into())),
+                read => self.control.push(&buffer[..read]),
+            }
+        }
+    }
+}

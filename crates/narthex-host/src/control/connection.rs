@@ -1,0 +1,233 @@
+//! One connection to the host's socket: a greeting that says what it is for, and then its messages.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::rc::Rc;
+use std::time::Duration;
+
+use narthex_proto::cooked::Cooking;
+use narthex_proto::prefix::UrlPrefix;
+use narthex_proto::wire::{ControlConnection, Hello, Message, ProtocolError, RefusalCode, RegisteredUrl, Role, Welcome};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::UnixStream;
+use tokio::time::timeout;
+
+use super::state::Refusal;
+use super::{Shared, report};
+use crate::snapshot::AppId;
+use crate::worker::Command;
+
+/// For the greeting. What connects and says nothing is not an app.
+const GREETING: Duration = Duration::from_secs(10);
+
+/// Who is at the other end, by the kernel's word.
+#[derive(Clone, Copy)]
+struct Peer {
+    uid: u32,
+    pid: u32,
+}
+
+/// Why a connection ended early.
+#[derive(Debug, thiserror::Error)]
+enum Ended {
+    #[error("{0}")]
+    Io(#[from] io::Error),
+    #[error("{0}")]
+    Protocol(#[from] ProtocolError),
+}
+
+struct Connection {
+    stream: UnixStream,
+    control: ControlConnection,
+}
+
+impl Connection {
+    /// The next message, or `None` at the end of the stream.
+    async fn receive(&mut self) -> Result<Option<Message>, Ended> {
+        let mut buffer = [0; 16 * 1024];
+        loop {
+            let received = self.control.receive();
+            // An answer to a ping, or our version for a peer of another one.
+            self.flush().await?;
+            if let Some(message) = received? {
+                return Ok(Some(message));
+            }
+            match self.stream.read(&mut buffer).await? {
+                0 => return Ok(None),
+                read => self.control.push(buffer.get(..read).unwrap_or_default()),
+            }
+        }
+    }
+
+    async fn send(&mut self, message: &Message) -> Result<(), Ended> {
+        if let Err(error) = self.control.send(message) {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, error).into());
+        }
+        self.flush().await
+    }
+
+    async fn flush(&mut self) -> Result<(), Ended> {
+        let output = std::mem::take(self.control.output());
+        if !output.is_empty() {
+            self.stream.write_all(&output).await?;
+        }
+        Ok(())
+    }
+}
+
+pub(super) async fn serve(shared: Rc<Shared>, stream: UnixStream) {
+    let mut connection = Connection { stream, control: ControlConnection::new() };
+    if let Err(error) = greet(&shared, &mut connection).await {
+        tracing::debug!(%error, "a connection to the host's socket has ended");
+    }
+}
+
+/// Reads the greeting and serves the connection as what it says.
+async fn greet(shared: &Rc<Shared>, connection: &mut Connection) -> Result<(), Ended> {
+    let credentials = connection.stream.peer_cred()?;
+    let peer = Peer { uid: credentials.uid(), pid: credentials.pid().and_then(|pid| u32::try_from(pid).ok()).unwrap_or(0) };
+    let Ok(first) = timeout(GREETING, connection.receive()).await else { return Ok(()) };
+    let Some(Message::Hello(hello)) = first? else { return Ok(()) };
+    let own = rustix::process::geteuid().as_raw();
+    if peer.uid != own && peer.uid != 0 {
+        connection.send(&welcome(shared, 0, "")).await?;
+        let message = format!("this host belongs to user id {own} and serves only that user's programs");
+        return connection.send(&Message::Refused { id: 0, code: RefusalCode::AccessDenied, message }).await;
+    }
+    match hello.role {
+        Role::App => app(shared, connection, peer, hello).await,
+        Role::Data => data(shared, connection, peer, &hello).await,
+        Role::Admin => admin(shared, connection).await,
+        _ => {
+            let message = "this host does not know what the connection is for: it may be of an older version".to_owned();
+            connection.send(&Message::Refused { id: 0, code: RefusalCode::Unsupported, message }).await
+        }
+    }
+}
+
+fn welcome(shared: &Shared, app: AppId, token: &str) -> Message {
+    Message::Welcome(Welcome {
+        host_version: env!("CARGO_PKG_VERSION").to_owned(),
+        workers: u32::try_from(shared.workers.len()).unwrap_or(u32::MAX),
+        app,
+        token: token.to_owned(),
+    })
+}
+
+/// An app's control connection: everything the app has ends with it.
+async fn app(shared: &Rc<Shared>, connection: &mut Connection, peer: Peer, hello: Hello) -> Result<(), Ended> {
+    let token = token()?;
+    let pid = if peer.pid == 0 { hello.pid } else { peer.pid };
+    let app = shared.state.borrow_mut().add_app(hello.name, pid, peer.uid, token.clone());
+    let served = app_messages(shared, connection, app, &token).await;
+    shared.app_gone(app).await;
+    tracing::info!(app, pid, "an app has left");
+    served
+}
+
+async fn app_messages(shared: &Rc<Shared>, connection: &mut Connection, app: AppId, token: &str) -> Result<(), Ended> {
+    connection.send(&welcome(shared, app, token)).await?;
+    while let Some(message) = connection.receive().await? {
+        let answer = match message {
+            Message::Register { id, group, urls } => {
+                let registered = shared.state.borrow_mut().register(app, &group, &urls);
+                match registered {
+                    Ok((prefixes, change)) => {
+                        shared.publish(change).await;
+                        let urls: Vec<_> = prefixes
+                            .iter()
+                            .map(|(prefix, registration)| RegisteredUrl { url: prefix.to_string(), registration: *registration })
+                            .collect();
+                        tracing::info!(app, urls = ?urls.iter().map(|url| &url.url).collect::<Vec<_>>(), "registered");
+                        Message::Registered { id, urls }
+                    }
+                    Err(Refusal { code, message }) => Message::Refused { id, code, message },
+                }
+            }
+            Message::Unregister { id, urls } => {
+                let urls: Vec<UrlPrefix> = urls.iter().filter_map(|url| url.parse().ok()).collect();
+                let change = shared.state.borrow_mut().unregister(app, &urls);
+                shared.publish(change).await;
+                Message::Unregistered { id }
+            }
+            Message::Drain => continue,
+            other => unsupported(&other),
+        };
+        connection.send(&answer).await?;
+    }
+    Ok(())
+}
+
+/// A data connection: after the greeting, its stream belongs to a worker.
+async fn data(shared: &Rc<Shared>, connection: &mut Connection, peer: Peer, hello: &Hello) -> Result<(), Ended> {
+    let found = {
+        let state = shared.state.borrow();
+        let token = hello.token.as_deref().unwrap_or_default();
+        state.apps.iter().find(|(_, app)| app.uid == peer.uid && app.token == token).map(|(id, _)| *id)
+    };
+    let worker = hello.host_worker.and_then(|index| shared.workers.get(usize::try_from(index).ok()?));
+    let (Some(app), Some(worker)) = (found, worker) else {
+        let message = "the data connection belongs to no app that this host knows, or asks for a worker that is not there";
+        let refused = Message::Refused { id: 0, code: RefusalCode::NotFound, message: message.to_owned() };
+        connection.send(&welcome(shared, 0, "")).await?;
+        return connection.send(&refused).await;
+    };
+    connection.send(&welcome(shared, app, "")).await?;
+    let (begun, _) = std::mem::take(&mut connection.control).into_parts();
+    // The stream leaves this thread's event queue for the worker's.
+    let (closed, _) = UnixStream::pair()?;
+    let stream = std::mem::replace(&mut connection.stream, closed).into_std()?;
+    let _ = worker.send(Command::Attach { app, stream, begun });
+    Ok(())
+}
+
+async fn admin(shared: &Rc<Shared>, connection: &mut Connection) -> Result<(), Ended> {
+    connection.send(&welcome(shared, 0, "")).await?;
+    while let Some(message) = connection.receive().await? {
+        let answer = match message {
+            Message::ShowServiceState { id } => {
+                let state = report::service_state(shared).await;
+                Message::ServiceState { id, state: serde_json::to_value(state).unwrap_or_default() }
+            }
+            Message::Explain { id, url, local } => explain(shared, id, &url, local),
+            other => unsupported(&other),
+        };
+        connection.send(&answer).await?;
+    }
+    Ok(())
+}
+
+fn explain(shared: &Shared, id: u64, url: &str, local: Option<SocketAddr>) -> Message {
+    let state = shared.state.borrow();
+    let ip = local.map_or(IpAddr::V4(Ipv4Addr::LOCALHOST), |local| local.ip());
+    match state.snapshot.routes.explain_url(url, ip, Cooking::Strict) {
+        Ok(explanation) => {
+            let owner = explanation.decided_by.as_ref().and_then(|decided| {
+                let (_, registration) = state.snapshot.routes.registration(&decided.prefix)?;
+                state.apps.get(&registration.app)
+            });
+            let mut text = explanation.to_string();
+            let mut detail = serde_json::to_value(&explanation).unwrap_or_default();
+            if let Some(app) = owner {
+                text.push_str(&format!("\nThe app is {} with process id {}.", app.name, app.pid));
+                detail["app"] = serde_json::json!({ "name": app.name, "pid": app.pid, "uid": app.uid });
+            }
+            Message::Explained { id, text, detail }
+        }
+        Err(error) => Message::Refused { id, code: RefusalCode::Invalid, message: error.to_string() },
+    }
+}
+
+fn unsupported(message: &Message) -> Message {
+    tracing::debug!(?message, "a message that does not belong on this connection");
+    let text = "this host does not do that on this kind of connection: it may be of another version".to_owned();
+    Message::Refused { id: 0, code: RefusalCode::Unsupported, message: text }
+}
+
+/// 128 random bits from the OS: what a data connection shows must not be guessable by another process of the same user.
+fn token() -> io::Result<String> {
+    let mut bytes = [0; 16];
+    let mut source = std::fs::File::open("/dev/urandom")?;
+    io::Read::read_exact(&mut source, &mut bytes)?;
+    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+}

@@ -1,0 +1,67 @@
+//! The host's state for people and programs.
+
+use crate::admin::{GroupState, ListenerState, QueueState, ServiceState, SessionState, TimeoutState};
+use narthex_http::Timeouts;
+
+use super::Shared;
+
+pub(super) async fn service_state(shared: &Shared) -> ServiceState {
+    let reports = shared.reports().await;
+    let state = shared.state.borrow();
+    let queues = state.snapshot.queues.iter().enumerate().filter_map(|(index, slot)| Some((index, slot.as_ref()?)));
+    let queues = queues.map(|(index, entry)| QueueState {
+        id: entry.queue.id,
+        name: entry.queue.name.clone(),
+        state: "active".to_owned(),
+        length_limit: u32::try_from(entry.queue.length).unwrap_or(u32::MAX),
+        waiting: entry.queue.waiting() as u64,
+        in_progress: reports.iter().filter_map(|report| report.in_progress.get(index)).sum::<usize>() as u64,
+        rejected: entry.queue.rejected.load(std::sync::atomic::Ordering::Relaxed),
+        processes: entry.apps.iter().filter_map(|app| state.apps.get(app)).map(|app| app.pid).collect(),
+    });
+    let queue_id = |index: usize| state.snapshot.queues.get(index).and_then(Option::as_ref).map_or(0, |entry| entry.queue.id);
+    let sessions = state.apps.iter().map(|(id, app)| SessionState {
+        id: *id,
+        name: app.name.clone(),
+        pid: app.pid,
+        uid: app.uid,
+        groups: app
+            .groups
+            .iter()
+            .map(|group| GroupState {
+                id: group.id,
+                state: "active".to_owned(),
+                queue: queue_id(group.queue),
+                timeouts: group.timeouts.as_ref().map(timeout_state),
+                urls: group.urls.iter().map(ToString::to_string).collect(),
+            })
+            .collect(),
+    });
+    let mut listeners: Vec<_> =
+        state.listeners.keys().map(|address| ListenerState { address: *address, scheme: "http".to_owned() }).collect();
+    listeners.sort_by_key(|listener| (listener.address.port(), listener.address.ip()));
+    ServiceState {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        pid: std::process::id(),
+        uptime_seconds: shared.started.elapsed().as_secs(),
+        workers: u32::try_from(shared.workers.len()).unwrap_or(u32::MAX),
+        listeners,
+        connections: reports.iter().map(|report| report.counts.connections as u64).sum(),
+        requests: reports.iter().map(|report| report.counts.requests).sum(),
+        refusals: reports.iter().map(|report| report.counts.refusals).sum(),
+        sessions: sessions.collect(),
+        queues: queues.collect(),
+    }
+}
+
+fn timeout_state(timeouts: &Timeouts) -> TimeoutState {
+    let seconds = |limit: Option<std::time::Duration>| limit.map_or(0, |limit| limit.as_secs());
+    TimeoutState {
+        idle_connection: seconds(timeouts.idle_connection),
+        header_wait: seconds(timeouts.header_wait),
+        entity_body: seconds(timeouts.entity_body),
+        drain_entity_body: seconds(timeouts.drain_entity_body),
+        request_queue: seconds(timeouts.request_queue),
+        min_send_rate: timeouts.min_send_rate,
+    }
+}

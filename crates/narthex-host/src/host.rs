@@ -1,0 +1,122 @@
+//! Starting and stopping a host.
+
+use std::io;
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use narthex_http::{Admission, ConnectionCaps, Settings, rendezvous};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::control::{self, Control};
+use crate::socket::HostSocket;
+use crate::worker;
+
+/// What a host starts with.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct HostOptions {
+    /// Where apps find it. Default: [`rendezvous::own_socket`].
+    pub socket: PathBuf,
+    /// Threads that serve clients. Default: one per core.
+    pub workers: usize,
+    /// The only addresses to listen on, whatever prefixes ask for (`iplisten`). Default: none, which means as each prefix says.
+    pub listen: Vec<IpAddr>,
+    /// Limits and timers that apps inherit.
+    pub settings: Settings,
+    /// How many client connections.
+    pub caps: ConnectionCaps,
+    /// How many requests may wait in a queue that does not say. Default 1000, as in HTTP.sys.
+    pub queue_length: usize,
+}
+
+impl Default for HostOptions {
+    fn default() -> Self {
+        Self {
+            socket: rendezvous::own_socket(),
+            workers: narthex_http::default_workers(),
+            listen: Vec::new(),
+            settings: Settings::default(),
+            caps: ConnectionCaps::default(),
+            queue_length: 1000,
+        }
+    }
+}
+
+/// Why a host cannot start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// Another host has the socket.
+    #[error("another Narthex host is running at {0}: use it, stop it, or choose another socket with --socket or NARTHEX_HOST")]
+    AlreadyRunning(PathBuf),
+    /// The socket cannot be made.
+    #[error("cannot open the host's socket at {0}: {1}; choose another place with --socket or NARTHEX_HOST")]
+    Socket(PathBuf, #[source] io::Error),
+    /// The OS refuses a thread.
+    #[error("cannot start the host's threads: {0}")]
+    Thread(#[source] io::Error),
+}
+
+/// A running host. Dropping it stops it at once; [`stop`](Self::stop) lets requests finish.
+#[derive(Debug)]
+pub struct Host {
+    socket: PathBuf,
+    stop: Option<oneshot::Sender<Duration>>,
+    control: Option<JoinHandle<()>>,
+    workers: Vec<JoinHandle<()>>,
+}
+
+impl Host {
+    /// Opens the host's socket and starts its threads. Ports open when apps register.
+    ///
+    /// # Errors
+    /// If another host has the socket, or it cannot be made.
+    pub fn start(options: HostOptions) -> Result<Self, StartError> {
+        let socket = HostSocket::open(&options.socket)?;
+        let path = socket.path.clone();
+        let admission = Admission::new(options.caps.clone());
+        let mut senders = Vec::new();
+        let mut workers = Vec::new();
+        for index in 0..options.workers.max(1) {
+            let (sender, commands) = mpsc::unbounded_channel();
+            let (settings, admission) = (options.settings.clone(), admission.clone());
+            let run = move || worker::run(settings, admission, commands);
+            workers.push(narthex_http::spawn_worker(format!("narthex-host-{index}"), run).map_err(StartError::Thread)?);
+            senders.push(sender);
+        }
+        let (stop, stopped) = oneshot::channel();
+        let run = move || control::run(Control::new(&options, senders), socket, stopped);
+        let control = narthex_http::spawn_worker("narthex-control".to_owned(), run).map_err(StartError::Thread)?;
+        Ok(Self { socket: path, stop: Some(stop), control: Some(control), workers })
+    }
+
+    /// The path of the host's socket.
+    #[must_use]
+    pub fn socket(&self) -> &Path {
+        &self.socket
+    }
+
+    /// Stops accepting, lets requests in progress finish for `within`, ends what is left. Blocks until all is over.
+    pub fn stop(mut self, within: Duration) {
+        self.end(within);
+    }
+
+    fn end(&mut self, within: Duration) {
+        if let Some(stop) = self.stop.take() {
+            let _ = stop.send(within);
+        }
+        for thread in self.control.take().into_iter().chain(self.workers.drain(..)) {
+            if thread.join().is_err() {
+                tracing::error!("a thread of the host had panicked");
+            }
+        }
+    }
+}
+
+impl Drop for Host {
+    fn drop(&mut self) {
+        self.end(Duration::ZERO);
+    }
+}

@@ -1,0 +1,70 @@
+//! The host's socket: where it is, who may reach it, and that there is only one host on it.
+
+use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::net::UnixListener;
+use std::path::{Path, PathBuf};
+
+use crate::host::StartError;
+
+/// An open socket. Dropping it removes the socket's file.
+pub(crate) struct HostSocket {
+    pub(crate) path: PathBuf,
+    pub(crate) listener: UnixListener,
+    /// Held for as long as the host runs; the OS releases it whatever ends the process.
+    _lock: File,
+}
+
+impl HostSocket {
+    /// Opens the socket at `path`, for this user only, and replaces what a host that was killed has left there.
+    pub(crate) fn open(path: &Path) -> Result<Self, StartError> {
+        let failed = |error: io::Error| StartError::Socket(path.to_owned(), error);
+        if let Some(directory) = path.parent().filter(|directory| !directory.as_os_str().is_empty()) {
+            DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(failed)?;
+        }
+        let mut lock_path = path.as_os_str().to_owned();
+        lock_path.push(".lock");
+        let lock = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(&lock_path).map_err(failed)?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Err(StartError::AlreadyRunning(path.to_owned())),
+            Err(TryLockError::Error(error)) => return Err(failed(error)),
+        }
+        match fs::remove_file(path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
+            _ => {}
+        }
+        let listener = UnixListener::bind(path).map_err(failed)?;
+        fs::set_permissions(path, fs::Permissions::from_mode(0o600)).map_err(failed)?;
+        listener.set_nonblocking(true).map_err(failed)?;
+        Ok(Self { path: path.to_owned(), listener, _lock: lock })
+    }
+}
+
+impl Drop for HostSocket {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.path);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_host_at_a_time_has_a_socket_and_a_stale_one_is_replaced() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("deep/er/host.sock");
+        let first = HostSocket::open(&path).unwrap();
+        assert!(matches!(HostSocket::open(&path), Err(StartError::AlreadyRunning(_))));
+        // What a kill -9 leaves: the file, and no lock.
+        let kept = directory.path().join("kept");
+        fs::rename(&path, &kept).unwrap();
+        drop(first);
+        fs::rename(&kept, &path).unwrap();
+        let again = HostSocket::open(&path).unwrap();
+        drop(again);
+        assert!(!path.exists());
+    }
+}

@@ -1,0 +1,200 @@
+//! A host worker: one thread that accepts connections and relays their requests over its own sessions. It reads the
+//! snapshot that the control thread last published, and nothing else of the host's state.
+
+mod headers;
+mod queue;
+mod relay;
+mod session;
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::net::{SocketAddr, TcpListener};
+use std::os::unix::net::UnixStream;
+use std::rc::{Rc, Weak};
+use std::sync::Arc;
+use std::time::Duration;
+
+use narthex_http::{Admission, Counts, Settings, Worker};
+use narthex_proto::prefix::Scheme;
+use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::sync::oneshot;
+use tokio::task::{JoinHandle, spawn_local};
+
+use crate::snapshot::{AppId, Snapshot};
+use queue::Shard;
+use relay::Relay;
+use session::Session;
+
+/// What the control thread tells a worker. Answers go back by the channel in the command.
+pub(crate) enum Command {
+    /// Use this picture from now on.
+    Publish { snapshot: Arc<Snapshot>, done: oneshot::Sender<()> },
+    /// Accept here.
+    Listen { address: SocketAddr, listener: TcpListener },
+    /// Stop accepting there. Connections go on.
+    Close { address: SocketAddr },
+    /// A data connection of an app, after its greeting. `begun` was read of it already.
+    Attach { app: AppId, stream: UnixStream, begun: Vec<u8> },
+    /// The app is gone.
+    Detach { app: AppId },
+    /// Say how it goes.
+    Report { reply: oneshot::Sender<Report> },
+    /// Let connections finish for this long, then end them and stop.
+    Stop { within: Duration, done: oneshot::Sender<()> },
+}
+
+/// How it goes on one worker.
+pub(crate) struct Report {
+    pub(crate) counts: Counts,
+    /// By queue index: requests that apps work on.
+    pub(crate) in_progress: Vec<usize>,
+}
+
+/// What the connections of a worker look at.
+struct WorkerState {
+    snapshot: RefCell<Arc<Snapshot>>,
+    /// By queue index.
+    shards: RefCell<Vec<Option<Rc<Shard>>>>,
+    sessions: RefCell<HashMap<AppId, Vec<Rc<Session>>>>,
+    max_body: Option<u64>,
+}
+
+impl WorkerState {
+    fn shard(&self, index: usize) -> Option<Rc<Shard>> {
+        self.shards.borrow().get(index)?.clone()
+    }
+
+    fn publish(&self, snapshot: Arc<Snapshot>) {
+        self.snapshot.replace(snapshot);
+        self.match_up();
+    }
+
+    /// Brings queues and sessions together as the snapshot says.
+    fn match_up(&self) {
+        let snapshot = Arc::clone(&self.snapshot.borrow());
+        let mut closed = Vec::new();
+        {
+            let mut shards = self.shards.borrow_mut();
+            let slots = snapshot.queues.len().max(shards.len());
+            shards.resize(slots, None);
+            for (index, slot) in shards.iter_mut().enumerate() {
+                let wanted = snapshot.queues.get(index).and_then(Option::as_ref);
+                let same = matches!((&*slot, wanted), (Some(shard), Some(entry)) if Arc::ptr_eq(&shard.queue, &entry.queue));
+                if !same {
+                    closed.extend(slot.take());
+                    *slot = wanted.map(|entry| Shard::new(Arc::clone(&entry.queue)));
+                }
+            }
+            let sessions = self.sessions.borrow();
+            let mut served: HashMap<AppId, Vec<Weak<Shard>>> = HashMap::new();
+            for (entry, shard) in snapshot.queues.iter().zip(shards.iter()) {
+                let (Some(entry), Some(shard)) = (entry, shard) else { continue };
+                let of_queue = entry.apps.iter().filter_map(|app| sessions.get(app)).flatten().map(Rc::clone).collect();
+                shard.set_sessions(of_queue);
+                for app in &entry.apps {
+                    served.entry(*app).or_default().push(Rc::downgrade(shard));
+                }
+            }
+            for (app, sessions) in &*sessions {
+                for session in sessions {
+                    session.serves(served.get(app).cloned().unwrap_or_default());
+                }
+            }
+        }
+        for shard in closed {
+            shard.close();
+        }
+        let shards: Vec<_> = self.shards.borrow().iter().flatten().map(Rc::clone).collect();
+        shards.iter().for_each(|shard| shard.pump_all());
+    }
+
+    fn attach(self: &Rc<Self>, app: AppId, stream: UnixStream, begun: Vec<u8>) {
+        let stream = match stream.set_nonblocking(true).and_then(|()| tokio::net::UnixStream::from_std(stream)) {
+            Ok(stream) => stream,
+            Err(error) => return tracing::error!(app, %error, "cannot use a data connection"),
+        };
+        let session = Session::new(app);
+        self.sessions.borrow_mut().entry(app).or_default().push(Rc::clone(&session));
+        self.match_up();
+        let state = Rc::clone(self);
+        spawn_local(async move {
+            session.run(stream, begun).await;
+            let mut sessions = state.sessions.borrow_mut();
+            if let Some(of_app) = sessions.get_mut(&app) {
+                of_app.retain(|other| !Rc::ptr_eq(other, &session));
+                if of_app.is_empty() {
+                    sessions.remove(&app);
+                }
+            }
+            drop(sessions);
+            state.match_up();
+        });
+    }
+
+    fn detach(&self, app: AppId) {
+        for session in self.sessions.borrow().get(&app).into_iter().flatten() {
+            session.close();
+        }
+    }
+
+    fn in_progress(&self) -> Vec<usize> {
+        self.shards.borrow().iter().map(|shard| shard.as_ref().map_or(0, |shard| shard.in_progress())).collect()
+    }
+}
+
+/// Runs a worker until it is told to stop, or the control thread is gone.
+pub(crate) async fn run(settings: Settings, admission: Arc<Admission>, mut commands: UnboundedReceiver<Command>) {
+    let state = Rc::new(WorkerState {
+        snapshot: RefCell::new(Arc::new(Snapshot::empty())),
+        shards: RefCell::default(),
+        sessions: RefCell::default(),
+        max_body: settings.limits.max_body,
+    });
+    let worker = Worker::new(settings, admission);
+    let relay = Rc::new(Relay { state: Rc::clone(&state) });
+    let mut listeners: HashMap<SocketAddr, JoinHandle<()>> = HashMap::new();
+    while let Some(command) = commands.recv().await {
+        match command {
+            Command::Publish { snapshot, done } => {
+                state.publish(snapshot);
+                let _ = done.send(());
+            }
+            Command::Listen { address, listener } => {
+                let listener = match tokio::net::TcpListener::from_std(listener) {
+                    Ok(listener) => listener,
+                    Err(error) => {
+                        tracing::error!(%address, %error, "cannot accept connections");
+                        continue;
+                    }
+                };
+                let (worker, relay) = (Rc::clone(&worker), Rc::clone(&relay));
+                let accepting = spawn_local(async move {
+                    if let Err(error) = worker.accept(listener, Scheme::Http, relay).await {
+                        tracing::error!(%address, %error, "accepting has ended");
+                    }
+                });
+                listeners.insert(address, accepting);
+            }
+            Command::Close { address } => {
+                if let Some(accepting) = listeners.remove(&address) {
+                    accepting.abort();
+                }
+            }
+            Command::Attach { app, stream, begun } => state.attach(app, stream, begun),
+            Command::Detach { app } => state.detach(app),
+            Command::Report { reply } => {
+                let _ = reply.send(Report { counts: worker.counts(), in_progress: state.in_progress() });
+            }
+            Command::Stop { within, done } => {
+                listeners.drain().for_each(|(_, accepting)| accepting.abort());
+                worker.drain();
+                if tokio::time::timeout(within, worker.emptied()).await.is_err() {
+                    worker.kill_connections();
+                    worker.emptied().await;
+                }
+                let _ = done.send(());
+                return;
+            }
+        }
+    }
+}

@@ -1,0 +1,385 @@
+//! One stream to one app worker: requests of many connections leave in one write per turn, their responses come back and
+//! go straight to the clients' sockets, without waking a task for each.
+
+use std::cell::{Cell, RefCell};
+use std::future::poll_fn;
+use std::io;
+use std::pin::{Pin, pin};
+use std::rc::{Rc, Weak};
+use std::task::{Context, Poll, Waker, ready};
+use std::time::Duration;
+
+use narthex_http::{BodyLength, Exchange, Piece, Reason};
+use narthex_proto::wire::{
+    self, Beat, CancelCode, HostEnd, HostEvent, OpenError, PING_AFTER, PingTimer, ProtocolError, Received, StreamId,
+};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::UnixStream;
+use tokio::time::{Instant, Sleep, sleep};
+
+use crate::snapshot::AppId;
+use crate::worker::headers;
+use crate::worker::queue::Shard;
+
+/// What one read takes at most, unless a frame is longer.
+const READ: usize = 128 * 1024;
+/// With more than this unwritten, nothing more is taken from clients or from the app.
+const HIGH_WATER: usize = 1 << 20;
+/// How often a session looks whether its app is still there.
+const HEARTBEAT: Duration = Duration::from_secs(5);
+/// Milliseconds. An app whose handlers block its worker answers no ping meanwhile; that alone is no reason to drop it soon.
+const DEAD_AFTER: u64 = 120_000;
+
+/// The host's end of a session, as the connections of its worker use it.
+pub(crate) struct Session {
+    pub(crate) app: AppId,
+    end: RefCell<HostEnd<Exchange>>,
+    /// The session's task, to be woken once per turn.
+    waker: RefCell<Waker>,
+    woken: Cell<bool>,
+    /// How much of the output was written.
+    written: Cell<usize>,
+    /// The queues that its credit serves.
+    shards: RefCell<Vec<Weak<Shard>>>,
+    /// Connections that hold body bytes back until more of the output is written.
+    held_back: RefCell<Vec<Waker>>,
+    gone: Cell<bool>,
+}
+
+impl Session {
+    pub(crate) fn new(app: AppId) -> Rc<Self> {
+        Rc::new(Self {
+            app,
+            end: RefCell::new(HostEnd::new()),
+            waker: RefCell::new(Waker::noop().clone()),
+            woken: Cell::new(false),
+            written: Cell::new(0),
+            shards: RefCell::default(),
+            held_back: RefCell::default(),
+            gone: Cell::new(false),
+        })
+    }
+
+    pub(crate) fn serves(&self, shards: Vec<Weak<Shard>>) {
+        *self.shards.borrow_mut() = shards;
+        self.wake();
+    }
+
+    /// Requests that the app would take now.
+    pub(crate) fn credit(&self) -> u32 {
+        let end = self.end.borrow();
+        if end.can_open() && !self.gone.get() { end.credit() } else { 0 }
+    }
+
+    /// Streams that are not over.
+    pub(crate) fn streams(&self) -> usize {
+        self.end.borrow().streams()
+    }
+
+    pub(crate) fn open(&self, request: &wire::Request<'_>, exchange: Exchange) -> Result<StreamId, OpenError> {
+        let id = self.end.borrow_mut().open(request, exchange)?;
+        self.wake();
+        Ok(id)
+    }
+
+    /// How many body bytes the stream may take now. When it is 0, the task of `cx` is woken once it is more.
+    pub(crate) fn poll_window(&self, cx: &Context<'_>, id: StreamId) -> usize {
+        let mut end = self.end.borrow_mut();
+        if end.output().len() > HIGH_WATER {
+            self.held_back.borrow_mut().push(cx.waker().clone());
+            return 0;
+        }
+        // A WINDOW frame wakes the exchange.
+        end.send_window(id)
+    }
+
+    pub(crate) fn send_data(&self, id: StreamId, bytes: &[u8], last: bool) {
+        // An error means that the app wants no more: the exchange ends by its response.
+        let closed = self.end.borrow_mut().send_data(id, bytes, last);
+        drop(closed);
+        self.wake();
+    }
+
+    pub(crate) fn send_trailers(&self, id: StreamId, lines: &[u8]) {
+        let _ = self.end.borrow_mut().send_trailers(id, lines);
+        self.wake();
+    }
+
+    pub(crate) fn consumed(&self, id: StreamId, bytes: usize) {
+        self.end.borrow_mut().consumed(id, bytes);
+        self.wake();
+    }
+
+    /// The client's side of a stream is over. Does nothing if the app's is too.
+    pub(crate) fn cancel(&self, id: StreamId) {
+        let exchange = self.end.borrow_mut().cancel(id, CancelCode::CLIENT_GONE);
+        if exchange.is_some() {
+            self.wake();
+        }
+        drop(exchange);
+    }
+
+    /// Breaks the session off; its streams end as if the app had died.
+    pub(crate) fn close(&self) {
+        self.gone.set(true);
+        self.wake();
+    }
+
+    fn wake(&self) {
+        if !self.woken.replace(true) {
+            self.waker.borrow().wake_by_ref();
+        }
+    }
+
+    /// Runs the session until its app or its host ends it. `begun` was read already.
+    pub(crate) async fn run(self: &Rc<Self>, stream: UnixStream, begun: Vec<u8>) {
+        let mut io = Io { stream, buffer: begun, filled: 0 };
+        io.filled = io.buffer.len();
+        io.buffer.resize(READ.max(io.filled), 0);
+        let started = Instant::now();
+        let mut pings = PingTimer::with_limits(0, PING_AFTER, DEAD_AFTER);
+        let mut heartbeat = pin!(sleep(HEARTBEAT));
+        if let Err(error) = self.receive(&mut io) {
+            tracing::warn!(app = self.app, %error, "a session with an app is broken off");
+            return self.abandon();
+        }
+        let ended = poll_fn(|cx| self.poll(cx, &mut io, started, &mut pings, heartbeat.as_mut())).await;
+        if let Err(error) = ended {
+            tracing::warn!(app = self.app, %error, "a session with an app is broken off");
+        }
+        self.abandon();
+    }
+
+    fn abandon(&self) {
+        self.gone.set(true);
+        self.held_back.take().into_iter().for_each(Waker::wake);
+        let end = std::mem::take(&mut *self.end.borrow_mut());
+        for (_, exchange) in end.abandon() {
+            exchange.refuse(Reason::ConnectionAbandonedByReqQueue);
+        }
+    }
+
+    fn poll(
+        self: &Rc<Self>,
+        cx: &mut Context<'_>,
+        io: &mut Io,
+        started: Instant,
+        pings: &mut PingTimer,
+        mut heartbeat: Pin<&mut Sleep>,
+    ) -> Poll<Result<(), SessionError>> {
+        if !self.waker.borrow().will_wake(cx.waker()) {
+            *self.waker.borrow_mut() = cx.waker().clone();
+        }
+        self.woken.set(true);
+        if self.gone.get() {
+            return Poll::Ready(Ok(()));
+        }
+        let now = || u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        while heartbeat.as_mut().poll(cx).is_ready() {
+            match pings.on_time(now()) {
+                Beat::Ping(at) => self.end.borrow_mut().ping(at),
+                Beat::Dead => return Poll::Ready(Err(SessionError::Silent)),
+                Beat::Wait(_) => {}
+            }
+            heartbeat.as_mut().reset(Instant::now() + HEARTBEAT);
+        }
+        loop {
+            // Writing first gives a turn's requests one write; after reading there may be more to say (credits, windows).
+            let all_written = self.poll_write(cx, io)?;
+            if !all_written && self.end.borrow_mut().output().len() > HIGH_WATER {
+                break;
+            }
+            match io.poll_read(cx) {
+                Poll::Ready(Ok(0)) => return Poll::Ready(Ok(())),
+                Poll::Ready(Ok(_)) => pings.heard(now()),
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error.into())),
+                Poll::Pending => break,
+            }
+            self.receive(io)?;
+        }
+        self.woken.set(false);
+        Poll::Pending
+    }
+
+    /// Writes what waits, as far as the socket takes it.
+    fn poll_write(&self, cx: &mut Context<'_>, io: &mut Io) -> Result<bool, SessionError> {
+        let mut end = self.end.borrow_mut();
+        let output = end.output();
+        let blocked = output.len() > HIGH_WATER;
+        while self.written.get() < output.len() {
+            match Pin::new(&mut io.stream).poll_write(cx, &output[self.written.get()..]) {
+                Poll::Ready(Ok(0)) => return Err(io::Error::from(io::ErrorKind::WriteZero).into()),
+                Poll::Ready(Ok(written)) => self.written.set(self.written.get() + written),
+                Poll::Ready(Err(error)) => return Err(error.into()),
+                Poll::Pending => return Ok(false),
+            }
+        }
+        output.clear();
+        if output.capacity() > HIGH_WATER {
+            output.shrink_to(READ);
+        }
+        self.written.set(0);
+        drop(end);
+        if blocked {
+            self.held_back.take().into_iter().for_each(Waker::wake);
+        }
+        Ok(true)
+    }
+
+    fn receive(self: &Rc<Self>, io: &mut Io) -> Result<(), SessionError> {
+        let mut used = 0;
+        loop {
+            let received = self.end.borrow_mut().receive(&io.buffer[used..io.filled])?;
+            match received {
+                Received::Event { used: bytes, event } => {
+                    used += bytes;
+                    self.on_event(event);
+                }
+                Received::NeedMore { used: bytes, total } => {
+                    used += bytes;
+                    io.keep_from(used, total);
+                    return Ok(());
+                }
+            }
+        }
+    }
+
+    fn on_event(self: &Rc<Self>, event: HostEvent<'_, Exchange>) {
+        match event {
+            HostEvent::Response { id, head, headers, body, end, closed } => {
+                self.on_response(id, head, headers, body, end, closed)
+            }
+            HostEvent::Data { id, bytes, end, closed } => {
+                let exchange = closed.or_else(|| self.exchange(id));
+                if let Some(exchange) = exchange {
+                    self.pass_on(id, &exchange, bytes, end);
+                }
+            }
+            HostEvent::Trailers { id, lines, closed } => {
+                if let Some(exchange) = closed.or_else(|| self.exchange(id)) {
+                    let lines = if headers::are_valid(lines) { lines } else { &[] };
+                    let _ = exchange.trailers(lines);
+                }
+            }
+            HostEvent::Inform { id, status, headers } => {
+                if let Some(exchange) = self.exchange(id)
+                    && headers::are_valid(headers)
+                {
+                    let _ = exchange.inform(status, headers::valid_lines(headers));
+                }
+            }
+            // The connection's task reads the body; for a withheld one, its first read sends 100 Continue.
+            HostEvent::Window { id, .. } => {
+                if let Some(exchange) = self.exchange(id) {
+                    exchange.wake();
+                }
+            }
+            HostEvent::Credit(_) => {
+                let shards: Vec<_> = self.shards.borrow().iter().filter_map(Weak::upgrade).collect();
+                for shard in shards {
+                    shard.pump(self);
+                }
+            }
+            HostEvent::Cancelled { data: exchange, code, .. } => {
+                tracing::debug!(app = self.app, ?code, "an app gave a request up");
+                exchange.refuse(if code == CancelCode::SHUTTING_DOWN { Reason::AppShutdown } else { Reason::Internal });
+            }
+            HostEvent::Pong(_) | HostEvent::Drain => {}
+        }
+    }
+
+    fn exchange(&self, id: StreamId) -> Option<Exchange> {
+        self.end.borrow().get(id).cloned()
+    }
+
+    fn on_response(
+        &self,
+        id: StreamId,
+        head: wire::ResponseHead,
+        block: &[u8],
+        body: &[u8],
+        end: bool,
+        closed: Option<Exchange>,
+    ) {
+        let whole = closed.is_some() && end && !head.upgrade;
+        let Some(exchange) = closed.or_else(|| self.exchange(id)) else { return };
+        if !headers::are_valid(block) {
+            tracing::error!(app = self.app, "an app sent header lines that are not HTTP; the client gets 500 instead");
+            exchange.refuse(Reason::Internal);
+            return;
+        }
+        let close = head.close.then_some((&b"connection"[..], &b"close"[..]));
+        let lines = headers::valid_lines(block).chain(close);
+        if head.upgrade {
+            if exchange.upgrade(lines).is_ok() {
+                self.pass_on(id, &exchange, body, end);
+                exchange.wake();
+            }
+            return;
+        }
+        let told = match head.length {
+            wire::BodyLength::None => BodyLength::Exact(0),
+            wire::BodyLength::Exact(length) => BodyLength::Exact(length),
+            wire::BodyLength::Unknown => BodyLength::Unknown,
+        };
+        if whole && (body.is_empty() && told == BodyLength::Exact(0) || told == BodyLength::Exact(body.len() as u64)) {
+            let _ = exchange.send(head.status, lines, Piece::Slice(body));
+            return;
+        }
+        if exchange.start(head.status, lines, told).is_ok() && (end || !body.is_empty()) {
+            self.pass_on(id, &exchange, body, end);
+        }
+    }
+
+    /// Body bytes on their way to the client. What the socket takes at once may be sent anew at once; the connection's
+    /// task reports the rest.
+    fn pass_on(&self, id: StreamId, exchange: &Exchange, bytes: &[u8], end: bool) {
+        if exchange.data(Piece::Slice(bytes), end).is_err() {
+            // The client is gone; the connection's task cancels the stream.
+            return;
+        }
+        if !end {
+            let drained = exchange.take_drained();
+            if drained > 0 {
+                self.end.borrow_mut().consumed(id, drained);
+            }
+        }
+    }
+}
+
+/// Why a session cannot go on.
+#[derive(Debug, thiserror::Error)]
+enum SessionError {
+    #[error("{0}")]
+    Io(#[from] io::Error),
+    #[error("{0}")]
+    Protocol(#[from] ProtocolError),
+    #[error("the app does not answer pings")]
+    Silent,
+}
+
+struct Io {
+    stream: UnixStream,
+    buffer: Vec<u8>,
+    filled: usize,
+}
+
+impl Io {
+    fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        let mut buffer = ReadBuf::new(&mut self.buffer[self.filled..]);
+        ready!(Pin::new(&mut self.stream).poll_read(cx, &mut buffer))?;
+        let read = buffer.filled().len();
+        self.filled += read;
+        Poll::Ready(Ok(read))
+    }
+
+    /// Keeps what comes after `used`, with room for a frame of `total` bytes.
+    fn keep_from(&mut self, used: usize, total: usize) {
+        self.buffer.copy_within(used..self.filled, 0);
+        self.filled -= used;
+        let wanted = total.max(READ);
+        if self.buffer.len() != wanted && self.filled < wanted {
+            self.buffer.resize(wanted, 0);
+        }
+    }
+}

@@ -1,0 +1,571 @@
+//! The simulation: two ends, the bytes between them, and its own books of what each end should know.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+
+use fastrand::Rng;
+use narthex_proto::wire::{
+    AppEnd, AppEvent, BodyLength, CancelCode, HostEnd, HostEvent, HttpVersion, INITIAL_WINDOW, OpenError, Received, Request,
+    Response, ResponseHead, StreamError, StreamId,
+};
+
+pub(crate) const CREDITS: u32 = 4;
+
+/// What shall happen to a request.
+#[derive(Clone, Debug)]
+pub(crate) struct Plan {
+    pub(crate) has_body: bool,
+    pub(crate) declared: bool,
+    pub(crate) expect: bool,
+    pub(crate) upgrade: bool,
+    pub(crate) accept: bool,
+    /// The app ends its response without waiting for the body.
+    pub(crate) early: bool,
+    pub(crate) request_bytes: usize,
+    pub(crate) response_bytes: usize,
+    pub(crate) request_trailers: bool,
+    pub(crate) response_trailers: bool,
+    pub(crate) host_cancels: bool,
+    pub(crate) app_cancels: bool,
+}
+
+impl Plan {
+    pub(crate) fn random(rng: &mut Rng) -> Self {
+        let upgrade = rng.u8(..5) == 0;
+        let accept = upgrade && rng.bool();
+        let has_body = !upgrade && rng.bool();
+        let size = |rng: &mut Rng| match rng.u8(..24) {
+            0 => rng.usize(..3 * INITIAL_WINDOW as usize),
+            1..6 => rng.usize(..20_000),
+            6..10 => 0,
+            _ => rng.usize(..300),
+        };
+        let request_bytes = size(rng);
+        Self {
+            has_body,
+            declared: rng.bool(),
+            expect: rng.u8(..4) == 0,
+            upgrade,
+            accept,
+            early: rng.u8(..4) == 0,
+            request_bytes: if has_body || accept { request_bytes } else { 0 },
+            response_bytes: size(rng),
+            request_trailers: has_body && rng.u8(..4) == 0,
+            response_trailers: !accept && rng.u8(..4) == 0,
+            host_cancels: rng.u8(..8) == 0,
+            app_cancels: rng.u8(..8) == 0,
+        }
+    }
+
+    fn length(&self) -> BodyLength {
+        match (self.has_body, self.declared) {
+            (false, _) => BodyLength::None,
+            (true, true) => BodyLength::Exact(self.request_bytes as u64),
+            (true, false) => BodyLength::Unknown,
+        }
+    }
+}
+
+/// One end's view of one exchange.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Side {
+    pub(crate) open: bool,
+    pub(crate) sent: usize,
+    pub(crate) sent_end: bool,
+    pub(crate) got: usize,
+    pub(crate) got_end: bool,
+    pub(crate) unconsumed: usize,
+}
+
+impl Side {
+    fn get(&mut self, key: usize, from_app: bool, bytes: &[u8]) {
+        assert!(!self.got_end, "bytes after the end");
+        let expected = content(key, from_app, self.got, bytes.len());
+        assert!(bytes == expected, "exchange {key}: wrong bytes");
+        self.got += bytes.len();
+        self.unconsumed += bytes.len();
+    }
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Exchange {
+    pub(crate) plan: Plan,
+    pub(crate) id: StreamId,
+    pub(crate) host: Side,
+    pub(crate) app: Side,
+    pub(crate) responded: bool,
+    pub(crate) response_seen: bool,
+    pub(crate) proceed_seen: bool,
+    pub(crate) cancelled: bool,
+}
+
+/// Bytes that tell which exchange, direction and offset they belong to.
+fn content(key: usize, from_app: bool, offset: usize, length: usize) -> Vec<u8> {
+    let salt = key.wrapping_mul(0x9E37_79B9) ^ usize::from(from_app) << 7;
+    let byte = |at: usize| (at ^ (at >> 8).wrapping_mul(31) ^ salt ^ (salt >> 11)) as u8;
+    (offset..offset + length).map(byte).collect()
+}
+
+pub(crate) struct Pair {
+    pub(crate) rng: Rng,
+    pub(crate) host: HostEnd<usize>,
+    pub(crate) app: AppEnd<usize>,
+    pub(crate) host_input: Vec<u8>,
+    pub(crate) app_input: Vec<u8>,
+    pub(crate) plans: Vec<Plan>,
+    pub(crate) exchanges: HashMap<usize, Exchange>,
+    pub(crate) host_ids: HashMap<StreamId, usize>,
+    pub(crate) app_ids: HashMap<StreamId, usize>,
+    pub(crate) opened: usize,
+    pub(crate) app_saw: usize,
+    /// Credit the app owes the host again.
+    pub(crate) owed: u32,
+    pub(crate) draining: bool,
+    pub(crate) pongs: u32,
+    pub(crate) record: Option<[Vec<u8>; 2]>,
+}
+
+impl Pair {
+    pub(crate) fn new(seed: u64) -> Self {
+        let mut rng = Rng::with_seed(seed);
+        let count = rng.usize(1..16);
+        let plans = (0..count).map(|_| Plan::random(&mut rng)).collect();
+        let mut app = AppEnd::new();
+        app.grant(CREDITS);
+        Self {
+            rng,
+            host: HostEnd::new(),
+            app,
+            host_input: Vec::new(),
+            app_input: Vec::new(),
+            plans,
+            exchanges: HashMap::new(),
+            host_ids: HashMap::new(),
+            app_ids: HashMap::new(),
+            opened: 0,
+            app_saw: 0,
+            owed: 0,
+            draining: false,
+            pongs: 0,
+            record: None,
+        }
+    }
+
+    fn is_done(&mut self) -> bool {
+        let idle = self.host_ids.is_empty() && self.app_ids.is_empty();
+        let all = self.opened == self.plans.len() || self.draining;
+        let silent = self.host.output().is_empty() && self.app.output().is_empty();
+        idle && all && silent && self.owed == 0 && self.opened == self.app_saw
+    }
+
+    pub(crate) fn run(&mut self, steps: usize) -> bool {
+        for _ in 0..steps {
+            if self.is_done() {
+                return true;
+            }
+            self.step();
+        }
+        false
+    }
+
+    fn step(&mut self) {
+        match self.rng.u8(..16) {
+            0..2 => self.open(),
+            2..5 => self.host_acts(),
+            5..8 => self.app_acts(),
+            8..11 => self.deliver_to_app(),
+            11..14 => self.deliver_to_host(),
+            14 => {
+                let n = self.rng.u32(0..=self.owed);
+                self.app.grant(n);
+                self.owed -= n;
+            }
+            _ => match self.rng.u16(..400) {
+                0 => {
+                    self.host.drain();
+                    self.draining = true;
+                }
+                1 => self.app.drain(),
+                2..10 => self.host.ping(7),
+                10..20 => self.app.ping(8),
+                _ => {}
+            },
+        }
+    }
+
+    pub(crate) fn open(&mut self) {
+        let key = self.opened;
+        let Some(plan) = self.plans.get(key).cloned() else {
+            return;
+        };
+        let head = content(key, false, 0, 16 + key);
+        let request = Request {
+            registration: key as u32,
+            version: HttpVersion::Http11,
+            tls: key.is_multiple_of(2),
+            upgrade: plan.upgrade,
+            expect_continue: plan.expect,
+            length: plan.length(),
+            peer: SocketAddr::from(([127, 0, 0, 1], key as u16)),
+            local: SocketAddr::from(([0; 16], 80)),
+            path_base: b"/base",
+            target: b"",
+            head: &head,
+        };
+        let could = self.host.can_open();
+        let credit = self.host.credit();
+        match self.host.open(&request, key) {
+            Ok(id) => {
+                assert!(could);
+                assert_eq!(self.host.credit(), credit - 1);
+                assert!(self.host_ids.insert(id, key).is_none(), "id given twice");
+                assert_eq!(self.host.get(id), Some(&key));
+                let host = Side { open: true, sent_end: !plan.has_body, ..Side::default() };
+                let exchange = Exchange {
+                    plan,
+                    id,
+                    host,
+                    app: Side::default(),
+                    responded: false,
+                    response_seen: false,
+                    proceed_seen: false,
+                    cancelled: false,
+                };
+                self.exchanges.insert(key, exchange);
+                self.opened += 1;
+            }
+            Err(error) => {
+                assert!(!could);
+                let expected =
+                    if credit == 0 && error != OpenError::Draining { OpenError::NoCredit } else { OpenError::Draining };
+                assert_eq!(error, expected);
+            }
+        }
+    }
+
+    fn pick(&mut self, host: bool) -> Option<usize> {
+        let ids = if host { &self.host_ids } else { &self.app_ids };
+        let mut keys: Vec<usize> = ids.values().copied().collect();
+        keys.sort_unstable();
+        self.rng.choice(keys)
+    }
+
+    fn host_acts(&mut self) {
+        let Some(key) = self.pick(true) else { return };
+        let x = self.exchanges.get_mut(&key).unwrap();
+        let (id, rng) = (x.id, &mut self.rng);
+        if x.plan.host_cancels && rng.u8(..12) == 0 {
+            assert_eq!(self.host.cancel(id, CancelCode::CLIENT_GONE), Some(key));
+            assert_eq!(self.host.cancel(id, CancelCode::CLIENT_GONE), None);
+            assert_eq!(self.host.send_data(id, b"x", false), Err(StreamError::Closed));
+            x.cancelled = true;
+            x.host.open = false;
+            self.host_ids.remove(&id);
+            return;
+        }
+        let n = rng.usize(..=x.host.unconsumed);
+        self.host.consumed(id, n);
+        x.host.unconsumed -= n;
+        if x.host.sent_end {
+            assert_eq!(self.host.send_window(id), 0);
+            return;
+        }
+        let left = x.plan.request_bytes - x.host.sent;
+        let n = rng.usize(..=left.min(self.host.send_window(id)));
+        let last = n == left && rng.bool();
+        let bytes = content(key, false, x.host.sent, n);
+        let tunnel = x.plan.accept && x.response_seen;
+        let trailers = last && x.plan.request_trailers;
+        x.host.sent += n;
+        x.host.sent_end = last;
+        assert!(x.host.sent <= x.app.got - x.app.unconsumed + INITIAL_WINDOW as usize);
+        let closed = self.host.send_data(id, &bytes, last && !trailers).unwrap();
+        if trailers {
+            self.host.send_trailers(id, b"a: b\r\n").unwrap();
+        }
+        if last && tunnel && x.host.got_end {
+            assert_eq!(closed, Some(key));
+            x.host.open = false;
+            self.host_ids.remove(&id);
+        } else {
+            assert_eq!(closed, None);
+        }
+    }
+
+    fn app_acts(&mut self) {
+        let Some(key) = self.pick(false) else { return };
+        let x = self.exchanges.get_mut(&key).unwrap();
+        let (id, rng) = (x.id, &mut self.rng);
+        if x.plan.app_cancels && rng.u8(..12) == 0 {
+            assert_eq!(self.app.cancel(id, CancelCode::HANDLER_GONE), Some(key));
+            x.cancelled = true;
+            self.app_closed(key, id);
+            return;
+        }
+        let n = rng.usize(..=x.app.unconsumed);
+        self.app.consumed(id, n);
+        x.app.unconsumed -= n;
+        if rng.bool() && !x.plan.early {
+            self.app.want_body(id);
+        }
+        if x.app.sent_end {
+            assert_eq!(self.app.send_window(id), 0);
+            return;
+        }
+        if !x.responded && rng.u8(..4) == 0 {
+            self.app.inform(id, 103, b"link: </>\r\n").unwrap();
+        }
+        if !x.responded && rng.u8(..3) != 0 {
+            let early = self.app.send_data(id, b"x", false);
+            assert_eq!(early, Err(StreamError::NotResponded));
+            return;
+        }
+        let left = x.plan.response_bytes - x.app.sent;
+        let n = rng.usize(..=left.min(self.app.send_window(id)));
+        let may_end = x.plan.early || x.plan.accept || x.app.got_end;
+        let last = n == left && may_end && rng.bool();
+        let trailers = last && x.plan.response_trailers;
+        let bytes = content(key, true, x.app.sent, n);
+        x.app.sent += n;
+        assert!(x.app.sent <= x.host.got - x.host.unconsumed + INITIAL_WINDOW as usize);
+        let end = last && !trailers;
+        let mut closed = if x.responded {
+            self.app.send_data(id, &bytes, end).unwrap()
+        } else {
+            let status = if x.plan.accept { 101 } else { 200 + key as u16 };
+            let mut head = ResponseHead::new(status, BodyLength::Unknown);
+            head.upgrade = x.plan.accept;
+            let headers = content(key, true, 0, key);
+            x.responded = true;
+            if x.plan.accept {
+                self.owed += 1;
+                x.app.got_end = false;
+            }
+            let response = Response { head, headers: &headers, body: &bytes };
+            self.app.respond(id, &response, end).unwrap()
+        };
+        if trailers {
+            closed = self.app.send_trailers(id, b"c: d\r\n").unwrap();
+        }
+        x.app.sent_end = last;
+        if last && (!x.plan.accept || x.app.got_end) {
+            assert_eq!(closed, Some(key));
+            self.app_closed(key, id);
+        } else {
+            assert_eq!(closed, None);
+        }
+    }
+
+    /// Credit goes back when a response has ended or a tunnel was established.
+    fn app_closed(&mut self, key: usize, id: StreamId) {
+        let x = self.exchanges.get_mut(&key).unwrap();
+        x.app.open = false;
+        if !(x.plan.accept && x.responded) {
+            self.owed += 1;
+        }
+        assert_eq!(self.app_ids.remove(&id), Some(key));
+        assert_eq!(self.app.send_data(id, b"x", false), Err(StreamError::Closed));
+    }
+
+    /// A random part of the output, often less than a frame.
+    fn transfer(&mut self, to_app: bool) -> usize {
+        let from = if to_app { self.host.output() } else { self.app.output() };
+        let n = match self.rng.u8(..3) {
+            0 => self.rng.usize(..=from.len().min(12)),
+            1 => self.rng.usize(..=from.len()),
+            _ => from.len(),
+        };
+        let input = if to_app { &mut self.app_input } else { &mut self.host_input };
+        let old = input.len();
+        input.extend(from.drain(..n));
+        if let Some(record) = &mut self.record {
+            record[usize::from(to_app)].extend_from_slice(&input[old..]);
+        }
+        n
+    }
+
+    fn deliver_to_app(&mut self) {
+        self.transfer(true);
+        let input = std::mem::take(&mut self.app_input);
+        let mut at = 0;
+        loop {
+            match self.app.receive(&input[at..]).unwrap() {
+                Received::NeedMore { used, total } => {
+                    at += used;
+                    assert!(total > input.len() - at);
+                    break;
+                }
+                Received::Event { used, event } => {
+                    at += used;
+                    self.on_app_event(event);
+                }
+            }
+        }
+        self.app_input = input[at..].to_vec();
+    }
+
+    fn on_app_event(&mut self, event: AppEvent<'_, usize>) {
+        let known = |ids: &HashMap<StreamId, usize>, id| *ids.get(&id).expect("a live stream");
+        match event {
+            AppEvent::Request { id, request } => {
+                let key = request.registration as usize;
+                assert_eq!(key, self.app_saw, "requests come in order");
+                self.app_saw += 1;
+                assert_eq!(request.head, content(key, false, 0, 16 + key));
+                let x = self.exchanges.get_mut(&key).unwrap();
+                assert_eq!(x.id, id);
+                assert_eq!(request.length, x.plan.length());
+                assert!(self.app_ids.insert(id, key).is_none(), "slot reused too early");
+                self.app.attach(id, key).unwrap();
+                x.app.open = true;
+                x.app.got_end = !x.plan.has_body;
+            }
+            AppEvent::Data { id, bytes, end, closed } => {
+                let key = known(&self.app_ids, id);
+                let x = self.exchanges.get_mut(&key).unwrap();
+                x.app.get(key, false, bytes);
+                x.app.got_end = end;
+                if end {
+                    assert_eq!(x.app.got, x.plan.request_bytes);
+                }
+                let over = end && x.app.sent_end;
+                assert_eq!(closed, over.then_some(key));
+                if over {
+                    self.app_closed(key, id);
+                }
+            }
+            AppEvent::Trailers { id, lines } => {
+                let x = self.exchanges.get_mut(&known(&self.app_ids, id)).unwrap();
+                assert_eq!((lines, x.app.got), (&b"a: b\r\n"[..], x.plan.request_bytes));
+                assert!(!x.app.got_end);
+                x.app.got_end = true;
+            }
+            AppEvent::Window { id, available } => {
+                known(&self.app_ids, id);
+                assert_eq!(available, self.app.send_window(id));
+            }
+            AppEvent::Cancelled { id, code, data } => {
+                let key = known(&self.app_ids, id);
+                assert_eq!((code, data), (CancelCode::CLIENT_GONE, Some(key)));
+                self.app_closed(key, id);
+            }
+            AppEvent::Pong(number) => {
+                assert_eq!(number, 8);
+                self.pongs += 1;
+            }
+            AppEvent::Drain => assert!(self.draining),
+        }
+    }
+
+    pub(crate) fn deliver_to_host(&mut self) {
+        self.transfer(false);
+        let input = std::mem::take(&mut self.host_input);
+        let mut at = 0;
+        loop {
+            match self.host.receive(&input[at..]).unwrap() {
+                Received::NeedMore { used, total } => {
+                    at += used;
+                    assert!(total > input.len() - at);
+                    break;
+                }
+                Received::Event { used, event } => {
+                    at += used;
+                    self.on_host_event(event);
+                }
+            }
+        }
+        self.host_input = input[at..].to_vec();
+    }
+
+    fn on_host_event(&mut self, event: HostEvent<'_, usize>) {
+        let known = |ids: &HashMap<StreamId, usize>, id| *ids.get(&id).expect("a live stream");
+        let (id, bytes, end, closed) = match event {
+            HostEvent::Response { id, head, headers, body, end, closed } => {
+                let key = known(&self.host_ids, id);
+                let x = self.exchanges.get_mut(&key).unwrap();
+                assert!(!x.response_seen);
+                x.response_seen = true;
+                assert_eq!(head.upgrade, x.plan.accept);
+                if head.upgrade {
+                    x.host.sent_end = false;
+                } else {
+                    assert_eq!(head.status, 200 + key as u16);
+                }
+                assert_eq!(headers, content(key, true, 0, key));
+                (id, body, end, closed)
+            }
+            HostEvent::Data { id, bytes, end, closed } => (id, bytes, end, closed),
+            HostEvent::Trailers { id, lines, closed } => {
+                assert_eq!(lines, b"c: d\r\n");
+                (id, &[][..], true, closed)
+            }
+            HostEvent::Inform { id, status, headers } => {
+                let x = &self.exchanges[&known(&self.host_ids, id)];
+                assert!(!x.response_seen);
+                assert_eq!((status, headers), (103, &b"link: </>\r\n"[..]));
+                return;
+            }
+            HostEvent::Window { id, available, proceed } => {
+                let key = known(&self.host_ids, id);
+                let x = self.exchanges.get_mut(&key).unwrap();
+                assert_eq!(available, self.host.send_window(id));
+                if proceed {
+                    assert!(x.plan.expect && x.plan.has_body && !x.proceed_seen);
+                    assert_eq!(x.host.sent, 0);
+                    x.proceed_seen = true;
+                }
+                return;
+            }
+            HostEvent::Credit(credit) => {
+                assert_eq!(credit, self.host.credit());
+                assert!(credit <= CREDITS);
+                return;
+            }
+            HostEvent::Cancelled { id, code, data } => {
+                let key = known(&self.host_ids, id);
+                assert_eq!((code, data), (CancelCode::HANDLER_GONE, key));
+                self.exchanges.get_mut(&key).unwrap().host.open = false;
+                self.host_ids.remove(&id);
+                return;
+            }
+            HostEvent::Pong(number) => {
+                assert_eq!(number, 7);
+                self.pongs += 1;
+                return;
+            }
+            HostEvent::Drain => {
+                self.draining = true;
+                return;
+            }
+        };
+        let key = known(&self.host_ids, id);
+        let x = self.exchanges.get_mut(&key).unwrap();
+        assert!(x.response_seen);
+        x.host.get(key, true, bytes);
+        x.host.got_end = end;
+        let over = end && (!x.plan.accept || x.host.sent_end);
+        assert_eq!(closed, over.then_some(key));
+        if over {
+            x.host.open = false;
+            self.host_ids.remove(&id);
+        }
+    }
+
+    pub(crate) fn check_end(&mut self) {
+        assert_eq!((self.host.streams(), self.app.streams()), (0, 0), "a stream leaks");
+        assert_eq!(self.host.credit(), CREDITS, "credit is lost or invented");
+        assert!(self.host_input.is_empty() && self.app_input.is_empty());
+        for x in self.exchanges.values() {
+            assert!(!x.host.open && !x.app.open);
+            if x.cancelled {
+                continue;
+            }
+            assert!(x.host.got_end);
+            assert_eq!(x.host.got, x.plan.response_bytes);
+            if x.plan.accept || !x.plan.early {
+                assert!(x.app.got_end);
+                assert_eq!(x.app.got, x.plan.request_bytes);
+            }
+        }
+    }
+}

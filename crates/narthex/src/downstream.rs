@@ -1,0 +1,98 @@
+//! The client's end of one request, as the code that calls the app sees it. The two of them are an exchange of the app's
+//! own HTTP engine and a stream of the wire protocol to the host.
+
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http::response::Parts;
+use narthex_http::{BodyLength, Exchange, ExchangeClosed, Piece, Reason};
+
+use crate::body::BodyError;
+
+/// One request's client. Calls after its end fail with [`Closed`] and do nothing.
+pub(crate) trait Downstream: 'static {
+    /// The next piece of the request body, or of the client's bytes after [`upgrade`](Self::upgrade).
+    fn poll_body(&self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BodyError>>>;
+    /// The trailer lines, once `poll_body` has returned `None`.
+    fn take_trailers(&self) -> Option<Bytes>;
+    /// The longest body that [`send`](Self::send) takes.
+    fn longest_whole(&self) -> usize;
+    /// Sends a whole response.
+    fn send(&self, head: &Parts, body: Bytes) -> Result<(), Closed>;
+    /// Sends a head whose body follows.
+    fn start(&self, head: &Parts, length: BodyLength) -> Result<(), Closed>;
+    /// How much [`data`](Self::data) may be given now; never 0.
+    fn poll_ready(&self, cx: &mut Context<'_>) -> Poll<Result<usize, Closed>>;
+    /// Sends body or tunnel bytes, and with `end` the end of this direction.
+    fn data(&self, bytes: Piece<'_>, end: bool) -> Result<(), Closed>;
+    /// Ends the body with trailer lines.
+    fn trailers(&self, lines: &[u8]) -> Result<(), Closed>;
+    /// Accepts the upgrade that the client asked for.
+    fn upgrade(&self, head: &Parts) -> Result<(), Closed>;
+    /// The app failed: 500, or a broken connection if the response was begun.
+    fn fail(&self);
+}
+
+/// The client is gone, or its response is complete.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Closed;
+
+impl From<ExchangeClosed> for Closed {
+    fn from(_: ExchangeClosed) -> Self {
+        Self
+    }
+}
+
+impl Downstream for Exchange {
+    fn poll_body(&self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BodyError>>> {
+        self.poll_body(cx).map_err(|reason| match reason {
+            Reason::EntityTooLarge => BodyError::TooLarge,
+            Reason::TimerEntityBody => BodyError::TimedOut,
+            Reason::BadRequest | Reason::Number | Reason::InvalidCrLf | Reason::Header | Reason::RequestLength => {
+                BodyError::Malformed
+            }
+            _ => BodyError::Disconnected,
+        })
+    }
+
+    fn take_trailers(&self) -> Option<Bytes> {
+        self.take_trailers()
+    }
+
+    fn longest_whole(&self) -> usize {
+        usize::MAX
+    }
+
+    fn send(&self, head: &Parts, body: Bytes) -> Result<(), Closed> {
+        Ok(self.send(head.status.as_u16(), fields(head), Piece::Shared(body))?)
+    }
+
+    fn start(&self, head: &Parts, length: BodyLength) -> Result<(), Closed> {
+        Ok(self.start(head.status.as_u16(), fields(head), length)?)
+    }
+
+    fn poll_ready(&self, cx: &mut Context<'_>) -> Poll<Result<usize, Closed>> {
+        self.poll_ready(cx).map(|ready| Ok(ready.map(|()| usize::MAX)?))
+    }
+
+    fn data(&self, bytes: Piece<'_>, end: bool) -> Result<(), Closed> {
+        Ok(self.data(bytes, end)?)
+    }
+
+    fn trailers(&self, lines: &[u8]) -> Result<(), Closed> {
+        Ok(self.trailers(lines)?)
+    }
+
+    fn upgrade(&self, head: &Parts) -> Result<(), Closed> {
+        Ok(self.upgrade(fields(head))?)
+    }
+
+    fn fail(&self) {
+        self.refuse(Reason::Internal);
+    }
+}
+
+/// The header fields as bytes.
+pub(crate) fn fields(head: &Parts) -> impl Iterator<Item = (&[u8], &[u8])> {
+    head.headers.iter().map(|(name, value)| (name.as_str().as_bytes(), value.as_bytes()))
+}
