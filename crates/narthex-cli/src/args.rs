@@ -226,7 +226,8 @@ mod tests {
 
     #[test]
     fn a_key_that_netsh_does_not_have_is_a_usage_error() {
-        for line in ["narthex show servicestate veiw=requestq", "narthex show servicestate view=queue", "narthex show servicestate x"]
+        for line in
+            ["narthex show servicestate veiw=requestq", "narthex show servicestate view=queue", "narthex show servicestate x"]
         {
             assert_eq!(parse(line).unwrap_err().kind(), ErrorKind::ValueValidation, "{line}");
         }
@@ -234,7 +235,9 @@ mod tests {
 
     #[test]
     fn explain_takes_a_url_and_the_address_it_arrives_on() {
-        let Command::Explain(explain) = parse("narthex explain http://a:8888/x --local 127.0.0.1:8888").unwrap() else { panic!() };
+        let Command::Explain(explain) = parse("narthex explain http://a:8888/x --local 127.0.0.1:8888").unwrap() else {
+            panic!()
+        };
         assert_eq!(explain.url, "http://a:8888/x");
         assert_eq!(explain.local, Some("127.0.0.1:8888".parse().unwrap()));
         assert!(parse("narthex explain").is_err());

@@ -25,8 +25,33 @@ pub(crate) fn report(result: anyhow::Result<()>) -> Exit {
         Ok(()) => Exit::Done,
         Err(error) => {
             // Nobody may be reading any more; the exit code still says it.
-            let _ = writeln!(std::io::stderr(), "narthex: {error:#}");
+            let _ = writeln!(std::io::stderr(), "narthex: {}", text(&error));
             Exit::Failed
         }
+    }
+}
+
+/// The error and its causes, except those that an error above has already told.
+fn text(error: &anyhow::Error) -> String {
+    let mut text = String::new();
+    for cause in error.chain().map(ToString::to_string) {
+        if text.is_empty() {
+            text = cause;
+        } else if !text.contains(&cause) {
+            text.push_str(": ");
+            text.push_str(&cause);
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cause_is_told_once() {
+        let error = anyhow::anyhow!("no such file").context("cannot open x: no such file").context("cannot start");
+        assert_eq!(text(&error), "cannot start: cannot open x: no such file");
     }
 }

@@ -7,6 +7,7 @@ mod exit;
 mod explain;
 mod host;
 mod log;
+mod output;
 mod servicestate;
 mod stop;
 

@@ -90,7 +90,7 @@ impl Exchange {
     pub fn queued(&self) {
         let Ok(mut state) = self.live() else { return };
         let wait = self.conn.timeouts().request_queue;
-        state.deadlines.queue = wait.map(|wait| self.conn.now() + wait);
+        state.deadlines.queued_within(self.conn.now(), wait);
         drop(state);
         self.conn.nudge();
     }
@@ -98,7 +98,7 @@ impl Exchange {
     /// The request left the queue.
     pub fn dequeued(&self) {
         if let Ok(mut state) = self.live() {
-            state.deadlines.queue = None;
+            state.deadlines.dequeued();
         }
     }
 
@@ -179,7 +179,7 @@ impl Exchange {
         state.reply = Reply::Streaming(written.framing);
         if written.framing == Framing::Raw {
             state.body = Body::Raw;
-            state.deadlines.read = None;
+            state.deadlines.read_without_limit();
         }
         // The head waits for the first piece of the body, or for the end of this turn of the connection's task.
         state.output.push(Bytes::copy_from_slice(&head), 0);

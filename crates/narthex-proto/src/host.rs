@@ -1,6 +1,6 @@
 //! The host a request names: its `Host` field, `:authority`, or the authority of an absolute-form target.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv6Addr};
 
 /// What a request says it wants to reach: `host[:port]`, checked against RFC 3986 section 3.2.
 ///
@@ -8,8 +8,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 /// and what makes a mapped container port work).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RequestHost<'a> {
-    name: &'a str,
-    ip: Option<IpAddr>,
+    /// ASCII, as every byte of it was checked. Kept as bytes, since many requests are routed without a look at it.
+    name: &'a [u8],
     port: Option<u16>,
 }
 
@@ -60,39 +60,37 @@ impl<'a> RequestHost<'a> {
         if escaped {
             check_escapes(name)?;
         }
-        let name = to_str(name)?;
         if name.is_empty() {
             return Err(HostError::Empty);
         }
-        // Only a name that ends in a digit can be an address; most do not, and parsing one costs more than this.
-        let ip = match name.as_bytes().last() {
-            Some(b'0'..=b'9') => name.parse::<Ipv4Addr>().ok().map(IpAddr::V4),
-            _ => None,
-        };
-        Ok(Self { name: without_root_dot(name), ip, port: parse_port(rest)? })
+        Ok(Self { name: without_root_dot(name), port: parse_port(rest)? })
     }
 
     fn parse_ipv6(text: &'a [u8]) -> Result<Self, HostError> {
         let end = text.iter().position(|&byte| byte == b']').ok_or(HostError::Ipv6)?;
-        let name = to_str(text.get(..=end).unwrap_or_default())?;
+        let name = text.get(..=end).unwrap_or_default();
         let literal = text.get(1..end).unwrap_or_default();
         let address: Ipv6Addr = to_str(literal)?.parse().map_err(|_| HostError::Ipv6)?;
         if address.to_ipv4_mapped().is_some() {
             return Err(HostError::Ipv4Mapped);
         }
         let port = parse_port(text.get(end + 1..).unwrap_or_default())?;
-        Ok(Self { name, ip: Some(IpAddr::V6(address)), port })
+        Ok(Self { name, port })
     }
 
     /// The host without the port, in the case it was sent; an IPv6 address keeps its brackets. The dot that ends
     /// a fully qualified name is left out.
     pub fn name(&self) -> &'a str {
-        self.name
+        std::str::from_utf8(self.name).unwrap_or_default()
     }
 
     /// The address, if the host is an IP literal.
     pub fn ip(&self) -> Option<IpAddr> {
-        self.ip
+        let name = self.name();
+        match name.strip_prefix('[') {
+            Some(literal) => literal.trim_end_matches(']').parse().ok().map(IpAddr::V6),
+            None => name.parse().ok().map(IpAddr::V4),
+        }
     }
 
     /// The port, if one was named.
@@ -101,8 +99,8 @@ impl<'a> RequestHost<'a> {
     }
 }
 
-fn without_root_dot(name: &str) -> &str {
-    match name.strip_suffix('.') {
+fn without_root_dot(name: &[u8]) -> &[u8] {
+    match name.strip_suffix(b".") {
         Some(relative) if !relative.is_empty() => relative,
         _ => name,
     }
@@ -123,8 +121,10 @@ fn parse_port(text: &[u8]) -> Result<Option<u16>, HostError> {
     }
     let mut port = 0u16;
     for byte in digits {
-        let digit = char::from(*byte).to_digit(10).and_then(|digit| u16::try_from(digit).ok());
-        let digit = digit.ok_or(HostError::Port)?;
+        if !byte.is_ascii_digit() {
+            return Err(HostError::Port);
+        }
+        let digit = u16::from(byte - b'0');
         port = port.checked_mul(10).and_then(|port| port.checked_add(digit)).ok_or(HostError::Port)?;
     }
     Ok(Some(port))

@@ -1,1 +1,73 @@
-//! Skeleton.
+//! Serve any axum app, or other tower service, on a port that many programs share.
+//!
+//! ```no_run
+//! #[tokio::main]
+//! async fn main() -> narthex::Result<()> {
+//!     let app = axum::Router::new().route("/ping", axum::routing::get(|| async { "pong" }));
+//!     narthex::serve("http://+:8888/MyApp/", app).await
+//! }
+//! ```
+//!
+//! If a Narthex host runs on the machine (`narthex host`), the app gets its requests through it, next to other programs
+//! on the same port. Else it opens the port itself. See [`Provider`]. With settings, use [`Server`].
+//!
+//! The app sees paths relative to its prefix: a request for `/MyApp/ping` is `/ping` to it. In the request's extensions are
+//! [`PathBase`] (`/MyApp`), [`ConnectionInfo`], and, with the default feature `axum`, what axum's extractors `OriginalUri`
+//! and `ConnectInfo<SocketAddr>` look for. WebSockets work as with `axum::serve`.
+
+mod bindings;
+mod body;
+mod call;
+mod downstream;
+mod embedded;
+mod error;
+mod lifetime;
+mod provider;
+mod request;
+mod server;
+mod settings;
+#[cfg(unix)]
+mod shared;
+mod upgrade;
+
+pub use bindings::Bindings;
+pub use body::{Body, BodyError};
+pub use error::{BoxError, Error, Result};
+pub use lifetime::ServerHandle;
+pub use narthex_http::{Limits, ListenError};
+pub use narthex_proto::prefix::{PrefixError, PrefixHost, PrefixSpec, Scheme, UrlPrefix};
+pub use narthex_proto::routing::Conflict;
+pub use narthex_proto::wire::{ProtocolError, RefusalCode};
+pub use provider::Provider;
+pub use request::{ConnectionInfo, PathBase};
+pub use server::Server;
+pub use settings::{RequestQueue, Timeouts};
+
+use http::{Request, Response};
+use tower_service::Service;
+
+/// Serves `app` under `prefix` until SIGTERM or SIGINT (Ctrl-C).
+///
+/// `axum::serve(listener, app)` becomes:
+///
+/// ```no_run
+/// # #[tokio::main]
+/// # async fn main() -> narthex::Result<()> {
+/// # let app = axum::Router::new();
+/// narthex::serve("http://+:8888/MyApp/", app).await
+/// # }
+/// ```
+///
+/// The app runs behind the machine's host if one answers, else on a listener of its own; one log line (`tracing`, level
+/// info) says which and why. When told to stop, it finishes the requests that run, for at most 5 seconds. [`Server`] has the
+/// settings.
+///
+/// # Errors
+/// If the prefix is not one, or is somebody else's, or its port cannot be opened: see [`Error`].
+pub async fn serve<S, B>(prefix: impl AsRef<str>, app: S) -> Result<()>
+where
+    S: Service<Request<Body>, Response = Response<B>, Error: Into<BoxError>> + Clone + Send + 'static,
+    B: http_body::Body<Error: Into<BoxError>> + 'static,
+{
+    Server::new(app).prefix(prefix).run().await
+}

@@ -110,8 +110,7 @@ impl Heads {
         let Head { raw, method, target, path_base, relative, headers: fields, connection } = head;
         let kept = Kept { bytes: self.keep(raw), raw };
         let uri = kept.uri(relative)?;
-        let original =
-            if target.len() == relative.len() { uri.clone() } else { kept.original_uri(target, path_base, relative)? };
+        let original = if target == relative { uri.clone() } else { kept.original_uri(target, path_base, relative)? };
 
         let mut headers = HeaderMap::with_capacity(fields.len());
         for (name, value) in fields {
@@ -121,11 +120,8 @@ impl Heads {
         }
 
         let mut request = Request::new(body);
-        *request.method_mut() = if method == "GET" {
-            Method::GET
-        } else {
-            Method::from_bytes(method.as_bytes()).map_err(|_| NotRepresentable)?
-        };
+        *request.method_mut() =
+            if method == "GET" { Method::GET } else { Method::from_bytes(method.as_bytes()).map_err(|_| NotRepresentable)? };
         *request.uri_mut() = uri;
         *request.version_mut() = connection.version;
         *request.headers_mut() = headers;

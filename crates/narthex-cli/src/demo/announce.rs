@@ -1,25 +1,19 @@
 //! What the demo says on standard output.
 
 use std::fmt::Write as _;
-use std::io::Write as _;
 use std::path::Path;
 
 use super::apps::AppName;
-
-/// Prints a line or several. Where nobody reads, nothing is lost.
-pub(super) fn say(text: &str) {
-    let mut out = std::io::stdout().lock();
-    let _ = writeln!(out, "{text}").and_then(|()| out.flush());
-}
+use crate::output::print;
 
 /// Everything runs.
 pub(super) fn started(expose: bool, port: u16, socket: &Path, apps: &[(AppName, u32)]) {
-    say(&welcome(expose, port, socket, apps));
+    print(&welcome(expose, port, socket, apps));
 }
 
 /// The end began.
 pub(super) fn stopping() {
-    say("\nStopping both apps and the host.");
+    print("\nStopping both apps and the host.");
 }
 
 fn welcome(expose: bool, port: u16, socket: &Path, apps: &[(AppName, u32)]) -> String {
@@ -34,7 +28,9 @@ fn welcome(expose: bool, port: u16, socket: &Path, apps: &[(AppName, u32)]) -> S
         line(&mut text, &format!("  {url}/{name}/"), &format!("{name} is process {pid}"));
     }
     text.push_str("\nPages of each app (replace app1 by app2):\n");
-    for (page, about) in [("form", "a form, with GET and with POST"), ("upload", "upload a file"), ("chat", "chat over a WebSocket")] {
+    for (page, about) in
+        [("form", "a form, with GET and with POST"), ("upload", "upload a file"), ("chat", "chat over a WebSocket")]
+    {
         line(&mut text, &format!("  {url}/app1/{page}"), about);
     }
     line(&mut text, &format!("  {url}/app1/info"), "JSON");

@@ -4,13 +4,13 @@ use std::path::Path;
 use std::sync::Arc;
 
 use axum::extract::{Request, State};
-use axum::http::header::{CACHE_CONTROL, REFRESH, RETRY_AFTER};
 use axum::http::StatusCode;
+use axum::http::header::{CACHE_CONTROL, REFRESH, RETRY_AFTER};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
 use serde::Serialize;
-use tokio::sync::oneshot;
+use tokio::sync::Notify;
 
 use super::apps::AppName;
 use super::page::{self, Page, Value, fill};
@@ -36,23 +36,17 @@ impl Lobby {
     }
 
     /// Serves the root of the port; tells `ready` once it does.
-    pub(super) async fn serve(self, ready: oneshot::Sender<()>) -> anyhow::Result<()> {
+    pub(super) async fn serve(self, ready: Arc<Notify>) -> anyhow::Result<()> {
         let prefix = format!("http://+:{}/", self.0.port);
         let provider = narthex::Provider::shared_at(&self.0.socket);
-        let server = narthex::Server::new(self.router()).prefixes([prefix.as_str()]).provider(provider);
-        let ready = std::sync::Mutex::new(Some(ready));
-        server.on_ready(move |_| tell(&ready)).run().await.map_err(Into::into)
+        let server = narthex::Server::new(self.router()).prefix(prefix).provider(provider);
+        // The demo itself knows when to stop.
+        let server = server.with_graceful_shutdown(std::future::pending());
+        server.on_ready(move |_| ready.notify_one()).run().await.map_err(Into::into)
     }
 
     fn router(self) -> Router {
         Router::new().route("/", get(start_page)).route("/status", get(status)).fallback(elsewhere).with_state(self)
-    }
-}
-
-fn tell(ready: &std::sync::Mutex<Option<oneshot::Sender<()>>>) {
-    if let Some(ready) = ready.lock().ok().and_then(|mut ready| ready.take()) {
-        // The demo is already ending if nobody waits.
-        let _ = ready.send(());
     }
 }
 

@@ -11,13 +11,14 @@ use std::fs::Permissions;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
 use narthex_host::{Host, HostOptions};
 use narthex_http::ListenError;
 use tempfile::TempDir;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 
 use crate::args::DemoArguments;
@@ -102,22 +103,25 @@ async fn serve(arguments: &DemoArguments, port: u16, socket: &Path) -> anyhow::R
     }
     let pids: Vec<_> = boards.iter().map(|board| (board.name, board.status.borrow().pid.unwrap_or_default())).collect();
     let lobby = Lobby::new(port, socket, boards);
-    let (ready, registered) = tokio::sync::oneshot::channel();
-    let mut lobby = std::pin::pin!(lobby.serve(ready));
+    let ready = Arc::new(Notify::new());
+    let announce = async {
+        ready.notified().await;
+        announce::started(arguments.expose, port, socket, &pids);
+        signals.received().await;
+    };
     let served = tokio::select! {
-        ended = &mut lobby => ended,
-        _ = async {
-            if registered.await.is_ok() {
-                announce::started(arguments.expose, port, socket, &pids);
-            }
-            std::future::pending::<()>().await
-        } => Ok(()),
-        () = signals.received() => Ok(()),
+        ended = lobby.serve(Arc::clone(&ready)) => ended,
+        () = announce => Ok(()),
     };
     announce::stopping();
     // Fails only if no supervisor is left.
     let _ = stop.send(true);
-    while supervisors.join_next().await.is_some() {}
+    let ended = async { while supervisors.join_next().await.is_some() {} };
+    tokio::select! {
+        () = ended => {}
+        // Whoever asks twice does not want to wait: dropped, the supervisors kill what still runs.
+        () = signals.received() => {}
+    }
     if let Err(error) = served {
         bail!(error.context("the start page cannot be served"));
     }

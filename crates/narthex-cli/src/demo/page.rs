@@ -86,7 +86,8 @@ impl IntoResponse for Page<'_> {
             ],
         );
         // Every page names a process, which may be another one the next time.
-        let headers = [(CONTENT_TYPE, "text/html; charset=utf-8"), (CACHE_CONTROL, "no-store"), (CONTENT_SECURITY_POLICY, POLICY)];
+        let headers =
+            [(CONTENT_TYPE, "text/html; charset=utf-8"), (CACHE_CONTROL, "no-store"), (CONTENT_SECURITY_POLICY, POLICY)];
         (headers, html).into_response()
     }
 }

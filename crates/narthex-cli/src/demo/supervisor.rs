@@ -11,9 +11,9 @@ use tokio::process::{Child, Command};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::announce::say;
 use super::app::READY;
 use super::apps::AppName;
+use crate::output::print;
 
 /// From the start of an app until it has registered.
 const START: Duration = Duration::from_secs(10);
@@ -82,7 +82,7 @@ impl Running {
                 ended = child.wait() => {
                     status.send_modify(|status| status.pid = None);
                     let how = ended.map_or_else(|error| error.to_string(), describe);
-                    say(&format!("{} (process {pid}) ended: {how}. Starting it again.", launch.name));
+                    print(&format!("{} (process {pid}) ended: {how}. Starting it again.", launch.name));
                 }
             }
             let mut pause = if started.elapsed() >= STEADY { FIRST_PAUSE } else { FIRST_PAUSE * 2 };
@@ -100,13 +100,13 @@ impl Running {
                     Ok(child) => break child,
                     Err(error) => {
                         pause = (pause * 2).min(LONGEST_PAUSE);
-                        say(&format!("{} did not start: {error:#}. Next try in {} s.", launch.name, pause.as_secs()));
+                        print(&format!("{} did not start: {error:#}. Next try in {} s.", launch.name, pause.as_secs()));
                     }
                 }
             };
             let pid = child.id();
             status.send_modify(|status| *status = Status { pid, starts: status.starts + 1 });
-            say(&format!("{} is back as process {}.", launch.name, pid.unwrap_or_default()));
+            print(&format!("{} is back as process {}.", launch.name, pid.unwrap_or_default()));
         }
     }
 }
@@ -151,7 +151,7 @@ async fn end(name: AppName, child: &mut Child) {
         let _ = kill_process(pid, Signal::TERM);
     }
     if timeout(STOP, child.wait()).await.is_err() {
-        say(&format!("{name} did not end within {} s; it is killed.", STOP.as_secs()));
+        print(&format!("{name} did not end within {} s; it is killed.", STOP.as_secs()));
         let _ = child.kill().await;
     }
 }

@@ -36,6 +36,8 @@ const DRAIN_MOST: u64 = 1 << 20;
 /// After an error the client gets this long to stop sending, so that the close does not destroy the answer on its way
 /// (RFC 9112 section 9.6).
 const LINGER: Duration = Duration::from_secs(2);
+/// When there is no deadline.
+const FAR: Duration = Duration::from_secs(30 * 86_400);
 
 pub(crate) struct Conn {
     worker: Rc<Worker>,
@@ -120,7 +122,7 @@ impl Conn {
     pub(crate) async fn run<H: Handler>(self: Rc<Self>, handler: Rc<H>) {
         let now = self.now();
         self.state().deadlines.read_within(now, self.timeouts().header_wait, Reason::TimerHeaderWait);
-        let mut timer = pin!(sleep_until(now + Duration::from_secs(3600)));
+        let mut timer = pin!(sleep_until(now + FAR));
         loop {
             let Some(future) = poll_fn(|cx| self.poll_request(cx, timer.as_mut(), &*handler)).await else { break };
             {
@@ -143,27 +145,31 @@ impl Conn {
         }
     }
 
-    /// The deadline that has passed, if one has. Keeps `timer` armed for the earliest, lazily: a deadline that moves away
-    /// costs nothing until the timer fires.
-    fn poll_deadlines(&self, cx: &mut Context<'_>, mut timer: Pin<&mut Sleep>, state: &State) -> Option<Reason> {
-        let next = state.deadlines.next()?;
-        if next < timer.deadline() {
-            timer.as_mut().reset(next);
-        } else if !timer.is_elapsed() {
-            return None;
-        }
-        let now = self.now();
-        if let Some(reason) = state.deadlines.expired(now) {
+    /// The deadline that has passed, if one has. Keeps `timer` armed for the earliest.
+    #[inline]
+    fn poll_deadlines(&self, cx: &mut Context<'_>, timer: Pin<&mut Sleep>, state: &mut State) -> Option<Reason> {
+        if state.deadlines.timer_is_right() && !timer.is_elapsed() { None } else { self.rearm(cx, timer, state) }
+    }
+
+    #[cold]
+    fn rearm(&self, cx: &mut Context<'_>, mut timer: Pin<&mut Sleep>, state: &mut State) -> Option<Reason> {
+        if let Some(reason) = state.deadlines.expired(self.now()) {
             return Some(reason);
         }
-        if timer.is_elapsed() {
-            timer.as_mut().reset(next);
-        }
-        // Registers the task; it can only be ready if the deadline passed in between, which the next poll sees.
+        let next = state.deadlines.next();
+        state.deadlines.armed(next);
+        timer.as_mut().reset(next.unwrap_or_else(|| self.now() + FAR));
+        // Registers the task; it is ready only if the deadline passed in between, which the next poll sees.
         if timer.poll(cx).is_ready() {
             cx.waker().wake_by_ref();
         }
         None
+    }
+
+    /// Writes what waits. Returns whether anything was written.
+    #[inline]
+    fn flush(&self, cx: &mut Context<'_>, state: &mut State) -> bool {
+        !state.output.is_empty() && state.flush(cx, || self.now(), &self.timeouts())
     }
 
     /// Waits for the next request and hands it to `handler`. `None`: the connection is to be closed.
@@ -179,7 +185,7 @@ impl Conn {
             if state.broken.is_some() || self.worker.is_draining() && state.input.is_empty() {
                 break Poll::Ready(None);
             }
-            match self.poll_deadlines(cx, timer.as_mut(), &state) {
+            match self.poll_deadlines(cx, timer.as_mut(), &mut state) {
                 Some(Reason::TimerHeaderWait) if !state.input.is_empty() => {
                     self.refuse_outside(state, Reason::TimerHeaderWait);
                     break Poll::Ready(None);
@@ -197,7 +203,7 @@ impl Conn {
                 state = self.state();
             }
             // Responses to pipelined requests were held back until here, to leave in one write.
-            state.flush(cx, || self.now(), &self.timeouts());
+            self.flush(cx, &mut state);
             if state.read_closed {
                 break Poll::Ready(None);
             }
@@ -222,10 +228,10 @@ impl Conn {
                 }
                 Poll::Pending => {
                     let now = || self.now();
-                    if state.output.is_empty() && state.deadlines.read.is_none() {
+                    if state.output.is_empty() && state.deadlines.reading().is_none() {
                         state.deadlines.read_within(now(), self.timeouts().idle_connection, Reason::TimerConnectionIdle);
                     }
-                    let _ = self.poll_deadlines(cx, timer.as_mut(), &state);
+                    let _ = self.poll_deadlines(cx, timer.as_mut(), &mut state);
                     self.worker.return_read_buffer(buffer);
                     break Poll::Pending;
                 }
@@ -277,7 +283,7 @@ impl Conn {
             return Begun::Refused;
         }
         let mut state = self.state();
-        if scanned == 0 && !input.is_empty() && state.deadlines.read.is_none_or(|(_, reason)| reason != Reason::TimerHeaderWait) {
+        if scanned == 0 && !input.is_empty() && state.deadlines.reading() != Some(Reason::TimerHeaderWait) {
             let now = self.now();
             state.deadlines.read_within(now, self.timeouts().header_wait, Reason::TimerHeaderWait);
         }
@@ -330,6 +336,10 @@ impl Conn {
                 return Begun::Refused;
             }
         };
+        if cooked.is_asterisk() && head.method != "OPTIONS" {
+            self.refuse(self.state(), Reason::Url);
+            return Begun::Refused;
+        }
         // RFC 9112 section 3.2.2: the authority of an absolute-form target replaces Host.
         let authority = match cooked.authority().map(|text| RequestHost::parse(text.as_bytes())) {
             Some(Err(_)) => {
@@ -366,7 +376,7 @@ impl Conn {
     ) -> Poll<()> {
         self.enter(cx);
         let polled = loop {
-            let expired = self.poll_deadlines(cx, timer.as_mut(), &self.state());
+            let expired = self.poll_deadlines(cx, timer.as_mut(), &mut self.state());
             if let Some(reason) = expired {
                 self.refuse(self.state(), reason);
             }
@@ -378,7 +388,7 @@ impl Conn {
             if state.reply == Reply::Complete {
                 break Poll::Ready(());
             }
-            let progressed = state.flush(cx, || self.now(), &self.timeouts());
+            let progressed = self.flush(cx, &mut state);
             if state.reply == Reply::Complete {
                 break Poll::Ready(());
             }
@@ -397,7 +407,7 @@ impl Conn {
             if state.reply == Reply::Complete {
                 break Poll::Ready(());
             }
-            if self.poll_deadlines(cx, timer.as_mut(), &state).is_none() {
+            if self.poll_deadlines(cx, timer.as_mut(), &mut state).is_none() {
                 break Poll::Pending;
             }
         };
@@ -415,7 +425,7 @@ impl Conn {
             return true;
         }
         let _ = state.transport.poll_shutdown(cx);
-        if state.deadlines.read.is_none() {
+        if state.deadlines.reading().is_none() {
             let now = self.now();
             state.deadlines.read_within(now, self.timeouts().drain_entity_body, Reason::TimerDrainEntityBody);
         }
@@ -464,26 +474,27 @@ impl Conn {
                 state.linger = true;
                 break Poll::Ready(false);
             }
-            if self.poll_deadlines(cx, timer.as_mut(), &state).is_some() {
+            if self.poll_deadlines(cx, timer.as_mut(), &mut state).is_some() {
                 break Poll::Ready(false);
             }
-            state.flush(cx, || self.now(), &self.timeouts());
+            self.flush(cx, &mut state);
             state.max_body = None;
-            if state.deadlines.read.is_none_or(|(_, reason)| reason != Reason::TimerDrainEntityBody) {
+            if state.deadlines.reading() != Some(Reason::TimerDrainEntityBody) {
                 let now = self.now();
                 state.deadlines.read_within(now, self.timeouts().drain_entity_body, Reason::TimerDrainEntityBody);
                 state.body_read = 0;
             }
-            let deadline = state.deadlines.read;
+            let deadline = state.deadlines.clone();
             match state.poll_body(cx, || self.now(), &self.timeouts()) {
                 Poll::Ready(None) => {}
-                Poll::Ready(Some(Ok(_))) => state.deadlines.read = deadline,
+                // One limit for all that is left, not one for each piece.
+                Poll::Ready(Some(Ok(_))) => state.deadlines = deadline,
                 Poll::Ready(Some(Err(_))) => {
                     state.linger = true;
                     break Poll::Ready(false);
                 }
                 Poll::Pending => {
-                    if self.poll_deadlines(cx, timer.as_mut(), &state).is_none() {
+                    if self.poll_deadlines(cx, timer.as_mut(), &mut state).is_none() {
                         break Poll::Pending;
                     }
                 }
@@ -501,10 +512,10 @@ impl Conn {
             if state.broken.is_some() {
                 break Poll::Ready(());
             }
-            state.flush(cx, || self.now(), &self.timeouts());
+            self.flush(cx, &mut state);
             if !state.output.is_empty() {
-                state.deadlines.read = None;
-                match self.poll_deadlines(cx, timer.as_mut(), &state) {
+                state.deadlines.read_without_limit();
+                match self.poll_deadlines(cx, timer.as_mut(), &mut state) {
                     Some(_) => break Poll::Ready(()),
                     None => break Poll::Pending,
                 }
@@ -518,7 +529,7 @@ impl Conn {
                 state.deadlines.read_within(now, Some(LINGER), Reason::TimerDrainEntityBody);
                 let _ = state.transport.poll_shutdown(cx);
             }
-            if self.poll_deadlines(cx, timer.as_mut(), &state).is_some() {
+            if self.poll_deadlines(cx, timer.as_mut(), &mut state).is_some() {
                 break Poll::Ready(());
             }
             let mut buffer = self.worker.take_read_buffer();
@@ -599,7 +610,7 @@ impl Conn {
     /// wakes it.
     pub(crate) fn complete(&self, state: &mut State, now: Instant) {
         state.reply = Reply::Complete;
-        state.deadlines.queue = None;
+        state.deadlines.dequeued();
         let timeouts = self.timeouts.borrow();
         state.deadlines.read_within(now, timeouts.idle_connection, Reason::TimerConnectionIdle);
         let asleep_is_fine = state.asked.persistent

@@ -94,11 +94,11 @@ pub(crate) fn parse<'h, 'b>(buffer: &'b [u8], scanned: usize, slots: &'h mut Slo
     if length > limits.max_head {
         return Parsed::Refused(Reason::RequestLength);
     }
-    if has_bare_line_feed(raw) {
-        return Parsed::Refused(Reason::InvalidCrLf);
-    }
     let version = if minor == 0 { Version::Http10 } else { Version::Http11 };
     let headers: &'h [Header<'b>] = request.headers;
+    if !lines_end_in_crlf(raw, method, headers) {
+        return Parsed::Refused(Reason::InvalidCrLf);
+    }
     match judge(raw, method, target, version, headers) {
         Ok(head) => Parsed::Complete(head),
         Err(reason) => Parsed::Refused(reason),
@@ -123,6 +123,14 @@ fn incomplete<'h, 'b>(buffer: &[u8], limits: &Limits) -> Parsed<'h, 'b> {
 /// smuggled, so it is refused here.
 fn has_bare_line_feed(bytes: &[u8]) -> bool {
     memchr::memchr_iter(b'\n', bytes).any(|at| at == 0 || bytes[at - 1] != b'\r')
+}
+
+/// The same for a head that was parsed: only what stands before each field and at the end has to be looked at.
+fn lines_end_in_crlf(raw: &[u8], method: &str, headers: &[Header<'_>]) -> bool {
+    let offset = |field: &str| (field.as_ptr() as usize).wrapping_sub(raw.as_ptr() as usize);
+    let after_crlf = |at: usize| raw.get(at.wrapping_sub(2)..at).is_some_and(|before| before == b"\r\n");
+    let starts_at_once = offset(method) == 0 || !has_bare_line_feed(raw);
+    starts_at_once && raw.ends_with(b"\r\n\r\n") && headers.iter().all(|header| after_crlf(offset(header.name)))
 }
 
 fn refuse<'h, 'b>(error: Error, buffer: &[u8], limits: &Limits) -> Parsed<'h, 'b> {
@@ -324,6 +332,8 @@ mod tests {
             ("X: y\r\n z\r\n", Err(Some(Reason::Header))),
             ("X: a\0b\r\n", Err(Some(Reason::Header))),
             ("X: y\n", Err(Some(Reason::InvalidCrLf))),
+            ("X: y\nY: z\r\n", Err(Some(Reason::InvalidCrLf))),
+            ("\n", Err(Some(Reason::InvalidCrLf))),
             ("Expect: 200-ok\r\n", Err(Some(Reason::Precondition))),
         ] {
             assert_eq!(outcome(&format!("GET / HTTP/1.1\r\nHost: a\r\n{rest}\r\n")), expected, "{rest:?}");
@@ -334,6 +344,9 @@ mod tests {
     fn request_lines_are_judged() {
         for (line, expected) in [
             ("GET / HTTP/1.2", Ok(())),
+            ("\r\nGET / HTTP/1.1", Ok(())),
+            ("\nGET / HTTP/1.1", Err(Some(Reason::InvalidCrLf))),
+            ("GET / HTTP/1.1\nX: y", Err(Some(Reason::InvalidCrLf))),
             ("GET / HTTP/2.0", Err(Some(Reason::VersionNotSupported))),
             ("GET / http/1.1", Err(Some(Reason::BadRequest))),
             ("GET / HTTP/1.1.1", Err(Some(Reason::InvalidCrLf))),

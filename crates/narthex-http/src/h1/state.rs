@@ -46,15 +46,35 @@ pub(crate) enum Reply {
     Streaming(Framing),
 }
 
-#[derive(Default)]
+/// The connection's timer is armed lazily: a deadline that moves away, as the idle one does with every request, costs
+/// nothing until the timer fires.
+#[derive(Clone, Default)]
 pub(crate) struct Deadlines {
-    pub(crate) read: Option<(Instant, Reason)>,
-    pub(crate) queue: Option<Instant>,
+    read: Option<(Instant, Reason)>,
+    queue: Option<Instant>,
     write: Option<Instant>,
     half_closed: Option<Instant>,
+    /// When the timer will fire at the latest.
+    armed: Option<Instant>,
+    /// There is a deadline before that.
+    earlier: bool,
 }
 
 impl Deadlines {
+    /// Nothing can have passed, as long as the timer has not fired.
+    pub(crate) fn timer_is_right(&self) -> bool {
+        !self.earlier
+    }
+
+    pub(crate) fn armed(&mut self, at: Option<Instant>) {
+        self.armed = at;
+        self.earlier = false;
+    }
+
+    fn set(&mut self, at: Option<Instant>) {
+        self.earlier |= at.is_some_and(|at| self.armed.is_none_or(|armed| at < armed));
+    }
+
     pub(crate) fn next(&self) -> Option<Instant> {
         let read = self.read.map(|(at, _)| at);
         [read, self.queue, self.write, self.half_closed].into_iter().flatten().min()
@@ -71,12 +91,37 @@ impl Deadlines {
         }
     }
 
+    /// Why the client's next bytes are waited for, if there is a limit.
+    pub(crate) fn reading(&self) -> Option<Reason> {
+        self.read.map(|(_, reason)| reason)
+    }
+
     pub(crate) fn read_within(&mut self, now: Instant, limit: Option<Duration>, reason: Reason) {
         self.read = limit.map(|limit| (now + limit, reason));
+        self.set(self.read.map(|(at, _)| at));
+    }
+
+    pub(crate) fn read_without_limit(&mut self) {
+        self.read = None;
+    }
+
+    pub(crate) fn queued_within(&mut self, now: Instant, limit: Option<Duration>) {
+        self.queue = limit.map(|limit| now + limit);
+        self.set(self.queue);
+    }
+
+    pub(crate) fn dequeued(&mut self) {
+        self.queue = None;
+    }
+
+    fn written_within(&mut self, now: Instant, limit: Duration) {
+        self.write = Some(now + limit);
+        self.set(self.write);
     }
 
     pub(crate) fn half_closed(&mut self, now: Instant) {
         self.half_closed = Some(now + HALF_CLOSE_GRACE);
+        self.set(self.half_closed);
     }
 }
 
@@ -145,8 +190,8 @@ impl State {
         self.continue_owed = expects_continue;
         self.reply = Reply::Awaited;
         self.asked = asked;
-        self.deadlines.read = None;
-        self.deadlines.queue = None;
+        self.deadlines.read_without_limit();
+        self.deadlines.dequeued();
     }
 
     pub(crate) fn body_is_done(&self) -> bool {
@@ -182,7 +227,7 @@ impl State {
     /// The socket is full: from now on it must take a step's worth of bytes at the minimum rate.
     pub(crate) fn watch_send_rate(&mut self, now: Instant, timeouts: &Timeouts) {
         let Some(millis) = (u64::from(SEND_STEP) * 1000).checked_div(timeouts.min_send_rate.into()) else { return };
-        self.deadlines.write = Some(now + Duration::from_millis(millis.max(1)));
+        self.deadlines.written_within(now, Duration::from_millis(millis.max(1)));
     }
 
     /// The next piece of the request body, or of the client's bytes after an upgrade.
@@ -195,7 +240,7 @@ impl State {
         loop {
             match self.take_body() {
                 Ok(Decoded::Data(bytes)) => {
-                    self.deadlines.read = None;
+                    self.deadlines.read_without_limit();
                     self.body_read += bytes.len() as u64;
                     let raw = matches!(self.body, Body::Raw);
                     if !raw && self.max_body.is_some_and(|most| self.body_read > most) {
@@ -204,7 +249,7 @@ impl State {
                     return Poll::Ready(Some(Ok(bytes)));
                 }
                 Ok(Decoded::End(trailers)) => {
-                    self.deadlines.read = None;
+                    self.deadlines.read_without_limit();
                     self.trailers = trailers;
                     self.body = Body::Done;
                     return Poll::Ready(None);
@@ -231,7 +276,7 @@ impl State {
                 }
                 Poll::Pending => {
                     let raw = matches!(self.body, Body::Raw);
-                    if !raw && self.deadlines.read.is_none() {
+                    if !raw && self.deadlines.reading().is_none() {
                         self.deadlines.read_within(now(), timeouts.entity_body, Reason::TimerEntityBody);
                     }
                     return Poll::Pending;

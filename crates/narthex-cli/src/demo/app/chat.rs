@@ -178,7 +178,7 @@ mod tests {
     #[test]
     fn another_site_cannot_join_the_chat_through_its_visitors_browser() {
         let host = (header::HOST, "localhost:8888");
-        assert!(is_same_origin(&headers(&[host.clone()])));
+        assert!(is_same_origin(&headers(std::slice::from_ref(&host))));
         assert!(is_same_origin(&headers(&[host.clone(), (header::ORIGIN, "http://localhost:8888")])));
         assert!(!is_same_origin(&headers(&[host.clone(), (header::ORIGIN, "http://evil.example")])));
         assert!(!is_same_origin(&headers(&[host, (header::ORIGIN, "null")])));

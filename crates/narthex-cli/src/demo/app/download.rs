@@ -53,10 +53,8 @@ impl http_body::Body for Generated {
 }
 
 pub(super) async fn download() -> Response {
-    let headers = [
-        (CONTENT_TYPE, "application/octet-stream"),
-        (CONTENT_DISPOSITION, "attachment; filename=\"narthex-100MB.bin\""),
-    ];
+    let headers =
+        [(CONTENT_TYPE, "application/octet-stream"), (CONTENT_DISPOSITION, "attachment; filename=\"narthex-100MB.bin\"")];
     (headers, Body::new(Generated { left: SIZE })).into_response()
 }
 

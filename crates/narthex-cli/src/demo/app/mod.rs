@@ -3,10 +3,11 @@
 mod chat;
 mod download;
 mod form;
+mod json;
 mod pages;
 mod upload;
 
-use std::io::{Read, Write};
+use std::io::Read;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -23,6 +24,7 @@ use tokio::time::Instant;
 
 use super::apps::AppName;
 use crate::args::DemoAppArguments;
+use crate::output::print;
 use crate::stop::StopSignals;
 
 /// How long a stopping app waits for what still runs. People wait for Ctrl-C, so it is short.
@@ -89,12 +91,11 @@ pub(crate) fn run(arguments: &DemoAppArguments) -> anyhow::Result<()> {
 async fn serve(arguments: &DemoAppArguments) -> anyhow::Result<()> {
     let (stop, stopping) = watch::channel(false);
     let mut signals = StopSignals::catch().context("cannot catch signals")?;
-    tokio::spawn(async move {
+    let stopped = async move {
         signals.received().await;
-        // Fails only if nobody is left to tell.
-        let _ = stop.send(true);
-        std::future::pending::<()>().await;
-    });
+        // Before the server, so that the chat has said goodbye when the server waits for its connections.
+        stop.send_replace(true);
+    };
     let app = App(Arc::new(Inner {
         name: arguments.name,
         prefix: arguments.prefix.clone(),
@@ -104,19 +105,17 @@ async fn serve(arguments: &DemoAppArguments) -> anyhow::Result<()> {
         stopping,
     }));
     narthex::Server::new(router(app))
-        .prefixes([arguments.prefix.as_str()])
+        .prefix(&arguments.prefix)
         .provider(narthex::Provider::shared_at(&arguments.socket))
-        .drain_timeout(DRAIN)
-        .on_ready(|_| announce())
+        // Uploads are hashed and thrown away, so any size will do.
+        .max_body(None)
+        .shutdown_timeout(DRAIN)
+        .with_graceful_shutdown(stopped)
+        // The demo may have gone; then standard input says so.
+        .on_ready(|_| print(READY))
         .run()
         .await
         .with_context(|| format!("{} cannot run", arguments.name))
-}
-
-fn announce() {
-    let mut out = std::io::stdout();
-    // The demo may have gone; then standard input says so.
-    let _ = writeln!(out, "{READY}").and_then(|()| out.flush());
 }
 
 /// Standard input is a pipe that only the demo holds open, so that however the demo ends, even by `kill -9`, no app stays.

@@ -3,13 +3,13 @@
 use std::net::SocketAddr;
 use std::sync::atomic::Ordering;
 
-use axum::Json;
-use axum::extract::{ConnectInfo, Request, State};
+use axum::extract::{ConnectInfo, OriginalUri, Request, State};
 use axum::http::{Extensions, HeaderMap, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Redirect, Response};
 use serde::Serialize;
 
 use super::App;
+use super::json::JsonLine;
 use crate::demo::page::{self, Page, Value, fill};
 
 const NAVIGATION: &str = include_str!("../pages/navigation.html");
@@ -19,8 +19,7 @@ impl App {
     /// A page of this app.
     pub(super) fn page(&self, title: &str, body: &str) -> Response {
         let (name, sibling) = (self.name(), self.name().sibling());
-        let navigation =
-            fill(NAVIGATION, &[("name", Value::Text(name.as_str())), ("sibling", Value::Text(sibling.as_str()))]);
+        let navigation = fill(NAVIGATION, &[("name", Value::Text(name.as_str())), ("sibling", Value::Text(sibling.as_str()))]);
         let title = format!("{title} · {name}");
         Page { title: &title, name: name.as_str(), look: name.as_str(), navigation: &navigation, body }.into_response()
     }
@@ -33,7 +32,7 @@ fn path_base(extensions: &Extensions) -> &str {
 
 /// The URI as the client wrote it.
 fn original(extensions: &Extensions) -> Option<&Uri> {
-    extensions.get::<narthex::OriginalUri>().map(|original| &original.0)
+    extensions.get::<OriginalUri>().map(|original| &original.0)
 }
 
 /// The app's own address as this client knows it, with the last slash.
@@ -45,9 +44,10 @@ pub(super) fn own_url(headers: &HeaderMap, extensions: &Extensions) -> String {
 pub(super) async fn overview(State(app): State<App>, request: Request) -> Response {
     let (seen, base) = (request.uri().to_string(), path_base(request.extensions()));
     let asked = original(request.extensions()).map_or_else(|| seen.clone(), Uri::to_string);
-    // `/app1` belongs to the prefix `/app1/` too, but relative links would lead out of it.
+    // `/app1` belongs to the prefix `/app1/` too, but relative links would lead out of it. Temporary, since browsers would
+    // remember it for whatever has this port next.
     if original(request.extensions()).is_some_and(|uri| !uri.path().ends_with('/')) {
-        return Redirect::permanent(&format!("{base}/")).into_response();
+        return Redirect::temporary(&format!("{base}/")).into_response();
     }
     let peer = peer(request.extensions()).map_or_else(|| "unknown".to_owned(), |peer| peer.to_string());
     let body = fill(
@@ -83,8 +83,8 @@ pub(super) struct Info {
     requests: u64,
 }
 
-pub(super) async fn info(State(app): State<App>, request: Request) -> Json<Info> {
-    Json(Info {
+pub(super) async fn info(State(app): State<App>, request: Request) -> JsonLine<Info> {
+    JsonLine(Info {
         name: app.name().as_str(),
         pid: std::process::id(),
         prefix: app.0.prefix.clone(),

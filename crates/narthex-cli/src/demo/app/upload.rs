@@ -1,17 +1,18 @@
 //! Uploads of any size: hashed as they arrive, never kept.
 
+use axum::Router;
 use axum::body::Body;
 use axum::extract::multipart::{Field, MultipartError};
 use axum::extract::{DefaultBodyLimit, FromRequest, Multipart, Path, Request, State};
 use axum::http::{Extensions, HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{self, get};
-use axum::{Json, Router};
 use bytes::Bytes;
 use http_body_util::BodyExt;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
+use super::json::JsonLine;
 use super::{App, pages};
 use crate::demo::page::{Value, fill};
 
@@ -82,12 +83,12 @@ async fn page(State(app): State<App>, headers: HeaderMap, extensions: Extensions
     render(&app, &headers, &extensions, None)
 }
 
-async fn put(Path(name): Path<String>, body: Body) -> Result<Json<Received>, UploadError> {
-    measure(&name, body).await.map(Json)
+async fn put(Path(name): Path<String>, body: Body) -> Result<JsonLine<Received>, UploadError> {
+    measure(&name, body).await.map(JsonLine)
 }
 
-async fn put_unnamed(body: Body) -> Result<Json<Received>, UploadError> {
-    measure("upload", body).await.map(Json)
+async fn put_unnamed(body: Body) -> Result<JsonLine<Received>, UploadError> {
+    measure("upload", body).await.map(JsonLine)
 }
 
 /// A form from the page or from `curl -F`, or the bare bytes.
@@ -101,7 +102,7 @@ async fn post(State(app): State<App>, request: Request) -> Result<Response, Uplo
     if header_has(&headers, header::ACCEPT, "text/html") {
         return Ok(render(&app, &headers, &extensions, Some(&received)));
     }
-    Ok(Json(received).into_response())
+    Ok(JsonLine(received).into_response())
 }
 
 fn header_has(headers: &HeaderMap, name: header::HeaderName, part: &str) -> bool {

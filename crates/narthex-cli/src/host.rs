@@ -1,0 +1,57 @@
+//! `narthex host`: the daemon, in the foreground.
+
+use std::time::Duration;
+
+use anyhow::Context;
+use narthex_host::{Host, HostOptions};
+
+use crate::args::HostArguments;
+use crate::output::print;
+use crate::stop::StopSignals;
+
+/// How long requests in progress may take to finish once the host was asked to end.
+const DRAIN: Duration = Duration::from_secs(5);
+
+/// Runs a host until it is told to stop.
+pub(crate) fn run(arguments: HostArguments) -> anyhow::Result<()> {
+    crate::log::start("info");
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start")?;
+    // Caught before the host starts, so that no signal ends it without removing its socket.
+    let mut signals = {
+        let _in_runtime = runtime.enter();
+        StopSignals::catch().context("cannot catch signals")?
+    };
+    let host = Host::start(options(arguments))?;
+    print(&format!("ready {}", host.socket().display()));
+    runtime.block_on(signals.received());
+    host.stop(DRAIN);
+    Ok(())
+}
+
+fn options(arguments: HostArguments) -> HostOptions {
+    let mut options = HostOptions::default();
+    if let Some(socket) = arguments.socket.socket {
+        options.socket = socket;
+    }
+    if let Some(workers) = arguments.workers {
+        options.workers = workers.into();
+    }
+    options.listen = arguments.listen;
+    options
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::args::SocketArgument;
+
+    use super::*;
+
+    #[test]
+    fn what_was_not_typed_stays_as_the_host_has_it() {
+        let socket = SocketArgument { socket: Some("/s".into()) };
+        let typed = options(HostArguments { socket, workers: None, listen: vec!["::1".parse().unwrap()] });
+        assert_eq!(typed.socket, std::path::Path::new("/s"));
+        assert_eq!(typed.workers, HostOptions::default().workers);
+        assert_eq!(typed.listen.len(), 1);
+    }
+}

@@ -1,0 +1,266 @@
+//! The embedded provider: the app's own listeners, with the same HTTP engine and routing table that the host has.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, TcpListener};
+use std::num::NonZeroU16;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::Version;
+use narthex_http::{
+    Admission, BodyLength, ConnectionCaps, Exchange, Handler, ListenError, Reason, Settings, Worker, addresses, listen,
+};
+use narthex_proto::prefix::{PrefixHost, PrefixSpec, Scheme, UrlPrefix};
+use narthex_proto::routing::{Route, Table};
+use tokio::task::JoinSet;
+
+use crate::body::{Body, Feed};
+use crate::call::{App, Call, Means};
+use crate::error::{Error, Result};
+use crate::lifetime::{Phases, Stop, Workers};
+use crate::request::{ConnectionInfo, Head, Heads};
+use crate::upgrade::Donor;
+
+/// How often a port that is free for one address family may turn out to be taken for the other.
+const PORT_ATTEMPTS: usize = 16;
+
+type Prefixes = Table<(), ()>;
+
+/// A server that has not started.
+pub(crate) struct Embedded {
+    pub(crate) prefixes: Vec<PrefixSpec>,
+    pub(crate) settings: Settings,
+    pub(crate) workers: usize,
+    pub(crate) shutdown_timeout: Duration,
+}
+
+impl Embedded {
+    /// Serves until `stop`. `ready` is called with the real ports when clients can connect.
+    pub(crate) async fn run<S: App>(self, app: S, mut stop: Stop, ready: impl FnOnce(&[UrlPrefix])) -> Result<()> {
+        let Bound { prefixes, table, listeners } = bind(&self.prefixes, self.workers)?;
+        let table = Arc::new(table);
+        let admission = Admission::new(ConnectionCaps::default());
+        let mut workers = Workers::new();
+        for (index, listeners) in listeners.into_iter().enumerate() {
+            let (app, table, phases) = (app.clone(), Arc::clone(&table), workers.phases());
+            let (settings, admission) = (self.settings.clone(), Arc::clone(&admission));
+            workers.spawn(format!("narthex-app-{index}"), move || {
+                let handler = Mounted { app: RefCell::new(app), table, heads: Heads::new() };
+                run_worker(Worker::new(settings, admission), listeners, Rc::new(handler), phases)
+            })?;
+        }
+        ready(&prefixes);
+        tokio::select! {
+            () = stop.wait() => {}
+            () = workers.one_ended() => return Err(Error::WorkerDied),
+        }
+        workers.stop(self.shutdown_timeout).await;
+        Ok(())
+    }
+}
+
+async fn run_worker<H: Handler>(worker: Rc<Worker>, listeners: Vec<TcpListener>, handler: Rc<H>, mut phases: Phases) {
+    let mut accepting = JoinSet::new();
+    for listener in listeners {
+        let (worker, handler) = (Rc::clone(&worker), Rc::clone(&handler));
+        accepting
+            .spawn_local(async move { worker.accept(tokio::net::TcpListener::from_std(listener)?, Scheme::Http, handler).await });
+    }
+    tokio::select! {
+        () = phases.draining() => {}
+        Some(ended) = accepting.join_next() => {
+            tracing::error!(?ended, "a listener broke");
+        }
+    }
+    accepting.shutdown().await;
+    worker.drain();
+    tokio::select! {
+        () = worker.emptied() => {}
+        () = phases.closing() => {
+            worker.kill_connections();
+            worker.emptied().await;
+        }
+    }
+}
+
+/// The app behind its prefixes, on one worker.
+struct Mounted<S> {
+    app: RefCell<S>,
+    table: Arc<Prefixes>,
+    heads: Heads,
+}
+
+impl<S: App> Handler for Mounted<S> {
+    type Future = Call<S, Exchange>;
+
+    fn handle(&self, request: narthex_http::Request<'_>, exchange: Exchange) -> Self::Future {
+        match self.accept(&request, &exchange) {
+            Ok((app_request, feed, donor)) => {
+                Call::new(&mut self.app.borrow_mut(), app_request, Means { downstream: exchange, feed, donor })
+            }
+            Err(reason) => {
+                exchange.refuse(reason);
+                Call::done(exchange)
+            }
+        }
+    }
+}
+
+type Accepted = (http::Request<Body>, Option<Feed>, Option<Donor>);
+
+impl<S> Mounted<S> {
+    /// Routes a request and builds what the app gets, or says why it gets nothing.
+    fn accept(&self, request: &narthex_http::Request<'_>, exchange: &Exchange) -> Result<Accepted, Reason> {
+        let connection = request.connection;
+        let route = self.table.route(connection.scheme, connection.local, request.host, request.cooked.path());
+        let prefix = match route {
+            Route::Registered { prefix, .. } => prefix,
+            Route::Reserved { .. } => return Err(Reason::NotAvailable),
+            Route::NoPath => return Err(Reason::NotFound),
+            Route::NoHost => return Err(Reason::UnknownHost),
+        };
+        let relative = request.cooked.relative_to(prefix.path());
+        let head = Head {
+            raw: request.raw,
+            method: request.method,
+            target: request.target.as_bytes(),
+            path_base: relative.path_base.as_bytes(),
+            relative: relative.path_and_query.as_bytes(),
+            headers: request.headers(),
+            connection: ConnectionInfo {
+                peer: connection.peer,
+                local: connection.local,
+                tls: connection.scheme == Scheme::Https,
+                version: match request.version {
+                    narthex_http::Version::Http10 => Version::HTTP_10,
+                    narthex_http::Version::Http11 => Version::HTTP_11,
+                },
+            },
+        };
+        let (body, feed) = match request.body {
+            BodyLength::Exact(0) => (Body::empty(), None),
+            BodyLength::Exact(length) => with_feed(Body::channel(Some(length))),
+            BodyLength::Unknown => with_feed(Body::channel(None)),
+        };
+        let mut app_request = self.heads.request(head, body).map_err(|_| Reason::Url)?;
+        let donor = if request.wants_upgrade { Donor::new() } else { None };
+        let donor = donor.map(|(donor, on_upgrade)| {
+            app_request.extensions_mut().insert(on_upgrade);
+            donor
+        });
+        debug_assert!(exchange.is_open());
+        Ok((app_request, feed, donor))
+    }
+}
+
+fn with_feed((body, feed): (Body, Feed)) -> (Body, Option<Feed>) {
+    (body, Some(feed))
+}
+
+/// Open listeners, and what their ports made of the prefixes.
+struct Bound {
+    prefixes: Vec<UrlPrefix>,
+    table: Prefixes,
+    /// For each worker.
+    listeners: Vec<Vec<TcpListener>>,
+}
+
+fn bind(specs: &[PrefixSpec], workers: usize) -> Result<Bound> {
+    let mut bound =
+        Bound { prefixes: Vec::new(), table: Table::new(), listeners: (0..workers.max(1)).map(|_| Vec::new()).collect() };
+    let mut ports = BTreeMap::new();
+    for spec in specs {
+        if spec.scheme() == Scheme::Https {
+            return Err(Error::TlsUnavailable(spec.to_string()));
+        }
+        match spec.resolve() {
+            Some(prefix) => {
+                let hosts: &mut Vec<_> = ports.entry(prefix.port()).or_default();
+                hosts.push(prefix.host().clone());
+                bound.add(prefix)?;
+            }
+            None => {
+                let prefix = spec.with_port(bound.listen_anywhere(spec.host())?);
+                bound.add(prefix)?;
+            }
+        }
+    }
+    for (port, hosts) in ports {
+        bound.listen(port.get(), &merged(hosts.iter().flat_map(addresses).collect()))?;
+    }
+    Ok(bound)
+}
+
+impl Bound {
+    fn add(&mut self, prefix: UrlPrefix) -> Result<()> {
+        self.table.register(prefix.clone(), ())?;
+        self.prefixes.push(prefix);
+        Ok(())
+    }
+
+    /// Opens a port on each of these addresses. A machine without IPv6 is served over IPv4 alone.
+    fn listen(&mut self, port: u16, ips: &[IpAddr]) -> Result<u16, ListenError> {
+        let mut port = port;
+        let mut opened = Vec::new();
+        for ip in ips {
+            match listen(*ip, port, self.listeners.len()) {
+                Ok(listeners) => {
+                    port = listeners.first().and_then(|first| first.local_addr().ok()).map_or(port, |address| address.port());
+                    opened.push(listeners);
+                }
+                Err(error @ (ListenError::NoSuchAddress(_) | ListenError::Other(..))) if ip.is_ipv6() && !opened.is_empty() => {
+                    tracing::debug!(%error, "serving over IPv4 alone");
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        for listeners in opened {
+            for (worker, listener) in self.listeners.iter_mut().zip(listeners) {
+                worker.push(listener);
+            }
+        }
+        Ok(port)
+    }
+
+    /// Opens any port that is free on all addresses of `host`.
+    fn listen_anywhere(&mut self, host: &PrefixHost) -> Result<NonZeroU16> {
+        let ips = addresses(host);
+        let mut attempt = 1;
+        loop {
+            match self.listen(0, &ips) {
+                Ok(port) => {
+                    let none = || Error::io("find out the port")(std::io::ErrorKind::AddrNotAvailable.into());
+                    return NonZeroU16::new(port).ok_or_else(none);
+                }
+                Err(ListenError::InUse(_)) if attempt < PORT_ATTEMPTS => attempt += 1,
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+}
+
+/// Leaves out what a wildcard of the same family covers, and doubles.
+fn merged(mut ips: Vec<IpAddr>) -> Vec<IpAddr> {
+    for any in [IpAddr::from(Ipv4Addr::UNSPECIFIED), IpAddr::from(Ipv6Addr::UNSPECIFIED)] {
+        if ips.contains(&any) {
+            ips.retain(|ip| *ip == any || ip.is_ipv4() != any.is_ipv4());
+        }
+    }
+    ips.sort_unstable();
+    ips.dedup();
+    ips
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wildcard_covers_the_other_addresses_of_its_family() {
+        let ips = |texts: &[&str]| texts.iter().map(|text| text.parse().unwrap()).collect::<Vec<IpAddr>>();
+        assert_eq!(merged(ips(&["127.0.0.1", "0.0.0.0", "::1", "127.0.0.1"])), ips(&["0.0.0.0", "::1"]));
+        assert_eq!(merged(ips(&["::1", "::", "10.0.0.1"])), ips(&["10.0.0.1", "::"]));
+    }
+}

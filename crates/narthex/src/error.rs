@@ -1,0 +1,104 @@
+//! What can keep a server from running, each with what to do about it.
+
+use std::io;
+use std::path::PathBuf;
+
+use narthex_http::ListenError;
+use narthex_proto::prefix::PrefixError;
+use narthex_proto::routing::Conflict;
+use narthex_proto::wire::{ProtocolError, RefusalCode};
+
+/// Any error, as tower's services have them.
+pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+/// The result of running a server.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Why a server cannot run, or stopped.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A prefix is not one.
+    #[error("cannot register {prefix}: {source}")]
+    Prefix {
+        /// As it was given.
+        prefix: String,
+        /// What is wrong with it, and what to write instead.
+        source: PrefixError,
+    },
+    /// There is nothing to serve.
+    #[error("no prefix to serve: give the server at least one, as in Server::new(app).prefix(\"http://+:8888/MyApp/\")")]
+    NoPrefix,
+    /// Two of the server's own prefixes are in each other's way.
+    #[error(transparent)]
+    Conflict(#[from] Conflict),
+    /// The port cannot be opened.
+    #[error(transparent)]
+    Listen(#[from] ListenError),
+    /// A prefix needs TLS, and there is no certificate store in this process.
+    #[error(
+        "cannot serve {0}: this release has no TLS; register the http form of the prefix, or put a TLS terminator in front of it"
+    )]
+    TlsUnavailable(String),
+    /// No host answers where one was asked for.
+    #[error("no host answers at {}: start one with `narthex host`, or use Provider::embedded()", places(.tried))]
+    NoHost {
+        /// The sockets that were tried.
+        tried: Vec<PathBuf>,
+        /// What the last of them said.
+        source: io::Error,
+    },
+    /// What answers is not a host that this program can talk to.
+    #[error("cannot use the host at {}: {source}", .path.display())]
+    Host {
+        /// Its socket.
+        path: PathBuf,
+        /// What was wrong.
+        source: ProtocolError,
+    },
+    /// The host does not let the app have its prefixes.
+    #[error("{}", refusal(.prefixes, .message))]
+    Refused {
+        /// What was to be registered.
+        prefixes: Vec<String>,
+        /// Why, for programs.
+        code: RefusalCode,
+        /// Why, and what to do about it.
+        message: String,
+    },
+    /// The server was started before. A server runs once.
+    #[error("this server was started already: a server runs once; build another one to run it again")]
+    AlreadyRunning,
+    /// This kind of provider does not exist on this platform.
+    #[error("there is no shared provider on this platform: use Provider::embedded() or Provider::auto()")]
+    SharedUnavailable,
+    /// A worker thread ended by itself, which is a bug in Narthex.
+    #[error("a worker thread of the server died; please report this with the panic message that it printed")]
+    WorkerDied,
+    /// The OS refused something that a server needs.
+    #[error("cannot {what}: {source}")]
+    Io {
+        /// What was to be done.
+        what: &'static str,
+        /// What the OS said.
+        source: io::Error,
+    },
+}
+
+impl Error {
+    pub(crate) fn io(what: &'static str) -> impl FnOnce(io::Error) -> Self {
+        move |source| Self::Io { what, source }
+    }
+}
+
+fn places(tried: &[PathBuf]) -> String {
+    let shown: Vec<String> = tried.iter().map(|path| path.display().to_string()).collect();
+    shown.join(" or ")
+}
+
+fn refusal(prefixes: &[String], message: &str) -> String {
+    if message.starts_with("cannot ") {
+        return message.to_owned();
+    }
+    format!("cannot register {}: {message}", prefixes.join(", "))
+}

@@ -1,0 +1,237 @@
+//! How a server starts once and stops in order: the handle, the signals, and the phases that its workers follow.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use tokio::sync::{Notify, mpsc, oneshot, watch};
+use tokio::time::timeout;
+
+use crate::error::{Error, Result};
+
+/// After the grace period, how long workers get to close what is left.
+const CLOSING: Duration = Duration::from_secs(2);
+
+/// A handle to a server, to stop it from elsewhere. Clones are handles to the same server.
+#[derive(Clone, Debug, Default)]
+pub struct ServerHandle(Arc<Shared>);
+
+#[derive(Debug, Default)]
+struct Shared {
+    started: AtomicBool,
+    active: AtomicBool,
+    stopped: AtomicBool,
+    stop: Notify,
+}
+
+impl ServerHandle {
+    /// Stops the server in order: nothing new is accepted, what runs is finished within the shutdown timeout. Stopping a
+    /// server that has not started makes it stop as soon as it does.
+    pub fn stop(&self) {
+        self.0.stopped.store(true, Ordering::SeqCst);
+        self.0.stop.notify_waiters();
+    }
+
+    /// Whether the server has started and has not yet ended.
+    #[must_use]
+    pub fn is_active(&self) -> bool {
+        self.0.active.load(Ordering::SeqCst)
+    }
+
+    /// Marks the server as started until the guard goes.
+    pub(crate) fn start(&self) -> Result<Active> {
+        if self.0.started.swap(true, Ordering::SeqCst) {
+            return Err(Error::AlreadyRunning);
+        }
+        self.0.active.store(true, Ordering::SeqCst);
+        Ok(Active(self.clone()))
+    }
+
+    async fn stopped(&self) {
+        loop {
+            let stop = self.0.stop.notified();
+            if self.0.stopped.load(Ordering::SeqCst) {
+                return;
+            }
+            stop.await;
+        }
+    }
+}
+
+/// The server runs while this lives.
+pub(crate) struct Active(ServerHandle);
+
+impl Drop for Active {
+    fn drop(&mut self) {
+        self.0.0.active.store(false, Ordering::SeqCst);
+    }
+}
+
+/// A future that says when to stop.
+pub(crate) type StopSignal = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// Ends when the server is to stop, for whatever reason.
+pub(crate) struct Stop {
+    signal: StopSignal,
+    handle: ServerHandle,
+}
+
+impl Stop {
+    /// `signal`, or the process's own signals.
+    pub(crate) fn new(signal: Option<StopSignal>, handle: ServerHandle) -> Result<Self> {
+        let signal = match signal {
+            Some(signal) => signal,
+            None => process_signals().map_err(Error::io("listen for signals"))?,
+        };
+        Ok(Self { signal, handle })
+    }
+
+    /// Cancel safe.
+    pub(crate) async fn wait(&mut self) {
+        tokio::select! {
+            () = &mut self.signal => {
+                // The future is not to be polled again.
+                self.signal = Box::pin(std::future::ready(()));
+            }
+            () = self.handle.stopped() => {}
+        }
+    }
+}
+
+/// Ends with the first SIGTERM or SIGINT. The second ends the process: whoever sends it does not want to wait.
+#[cfg(unix)]
+fn process_signals() -> std::io::Result<StopSignal> {
+    use tokio::signal::unix::{SignalKind, signal};
+
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut next = async move || {
+        tokio::select! {
+            _ = terminate.recv() => SignalKind::terminate(),
+            _ = interrupt.recv() => SignalKind::interrupt(),
+        }
+    };
+    let (first, received) = oneshot::channel();
+    tokio::spawn(async move {
+        next().await;
+        tracing::info!("stopping; a second signal ends the process at once");
+        let _ = first.send(());
+        let again = next().await;
+        std::process::exit(128 + again.as_raw_value());
+    });
+    Ok(Box::pin(async move {
+        let _ = received.await;
+    }))
+}
+
+/// Ends with the first Ctrl-C. The second ends the process.
+#[cfg(not(unix))]
+fn process_signals() -> std::io::Result<StopSignal> {
+    let (first, received) = oneshot::channel();
+    tokio::spawn(async move {
+        if tokio::signal::ctrl_c().await.is_err() {
+            return std::future::pending().await;
+        }
+        let _ = first.send(());
+        if tokio::signal::ctrl_c().await.is_ok() {
+            std::process::exit(130);
+        }
+    });
+    Ok(Box::pin(async move {
+        let _ = received.await;
+    }))
+}
+
+/// What the workers of a server are to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Phase {
+    Running,
+    /// Accept nothing, finish what runs.
+    Draining,
+    /// End now.
+    Closing,
+}
+
+/// A worker's view of the phase. If the server is dropped, everything closes.
+#[derive(Clone)]
+pub(crate) struct Phases(watch::Receiver<Phase>);
+
+impl Phases {
+    /// Waits for the end of [`Phase::Running`].
+    pub(crate) async fn draining(&mut self) {
+        let _ = self.0.wait_for(|phase| *phase != Phase::Running).await;
+    }
+
+    /// Waits for [`Phase::Closing`].
+    pub(crate) async fn closing(&mut self) {
+        let _ = self.0.wait_for(|phase| *phase == Phase::Closing).await;
+    }
+}
+
+/// The worker threads of a running server. Dropped, it makes them end at once.
+pub(crate) struct Workers {
+    phase: watch::Sender<Phase>,
+    ended: mpsc::UnboundedReceiver<()>,
+    end: mpsc::UnboundedSender<()>,
+    running: usize,
+}
+
+/// Tells the server that a worker has ended, even if it panicked.
+struct Running(mpsc::UnboundedSender<()>);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.send(());
+    }
+}
+
+impl Workers {
+    pub(crate) fn new() -> Self {
+        let (end, ended) = mpsc::unbounded_channel();
+        Self { phase: watch::Sender::new(Phase::Running), ended, end, running: 0 }
+    }
+
+    pub(crate) fn phases(&self) -> Phases {
+        Phases(self.phase.subscribe())
+    }
+
+    /// Starts a worker thread that runs what `start` makes.
+    pub(crate) fn spawn<F, Fut>(&mut self, name: String, start: F) -> Result<()>
+    where
+        F: FnOnce() -> Fut + Send + 'static,
+        Fut: Future<Output = ()> + 'static,
+    {
+        let running = Running(self.end.clone());
+        let work = move || async move {
+            let _running = running;
+            start().await;
+        };
+        // The thread is not joined: an app that blocks in a handler would block the shutdown.
+        drop(narthex_http::spawn_worker(name, work).map_err(Error::io("start a worker thread"))?);
+        self.running += 1;
+        Ok(())
+    }
+
+    /// Waits until a worker ends, which none does in [`Phase::Running`] unless it panics.
+    pub(crate) async fn one_ended(&mut self) {
+        let _ = self.ended.recv().await;
+        self.running = self.running.saturating_sub(1);
+    }
+
+    /// Lets the workers finish for at most `grace`, then closes what is left.
+    pub(crate) async fn stop(mut self, grace: Duration) {
+        self.phase.send_replace(Phase::Draining);
+        if timeout(grace, self.all_ended()).await.is_err() {
+            tracing::warn!("requests still ran after the shutdown timeout of {grace:?} and were cut off");
+            self.phase.send_replace(Phase::Closing);
+            let _ = timeout(CLOSING, self.all_ended()).await;
+        }
+    }
+
+    async fn all_ended(&mut self) {
+        while self.running > 0 {
+            self.one_ended().await;
+        }
+    }
+}

@@ -1,0 +1,272 @@
+//! The server's builder, and the order in which it starts.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use http::{Request, Response};
+use http_body::Body as HttpBody;
+use narthex_http::{Limits, Settings, default_workers};
+use narthex_proto::prefix::UrlPrefix;
+use tower_service::Service;
+
+use crate::bindings::{self, Bindings};
+use crate::body::Body;
+use crate::embedded::Embedded;
+use crate::error::{BoxError, Error, Result};
+use crate::lifetime::{ServerHandle, Stop, StopSignal};
+use crate::provider::{Kind, Provider};
+use crate::settings::{RequestQueue, Timeouts};
+
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// A server for one app, with its settings.
+///
+/// The app is an axum `Router`, or any other `tower::Service<http::Request<narthex::Body>>` that can be cloned. Each worker
+/// thread gets one clone and calls it on a current-thread runtime, so futures and bodies need not be `Send`. A handler that
+/// blocks its thread stops that worker: use `tokio::task::spawn_blocking` (`block_in_place` does not work there).
+///
+/// ```no_run
+/// use std::time::Duration;
+/// use narthex::{Provider, RequestQueue, Server, Timeouts};
+///
+/// # #[tokio::main]
+/// # async fn main() -> narthex::Result<()> {
+/// let app = axum::Router::new().route("/ping", axum::routing::get(|| async { "pong" }));
+/// Server::new(app)
+///     .prefixes(["http://+:8888/MyApp/", "http://shop.example.com:8080/MyApp/"])
+///     .queue(RequestQueue::new().named("my-app").length(10_000))
+///     .timeouts(Timeouts::default().header_wait(Duration::from_secs(10)))
+///     .provider(Provider::auto())
+///     .on_bind(|bindings| println!("about to register {:?}", bindings.prefixes()))
+///     .on_ready(|prefixes| println!("serving {prefixes:?}"))
+///     .run()
+///     .await
+/// # }
+/// ```
+///
+/// A `Server` runs once: clones share one [`ServerHandle`], and the second [`run`](Self::run) of them is
+/// [`Error::AlreadyRunning`].
+#[derive(Clone)]
+#[must_use = "a server does nothing until it is run"]
+pub struct Server<S> {
+    app: S,
+    prefixes: Vec<String>,
+    queue: RequestQueue,
+    timeouts: Timeouts,
+    limits: Limits,
+    max_body: Option<Option<u64>>,
+    workers: usize,
+    provider: Provider,
+    shutdown_timeout: Duration,
+    handle: ServerHandle,
+    hooks: Arc<Mutex<Hooks>>,
+}
+
+/// What is called once.
+#[derive(Default)]
+struct Hooks {
+    on_bind: Option<Box<dyn FnOnce(&mut Bindings) + Send>>,
+    on_ready: Option<Box<dyn FnOnce(&[UrlPrefix]) + Send>>,
+    stop: Option<StopSignal>,
+}
+
+impl<S: fmt::Debug> fmt::Debug for Server<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { app, prefixes, provider, .. } = self;
+        f.debug_struct("Server").field("app", app).field("prefixes", prefixes).field("provider", provider).finish_non_exhaustive()
+    }
+}
+
+impl<S> Server<S> {
+    /// A server for `app`, without prefixes.
+    pub fn new(app: S) -> Self {
+        Self {
+            app,
+            prefixes: Vec::new(),
+            queue: RequestQueue::default(),
+            timeouts: Timeouts::default(),
+            limits: Limits::default(),
+            max_body: None,
+            workers: default_workers(),
+            provider: Provider::default(),
+            shutdown_timeout: SHUTDOWN_TIMEOUT,
+            handle: ServerHandle::default(),
+            hooks: Arc::default(),
+        }
+    }
+
+    /// Adds a prefix to serve, such as `http://+:8888/MyApp/`. The host is `+` (any host), a name, an IP address, or `*`
+    /// (any host that nobody else took). Without a port it means 80; port 0 is any free port, which
+    /// [`on_ready`](Self::on_ready) tells. The last slash may be left out.
+    ///
+    /// A text that is no prefix is an error of [`run`](Self::run).
+    pub fn prefix(mut self, prefix: impl AsRef<str>) -> Self {
+        self.prefixes.push(prefix.as_ref().to_owned());
+        self
+    }
+
+    /// Adds several prefixes.
+    pub fn prefixes(mut self, prefixes: impl IntoIterator<Item: AsRef<str>>) -> Self {
+        self.prefixes.extend(prefixes.into_iter().map(|prefix| prefix.as_ref().to_owned()));
+        self
+    }
+
+    /// The request queue. It is the host's: an embedded listener has none.
+    pub fn queue(mut self, queue: RequestQueue) -> Self {
+        self.queue = queue;
+        self
+    }
+
+    /// The connections' timers.
+    pub fn timeouts(mut self, timeouts: Timeouts) -> Self {
+        self.timeouts = timeouts;
+        self
+    }
+
+    /// Sizes of requests. Those of heads are the operator's behind a host, and are used on an embedded listener only.
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// The longest request body in bytes, `None` for any; longer ones are answered 413. Default: 30 000 000, or what the
+    /// host has.
+    pub fn max_body(mut self, bytes: impl Into<Option<u64>>) -> Self {
+        self.max_body = Some(bytes.into());
+        self
+    }
+
+    /// How many worker threads. Default: one per core. At least one.
+    pub fn workers(mut self, workers: usize) -> Self {
+        self.workers = workers.max(1);
+        self
+    }
+
+    /// Where requests come from. Default: [`Provider::auto`].
+    pub fn provider(mut self, provider: Provider) -> Self {
+        self.provider = provider;
+        self
+    }
+
+    /// How long requests that run may take when the server stops. Default 5 s.
+    pub fn shutdown_timeout(mut self, limit: Duration) -> Self {
+        self.shutdown_timeout = limit;
+        self
+    }
+
+    /// Called before anything is registered, to inspect or change what is.
+    pub fn on_bind(self, hook: impl FnOnce(&mut Bindings) + Send + 'static) -> Self {
+        self.hooks().on_bind = Some(Box::new(hook));
+        self
+    }
+
+    /// Called when clients can connect, with the prefixes in their complete form.
+    pub fn on_ready(self, hook: impl FnOnce(&[UrlPrefix]) + Send + 'static) -> Self {
+        self.hooks().on_ready = Some(Box::new(hook));
+        self
+    }
+
+    /// Stops the server in order when `signal` ends, instead of at SIGTERM and SIGINT (Ctrl-C on Windows).
+    pub fn with_graceful_shutdown(self, signal: impl Future<Output = ()> + Send + 'static) -> Self {
+        self.hooks().stop = Some(Box::pin(signal));
+        self
+    }
+
+    /// A handle with which to stop the server.
+    #[must_use]
+    pub fn handle(&self) -> ServerHandle {
+        self.handle.clone()
+    }
+
+    fn hooks(&self) -> std::sync::MutexGuard<'_, Hooks> {
+        self.hooks.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<S> Server<S> {
+    /// Serves until told to stop: by SIGTERM or SIGINT, by [`with_graceful_shutdown`](Self::with_graceful_shutdown), or by
+    /// [`ServerHandle::stop`]. Then nothing new is accepted, and requests that run are finished within the
+    /// [`shutdown_timeout`](Self::shutdown_timeout). A second signal ends the process.
+    ///
+    /// Dropping the future stops the server at once.
+    ///
+    /// # Errors
+    /// If the server cannot start: see [`Error`]. A host that goes away later is no error, but waited for.
+    pub async fn run<B>(self) -> Result<()>
+    where
+        S: Service<Request<Body>, Response = Response<B>, Error: Into<BoxError>> + Clone + Send + 'static,
+        B: HttpBody<Error: Into<BoxError>> + 'static,
+    {
+        let _active = self.handle.start()?;
+        let hooks = std::mem::take(&mut *self.hooks());
+        let stop = Stop::new(hooks.stop, self.handle.clone())?;
+        let prefixes = self.prefixes.iter().map(|prefix| bindings::parse(prefix)).collect::<Result<Vec<_>>>()?;
+
+        let (host, why) = match &self.provider.0 {
+            Kind::Embedded => (None, "as asked".to_owned()),
+            #[cfg(unix)]
+            Kind::Shared(path) => (Some(crate::shared::find(path.as_deref()).await?), String::new()),
+            #[cfg(unix)]
+            Kind::Auto => match crate::shared::find(None).await {
+                Ok(host) => (Some(host), String::new()),
+                Err(error) => (None, error.to_string()),
+            },
+            #[cfg(not(unix))]
+            Kind::Shared(_) => return Err(Error::SharedUnavailable),
+            #[cfg(not(unix))]
+            Kind::Auto => (None, "hosts exist only on Unix".to_owned()),
+        };
+
+        let mut bindings = Bindings::new(prefixes, self.queue, host.is_some());
+        if let Some(on_bind) = hooks.on_bind {
+            on_bind(&mut bindings);
+        }
+        if bindings.prefixes().is_empty() {
+            return Err(Error::NoPrefix);
+        }
+        let on_ready = hooks.on_ready.unwrap_or_else(|| Box::new(|_| {}));
+        match host {
+            #[cfg(unix)]
+            Some(host) => {
+                let place = host.path().display().to_string();
+                let ready = move |prefixes: &[UrlPrefix]| {
+                    tracing::info!("serving {} through the host at {place}", listed(prefixes));
+                    on_ready(prefixes);
+                };
+                let shared = crate::shared::Shared {
+                    bindings,
+                    timeouts: self.timeouts,
+                    max_body: self.max_body,
+                    workers: self.workers,
+                    shutdown_timeout: self.shutdown_timeout,
+                };
+                shared.run(self.app, host, stop, ready).await
+            }
+            #[cfg(not(unix))]
+            Some(()) => Err(Error::SharedUnavailable),
+            None => {
+                let mut settings = Settings::default();
+                settings.limits = self.limits;
+                settings.limits.max_body = self.max_body.unwrap_or(settings.limits.max_body);
+                settings.timeouts = self.timeouts.for_engine();
+                let embedded = Embedded {
+                    prefixes: bindings.prefixes().to_vec(),
+                    settings,
+                    workers: self.workers,
+                    shutdown_timeout: self.shutdown_timeout,
+                };
+                let ready = move |prefixes: &[UrlPrefix]| {
+                    tracing::info!("serving {} on a listener of its own: {why}", listed(prefixes));
+                    on_ready(prefixes);
+                };
+                embedded.run(self.app, stop, ready).await
+            }
+        }
+    }
+}
+
+fn listed(prefixes: &[UrlPrefix]) -> String {
+    let texts: Vec<&str> = prefixes.iter().map(UrlPrefix::as_str).collect();
+    texts.join(" ")
+}
