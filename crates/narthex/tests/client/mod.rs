@@ -24,7 +24,7 @@ use tokio::time::timeout;
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The app.
-pub fn app() -> Router {
+pub(crate) fn app() -> Router {
     let count = Arc::new(AtomicUsize::new(0));
     Router::new()
         .route("/ping", any(|| async { "pong" }))
@@ -121,15 +121,15 @@ impl http_body::Body for Pieces {
 }
 
 /// A running server.
-pub struct Running {
-    pub prefixes: Vec<UrlPrefix>,
-    pub handle: ServerHandle,
-    pub ended: JoinHandle<Result<()>>,
+pub(crate) struct Running {
+    pub(crate) prefixes: Vec<UrlPrefix>,
+    pub(crate) handle: ServerHandle,
+    pub(crate) ended: JoinHandle<Result<()>>,
 }
 
 impl Running {
     /// Starts a server and waits until it is ready.
-    pub async fn start<S, B>(server: Server<S>) -> Self
+    pub(crate) async fn start<S, B>(server: Server<S>) -> Self
     where
         S: tower::Service<Request<narthex::Body>, Response = http::Response<B>, Error = Infallible, Future: Send>
             + Clone
@@ -149,53 +149,53 @@ impl Running {
         Self { prefixes, handle, ended }
     }
 
-    pub fn address(&self) -> SocketAddr {
+    pub(crate) fn address(&self) -> SocketAddr {
         ([127, 0, 0, 1], self.prefixes[0].port().get()).into()
     }
 
-    pub async fn connect(&self) -> Client {
+    pub(crate) async fn connect(&self) -> Client {
         Client(TcpStream::connect(self.address()).await.unwrap())
     }
 
     /// One GET on a connection of its own.
-    pub async fn get(&self, target: &str) -> Reply {
+    pub(crate) async fn get(&self, target: &str) -> Reply {
         self.connect().await.get(target).await
     }
 
-    pub async fn stop(self) {
+    pub(crate) async fn stop(self) {
         self.handle.stop();
         timeout(PATIENCE, self.ended).await.expect("the server stops").unwrap().unwrap();
     }
 }
 
-pub struct Client(pub TcpStream);
+pub(crate) struct Client(pub(crate) TcpStream);
 
 /// A response: head, body with the chunks' framing removed, and whether the connection ended before it did.
 #[derive(Debug)]
-pub struct Reply {
-    pub status: u16,
-    pub head: String,
-    pub body: Vec<u8>,
-    pub cut_off: bool,
+pub(crate) struct Reply {
+    pub(crate) status: u16,
+    pub(crate) head: String,
+    pub(crate) body: Vec<u8>,
+    pub(crate) cut_off: bool,
 }
 
 impl Reply {
-    pub fn text(&self) -> &str {
+    pub(crate) fn text(&self) -> &str {
         std::str::from_utf8(&self.body).unwrap()
     }
 }
 
 impl Client {
-    pub async fn send(&mut self, bytes: &[u8]) {
+    pub(crate) async fn send(&mut self, bytes: &[u8]) {
         self.0.write_all(bytes).await.unwrap();
     }
 
-    pub async fn get(&mut self, target: &str) -> Reply {
+    pub(crate) async fn get(&mut self, target: &str) -> Reply {
         self.send(format!("GET {target} HTTP/1.1\r\nHost: a\r\n\r\n").as_bytes()).await;
         self.reply().await
     }
 
-    pub async fn post(&mut self, target: &str, body: &[u8]) -> Reply {
+    pub(crate) async fn post(&mut self, target: &str, body: &[u8]) -> Reply {
         let head = format!("POST {target} HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n", body.len());
         let (mut reader, mut writer) = self.0.split();
         let write = async {
@@ -207,12 +207,12 @@ impl Client {
     }
 
     /// The next response.
-    pub async fn reply(&mut self) -> Reply {
+    pub(crate) async fn reply(&mut self) -> Reply {
         timeout(PATIENCE, read_reply(&mut self.0, false)).await.expect("an answer")
     }
 
     /// The next response, to HEAD.
-    pub async fn reply_to_head(&mut self) -> Reply {
+    pub(crate) async fn reply_to_head(&mut self) -> Reply {
         timeout(PATIENCE, read_reply(&mut self.0, true)).await.expect("an answer")
     }
 }
@@ -259,7 +259,7 @@ async fn read_chunks(stream: &mut (impl AsyncReadExt + Unpin), body: &mut Vec<u8
 type Socket = tokio_tungstenite::WebSocketStream<TcpStream>;
 
 /// Sends a message and expects it back.
-pub async fn exchange(socket: &mut Socket, message: tokio_tungstenite::tungstenite::Message) {
+pub(crate) async fn exchange(socket: &mut Socket, message: tokio_tungstenite::tungstenite::Message) {
     use futures_util::{SinkExt, StreamExt};
     socket.send(message.clone()).await.unwrap();
     let back = timeout(PATIENCE, socket.next()).await.expect("an echo").unwrap().unwrap();
@@ -267,7 +267,7 @@ pub async fn exchange(socket: &mut Socket, message: tokio_tungstenite::tungsteni
 }
 
 /// Closes in order, and expects the server to do so too.
-pub async fn close(mut socket: Socket) {
+pub(crate) async fn close(mut socket: Socket) {
     use futures_util::StreamExt;
     socket.close(None).await.unwrap();
     while let Some(message) = timeout(PATIENCE, socket.next()).await.expect("a close") {
