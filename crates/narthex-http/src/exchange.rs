@@ -152,7 +152,8 @@ impl Exchange {
         let mut head = self.conn.worker().take_scratch();
         let now = self.conn.now();
         let length = BodyLength::Exact(body.len() as u64);
-        let written = encode::write_head(&mut head, self.conn.worker().clock(), now, state.asked, status, headers, length);
+        let asked = state.asked_now();
+        let written = encode::write_head(&mut head, self.conn.worker().clock(), now, asked, status, headers, length);
         state.asked.persistent = written.persistent;
         let body = if written.framing == Framing::None { Piece::EMPTY } else { body };
         self.conn.write(&mut state, &mut head, body, b"");
@@ -174,7 +175,8 @@ impl Exchange {
         let mut state = self.awaited()?;
         let mut head = self.conn.worker().take_scratch();
         let now = self.conn.now();
-        let written = encode::write_head(&mut head, self.conn.worker().clock(), now, state.asked, status, headers, length);
+        let asked = state.asked_now();
+        let written = encode::write_head(&mut head, self.conn.worker().clock(), now, asked, status, headers, length);
         state.asked.persistent = written.persistent;
         state.reply = Reply::Streaming(written.framing);
         if written.framing == Framing::Raw {

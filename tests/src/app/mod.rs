@@ -32,10 +32,13 @@ pub struct Settings {
 }
 
 /// What the server put into the request besides HTTP: the path base and the original URI.
-pub type Mount = fn(&Extensions) -> (Option<String>, Option<String>);
+fn mount(extensions: &Extensions) -> (Option<String>, Option<String>) {
+    let base = extensions.get::<narthex::PathBase>().map(ToString::to_string);
+    (base, extensions.get::<axum::extract::OriginalUri>().map(|uri| uri.0.to_string()))
+}
 
-/// The routes. `mount` reads the request extensions of the server that runs them.
-pub fn router(settings: Settings, mount: Mount) -> Router {
+/// The routes.
+pub fn router(settings: Settings) -> Router {
     let name = settings.name;
     let signature = HeaderValue::from_str(&name).unwrap_or(HeaderValue::from_static("?"));
     let sign = move |mut response: Response| {
@@ -54,7 +57,7 @@ pub fn router(settings: Settings, mount: Mount) -> Router {
         .route("/panic", any(panic))
         .route("/close", any(|| async { ([(CONNECTION, "close")], "bye") }))
         .route("/status/{code}", any(status))
-        .route("/headers", any(move |request: Request| async move { headers(&request, mount) }))
+        .route("/headers", any(|request: Request| async move { headers(&request) }))
         .route("/trailers", get(trailers))
         .route("/evil/{kind}", any(evil))
         .route("/ws", any(web_socket))
@@ -142,7 +145,7 @@ async fn status(Path(code): Path<u16>) -> StatusCode {
     StatusCode::from_u16(code).unwrap_or(StatusCode::BAD_REQUEST)
 }
 
-fn headers(request: &Request, mount: Mount) -> Json<Value> {
+fn headers(request: &Request) -> Json<Value> {
     let fields: Vec<Value> =
         request.headers().iter().map(|(name, value)| json!([name.as_str(), String::from_utf8_lossy(value.as_bytes())])).collect();
     let (path_base, original_uri) = mount(request.extensions());

@@ -1,9 +1,9 @@
 //! `narthex-test-app`: the app under test as a program of its own, on whichever provider the suite asks for.
 
-use std::net::SocketAddr;
+use std::io::Write;
 use std::path::PathBuf;
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use clap::{Parser, ValueEnum};
 use narthex_tests::app::{Recorder, Settings, router};
 
@@ -13,8 +13,6 @@ enum Provider {
     Embedded,
     /// Through a host.
     Shared,
-    /// `axum::serve`: what the suite itself is checked against.
-    Axum,
 }
 
 #[derive(Debug, Parser)]
@@ -43,17 +41,22 @@ async fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
     let recorder = arguments.record.as_deref().map(Recorder::create).transpose().context("cannot create the record")?;
     let settings = Settings { name: arguments.name.clone(), recorder };
-    match arguments.provider {
-        Provider::Axum => serve_axum(&arguments, settings).await,
-        Provider::Embedded | Provider::Shared => bail!("not built yet"),
+    let provider = match (arguments.provider, &arguments.host_socket) {
+        (Provider::Embedded, _) => narthex::Provider::embedded(),
+        (Provider::Shared, Some(socket)) => narthex::Provider::shared_at(socket),
+        (Provider::Shared, None) => narthex::Provider::shared(),
+    };
+    let mut server = narthex::Server::new(router(settings)).prefixes(&arguments.prefix).provider(provider).workers(2);
+    if arguments.unlimited_body {
+        server = server.max_body(None);
     }
+    server.on_ready(|prefixes| ready(prefixes)).run().await?;
+    Ok(())
 }
 
-async fn serve_axum(arguments: &Arguments, settings: Settings) -> anyhow::Result<()> {
-    let address = arguments.prefix[0].trim_start_matches("http://").trim_end_matches('/');
-    let listener = tokio::net::TcpListener::bind(address).await?;
-    println!("ready http://{}/", listener.local_addr()?);
-    let app = router(settings, |_| (None, None)).into_make_service_with_connect_info::<SocketAddr>();
-    axum::serve(listener, app).await?;
-    Ok(())
+/// One line with the prefixes as they really are.
+fn ready(prefixes: &[narthex::UrlPrefix]) {
+    let prefixes: Vec<_> = prefixes.iter().map(ToString::to_string).collect();
+    println!("ready {}", prefixes.join(" "));
+    let _ = std::io::stdout().flush();
 }

@@ -38,7 +38,8 @@ pub(crate) fn cases() -> Vec<Case> {
         case("a method that is not ASCII").send_bytes(b"G\xc4T / HTTP/1.1\r\nHost: x\r\n\r\n").refused(400),
         refuse("an empty target", 400, line("GET  HTTP/1.1")),
         refuse("a target that does not start with a slash", 400, line("GET index.html HTTP/1.1")),
-        refuse("a fragment in the target", 400, line("GET /#part HTTP/1.1")),
+        // No client should send one; those that do mean no harm, and it does not decide where the request ends.
+        case("a fragment in the query is data").send(line("GET /?page=1#part HTTP/1.1")).answer(200).alive(),
         refuse("NUL in the target", 400, line("GET /a\0b HTTP/1.1")),
         refuse("a control character in the target", 400, line("GET /a\x01b HTTP/1.1")),
         refuse("DEL in the target", 400, line("GET /a\x7fb HTTP/1.1")),

@@ -265,7 +265,8 @@ impl State {
             Conflict::Registered { .. } => RefusalCode::AlreadyRegistered,
             _ => RefusalCode::Invalid,
         };
-        let owner = self.snapshot.routes.registration(conflict.existing()).and_then(|(_, registration)| self.apps.get(&registration.app));
+        let owner =
+            self.snapshot.routes.registration(conflict.existing()).and_then(|(_, registration)| self.apps.get(&registration.app));
         let owner = owner.map_or(String::new(), |app| format!(" (it is {} with process id {})", app.name, app.pid));
         Refusal::new(code, format!("cannot register {}: {conflict}{owner}", conflict.prefix()))
     }

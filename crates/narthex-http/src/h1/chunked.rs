@@ -6,6 +6,8 @@ use crate::reason::Reason;
 
 /// Chunk extensions say nothing that anybody uses; a line longer than this is an attack.
 const MAX_CHUNK_LINE: usize = 4096;
+/// And so are this many of them in one body, as a way to send what no limit on bodies counts.
+const MAX_EXTENSIONS: usize = 16 * 1024;
 /// All trailer lines together.
 const MAX_TRAILERS: usize = 8192;
 
@@ -30,11 +32,17 @@ enum State {
 #[derive(Debug)]
 pub(crate) struct Decoder {
     state: State,
+    extensions: usize,
 }
 
 impl Decoder {
     pub(crate) fn new() -> Self {
-        Self { state: State::Size }
+        Self { state: State::Size, extensions: 0 }
+    }
+
+    /// How much of the present chunk is still to come.
+    pub(crate) fn left_of_chunk(&self) -> u64 {
+        if let State::Data(left) = self.state { left } else { 0 }
     }
 
     /// Takes one piece off the front of `input`.
@@ -43,10 +51,12 @@ impl Decoder {
             match self.state {
                 State::Size => {
                     let Some(line) = take_line(input, MAX_CHUNK_LINE, Reason::Number)? else { return Ok(Decoded::NeedMore) };
-                    self.state = match chunk_size(&line)? {
-                        0 => State::Trailers,
-                        size => State::Data(size),
-                    };
+                    let (size, extensions) = chunk_size(&line)?;
+                    self.extensions += extensions;
+                    if self.extensions > MAX_EXTENSIONS {
+                        return Err(Reason::RequestLength);
+                    }
+                    self.state = if size == 0 { State::Trailers } else { State::Data(size) };
                 }
                 State::Data(left) => {
                     if input.is_empty() {
@@ -114,8 +124,8 @@ fn take_line(input: &mut BytesMut, longest: usize, too_long: Reason) -> Result<O
 }
 
 /// `chunk-size [ chunk-ext ]`. No `0x`, no sign, no blank before or after the size (the grammar's BWS belongs to
-/// extensions only, and even there it is a known way to smuggle).
-fn chunk_size(line: &[u8]) -> Result<u64, Reason> {
+/// extensions only, and even there it is a known way to smuggle). Returns the size and the length of the extensions.
+fn chunk_size(line: &[u8]) -> Result<(u64, usize), Reason> {
     let digits = line.iter().take_while(|byte| byte.is_ascii_hexdigit()).count();
     let (size, extensions) = line.split_at(digits);
     if size.is_empty() || size.len() > 16 {
@@ -125,7 +135,8 @@ fn chunk_size(line: &[u8]) -> Result<u64, Reason> {
         return Err(Reason::Number);
     }
     let text = std::str::from_utf8(size).map_err(|_| Reason::Number)?;
-    u64::from_str_radix(text, 16).map_err(|_| Reason::Number)
+    let size = u64::from_str_radix(text, 16).map_err(|_| Reason::Number)?;
+    Ok((size, extensions.len()))
 }
 
 /// `*( BWS ";" BWS chunk-ext-name [ BWS "=" BWS chunk-ext-val ] )`, judged by its characters.

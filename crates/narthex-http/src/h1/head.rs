@@ -200,6 +200,8 @@ fn judge<'h, 'b>(
     for header in headers {
         let value = header.value;
         match header.name.len() {
+            // An HTTP/1.0 client that does not know the host may say so.
+            4 if value.is_empty() && version == Version::Http10 && header.name.eq_ignore_ascii_case("host") => {}
             4 if header.name.eq_ignore_ascii_case("host") => {
                 // RFC 9112 section 3.2: more than one Host, or a bad one, is 400.
                 let parsed = RequestHost::parse(value).map_err(|_| Reason::Hostname)?;

@@ -194,6 +194,16 @@ impl State {
         self.deadlines.dequeued();
     }
 
+    /// What decides about the head of the response that is about to be written.
+    pub(crate) fn asked_now(&mut self) -> Asked {
+        // A client that still waits for 100 Continue may or may not send its body after this answer: nobody could tell
+        // where its next request begins (RFC 9110 section 10.1.1).
+        if self.continue_owed && !self.body_is_done() {
+            self.asked.persistent = false;
+        }
+        self.asked
+    }
+
     pub(crate) fn body_is_done(&self) -> bool {
         matches!(self.body, Body::Done)
     }
@@ -242,8 +252,12 @@ impl State {
                 Ok(Decoded::Data(bytes)) => {
                     self.deadlines.read_without_limit();
                     self.body_read += bytes.len() as u64;
+                    let announced = match &self.body {
+                        Body::Chunked(decoder) => decoder.left_of_chunk(),
+                        _ => 0,
+                    };
                     let raw = matches!(self.body, Body::Raw);
-                    if !raw && self.max_body.is_some_and(|most| self.body_read > most) {
+                    if !raw && self.max_body.is_some_and(|most| self.body_read.saturating_add(announced) > most) {
                         return Poll::Ready(Some(Err(Reason::EntityTooLarge)));
                     }
                     return Poll::Ready(Some(Ok(bytes)));
