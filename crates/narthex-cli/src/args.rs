@@ -147,7 +147,7 @@ impl FromStr for NetshPair {
 
 #[derive(Clone, Debug, Args)]
 pub(crate) struct ExplainArguments {
-    /// The URL, as in http://example.com:8888/path
+    /// The URL, such as `http://example.com:8888/path`
     pub(crate) url: String,
     /// The local address that the request would arrive on, for prefixes that are bound to an IP
     #[arg(long, value_name = "IP:PORT")]

@@ -43,23 +43,12 @@ impl<'a> RequestHost<'a> {
         if text.first() == Some(&b'[') {
             return Self::parse_ipv6(text);
         }
-        let mut end = text.len();
-        let mut escaped = false;
-        for (index, &byte) in text.iter().enumerate() {
-            match REG_NAME[usize::from(byte)] {
-                Class::Plain => {}
-                Class::Percent => escaped = true,
-                Class::Colon => {
-                    end = index;
-                    break;
-                }
-                Class::Refused => return Err(HostError::Byte(byte)),
-            }
-        }
+        let end = text.iter().position(|&byte| !PLAIN[usize::from(byte)]).unwrap_or(text.len());
+        let end = match text.get(end) {
+            None | Some(b':') => end,
+            Some(_) => end_of_escaped(text)?,
+        };
         let (name, rest) = text.split_at_checked(end).unwrap_or((text, &[]));
-        if escaped {
-            check_escapes(name)?;
-        }
         if name.is_empty() {
             return Err(HostError::Empty);
         }
@@ -130,37 +119,35 @@ fn parse_port(text: &[u8]) -> Result<Option<u16>, HostError> {
     Ok(Some(port))
 }
 
-fn check_escapes(name: &[u8]) -> Result<(), HostError> {
-    for (index, _) in name.iter().enumerate().filter(|(_, byte)| **byte == b'%') {
-        match name.get(index + 1..index + 3) {
-            Some(digits) if digits.iter().all(u8::is_ascii_hexdigit) => {}
-            _ => return Err(HostError::Escape),
+/// Where a name with percent escapes ends.
+fn end_of_escaped(text: &[u8]) -> Result<usize, HostError> {
+    let end = text.iter().position(|&byte| byte == b':').unwrap_or(text.len());
+    let name = text.get(..end).unwrap_or_default();
+    for (index, &byte) in name.iter().enumerate() {
+        let digits = name.get(index + 1..index + 3);
+        match byte {
+            b'%' if digits.is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit)) => {}
+            b'%' => return Err(HostError::Escape),
+            byte if PLAIN[usize::from(byte)] => {}
+            byte => return Err(HostError::Byte(byte)),
         }
     }
-    Ok(())
+    Ok(end)
 }
 
-#[derive(Clone, Copy)]
-enum Class {
-    /// unreserved / sub-delims
-    Plain,
-    Percent,
-    Colon,
-    Refused,
-}
-
-static REG_NAME: [Class; 256] = {
-    let mut table = [Class::Refused; 256];
+/// unreserved / sub-delims of RFC 3986.
+static PLAIN: [bool; 256] = {
+    let mut table = [false; 256];
     let mut byte = 0;
-    while byte < 256 {
-        table[byte] = match byte as u8 {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => Class::Plain,
-            b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b',' | b';' | b'=' => Class::Plain,
-            b'%' => Class::Percent,
-            b':' => Class::Colon,
-            _ => Class::Refused,
-        };
+    while byte < 128 {
+        table[byte] = (byte as u8).is_ascii_alphanumeric();
         byte += 1;
+    }
+    let others = b"-._~!$&'()*+,;=";
+    let mut index = 0;
+    while index < others.len() {
+        table[others[index] as usize] = true;
+        index += 1;
     }
     table
 };

@@ -206,9 +206,9 @@ impl<S> Server<S> {
         let (host, why) = match &self.provider.0 {
             Kind::Embedded => (None, "as asked".to_owned()),
             #[cfg(unix)]
-            Kind::Shared(path) => (Some(crate::shared::find(path.as_deref()).await?), String::new()),
+            Kind::Shared(path) => (Some(crate::shared::find(path.as_deref(), self.workers).await?), String::new()),
             #[cfg(unix)]
-            Kind::Auto => match crate::shared::find(None).await {
+            Kind::Auto => match crate::shared::find(None, self.workers).await {
                 Ok(host) => (Some(host), String::new()),
                 Err(error) => (None, error.to_string()),
             },

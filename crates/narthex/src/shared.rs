@@ -1,21 +1,38 @@
-//! stub
+//! The shared provider: requests come through the machine's host, next to those of other programs.
+//!
+//! One control connection greets, registers and lives as long as the app does: the host takes its end for the app's. Then
+//! each worker has a session with each worker of the host. All sessions are there before the prefixes are registered, so
+//! that the first request finds them.
+
+mod control;
+mod session;
+mod stream;
+mod worker;
+
+use std::path::Path;
+use std::time::Duration;
+
+use narthex_proto::prefix::UrlPrefix;
+use narthex_proto::wire::{GroupSettings, Message};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::{sleep, timeout};
+
+use self::control::Connection;
+pub(crate) use self::control::{Host, find};
+use self::worker::Attach;
 use crate::bindings::Bindings;
 use crate::call::App;
 use crate::error::{Error, Result};
-use crate::lifetime::Stop;
+use crate::lifetime::{Stop, Workers};
 use crate::settings::Timeouts;
-use narthex_proto::prefix::UrlPrefix;
-use std::path::{Path, PathBuf};
-use std::time::Duration;
-pub(crate) struct Host(PathBuf);
-impl Host {
-    pub(crate) fn path(&self) -> &Path {
-        &self.0
-    }
-}
-pub(crate) async fn find(_: Option<&Path>) -> Result<Host> {
-    Err(Error::SharedUnavailable)
-}
+
+/// Waiting for a host that went away: the first pause, and the longest.
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+/// A host that has not given the prefixes back by then is left without.
+const UNREGISTER: Duration = Duration::from_secs(1);
+
+/// A server that has not started.
 pub(crate) struct Shared {
     pub(crate) bindings: Bindings,
     pub(crate) timeouts: Timeouts,
@@ -23,8 +40,132 @@ pub(crate) struct Shared {
     pub(crate) workers: usize,
     pub(crate) shutdown_timeout: Duration,
 }
+
+/// What the app holds of a host: everything ends with it.
+struct Link {
+    connection: Connection,
+    /// Sessions end when this is dropped.
+    _alive: watch::Sender<()>,
+    /// Says when one of them has ended.
+    session_ended: mpsc::Receiver<()>,
+    prefixes: Vec<UrlPrefix>,
+}
+
 impl Shared {
-    pub(crate) async fn run<S: App>(self, _: S, _: Host, _: Stop, _: impl FnOnce(&[UrlPrefix])) -> Result<()> {
+    /// Serves until `stop`. `ready` is called with the real ports when the host has registered the prefixes.
+    pub(crate) async fn run<S: App>(self, app: S, host: Host, mut stop: Stop, ready: impl FnOnce(&[UrlPrefix])) -> Result<()> {
+        let mut workers = Workers::new();
+        let mut attach = Vec::new();
+        for index in 0..self.workers.max(1) {
+            let (sender, commands) = mpsc::unbounded_channel();
+            let (app, phases) = (app.clone(), workers.phases());
+            workers.spawn(format!("narthex-app-{index}"), move || worker::run(app, commands, phases))?;
+            attach.push(sender);
+        }
+        let path = host.path().to_owned();
+        let urls = self.bindings.prefixes().iter().map(ToString::to_string).collect();
+        let mut link = self.establish(host, &attach, urls).await?;
+        ready(&link.prefixes);
+        loop {
+            tokio::select! {
+                () = stop.wait() => break,
+                () = workers.one_ended() => return Err(Error::WorkerDied),
+                () = link.lost() => {}
+            }
+            tracing::warn!("the host at {} went away; this app registers again as soon as it is back", path.display());
+            let urls = link.prefixes.iter().map(ToString::to_string).collect();
+            drop(link);
+            link = tokio::select! {
+                link = self.establish_again(&path, &attach, urls) => link,
+                () = stop.wait() => {
+                    workers.stop(self.shutdown_timeout).await;
+                    return Ok(());
+                }
+            };
+            tracing::info!("the host at {} is back, and the prefixes are registered again", path.display());
+        }
+        let urls = link.prefixes.iter().map(ToString::to_string).collect();
+        let _ = timeout(UNREGISTER, link.connection.ask(Message::Unregister { id: 2, urls })).await;
+        workers.stop(self.shutdown_timeout).await;
         Ok(())
+    }
+
+    /// Attaches every worker to every worker of the host, and then registers.
+    async fn establish(&self, host: Host, workers: &[mpsc::UnboundedSender<Attach>], urls: Vec<String>) -> Result<Link> {
+        let Host { path, mut connection, welcome } = host;
+        let (alive, lives) = watch::channel(());
+        let (ended, session_ended) = mpsc::channel(1);
+        let mut attached = Vec::new();
+        for (app_worker, worker) in workers.iter().enumerate() {
+            for host_worker in 0..welcome.workers {
+                let (done, is_done) = oneshot::channel();
+                let attach = Attach {
+                    path: path.clone(),
+                    token: welcome.token.clone(),
+                    app_worker: u32::try_from(app_worker).unwrap_or(u32::MAX),
+                    host_worker,
+                    done,
+                    alive: lives.clone(),
+                    ended: ended.clone(),
+                };
+                worker.send(attach).map_err(|_| Error::WorkerDied)?;
+                attached.push(is_done);
+            }
+        }
+        for is_done in attached {
+            is_done.await.map_err(|_| Error::WorkerDied)??;
+        }
+        let group = GroupSettings {
+            queue_name: self.bindings.queue().name.clone(),
+            queue_length: self.bindings.queue().length,
+            max_body: self.max_body.map(|most| most.unwrap_or(u64::MAX)),
+            timeouts: self.timeouts.for_host(),
+        };
+        let register = Message::Register { id: 1, group, urls: urls.clone() };
+        let refused = |code, message| Error::Refused { prefixes: urls.clone(), code, message };
+        let urls = match connection.ask(register).await.map_err(|error| error.at(&path))? {
+            Message::Registered { urls, .. } => urls,
+            Message::Refused { code, message, .. } => return Err(refused(code, message)),
+            _ => return Err(control::Failure::Ended.at(&path)),
+        };
+        let parse = |url: &str| url.parse().map_err(|source| Error::Prefix { prefix: url.to_owned(), source });
+        let prefixes = urls.iter().map(|registered| parse(&registered.url)).collect::<Result<_>>()?;
+        Ok(Link { connection, _alive: alive, session_ended, prefixes })
+    }
+
+    /// Tries until it succeeds. What keeps it from succeeding may pass: somebody else had the prefix meanwhile, say.
+    async fn establish_again(&self, path: &Path, workers: &[mpsc::UnboundedSender<Attach>], urls: Vec<String>) -> Link {
+        let mut pause = FIRST_PAUSE;
+        let mut said = String::new();
+        loop {
+            // Many apps wait for the same host: they should not all come at once.
+            sleep(pause.mul_f64(0.5 + fastrand::f64() / 2.0)).await;
+            pause = (pause * 2).min(LONGEST_PAUSE);
+            let tried = match find(Some(path), workers.len()).await {
+                Ok(host) => self.establish(host, workers, urls.clone()).await,
+                Err(error) => Err(error),
+            };
+            match tried {
+                Ok(link) => return link,
+                Err(error @ Error::NoHost { .. }) => tracing::debug!(%error, "no host yet"),
+                Err(error) => {
+                    let text = error.to_string();
+                    if text != said {
+                        tracing::warn!("{text}; trying again");
+                        said = text;
+                    }
+                }
+            }
+        }
+    }
+}
+
+impl Link {
+    /// Waits until the control connection or a session ends.
+    async fn lost(&mut self) {
+        tokio::select! {
+            () = self.connection.ended() => {}
+            _ = self.session_ended.recv() => {}
+        }
     }
 }

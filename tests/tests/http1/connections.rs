@@ -63,8 +63,8 @@ pub(crate) fn cases() -> Vec<Case> {
             .body("")
             .alive(),
         byte_by_byte.answer(200).body("3").alive(),
-        case("blank lines before a request are tolerated")
-            .send("\r\n\r\nGET / HTTP/1.1\r\nHost: {host}\r\n\r\n\r\nGET / HTTP/1.1\r\nHost: {host}\r\n\r\n")
+        case("a blank line before a request is tolerated")
+            .send("\r\nGET / HTTP/1.1\r\nHost: {host}\r\n\r\n\r\nGET / HTTP/1.1\r\nHost: {host}\r\n\r\n")
             .answer(200)
             .answer(200)
             .alive(),

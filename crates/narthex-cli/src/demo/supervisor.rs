@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::io::{AsyncBufReadExt, BufReader};
-use tokio::process::{Child, Command};
+use tokio::process::{Child, ChildStdin, Command};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
 
@@ -49,11 +49,18 @@ pub(super) struct Board {
     pub(super) status: watch::Receiver<Status>,
 }
 
+/// A process, and the pipe whose end tells it that the demo is gone. Apart, since waiting for the child would close it.
+#[derive(Debug)]
+struct Process {
+    child: Child,
+    _lifeline: ChildStdin,
+}
+
 /// An app that has registered.
 #[derive(Debug)]
 pub(super) struct Running {
     launch: Launch,
-    child: Child,
+    process: Process,
     status: watch::Sender<Status>,
 }
 
@@ -62,9 +69,9 @@ impl Running {
     ///
     /// Cancel safe: the process is killed.
     pub(super) async fn start(launch: Launch) -> anyhow::Result<Self> {
-        let child = start(&launch).await?;
-        let status = watch::Sender::new(Status { pid: child.id(), starts: 1 });
-        Ok(Self { launch, child, status })
+        let process = start(&launch).await?;
+        let status = watch::Sender::new(Status { pid: process.child.id(), starts: 1 });
+        Ok(Self { launch, process, status })
     }
 
     /// Where others see how it is.
@@ -74,19 +81,19 @@ impl Running {
 
     /// Starts the app again whenever it ends, until `stopping` is true; then ends it.
     pub(super) async fn keep_running(self, mut stopping: watch::Receiver<bool>) {
-        let Self { launch, mut child, status } = self;
+        let Self { launch, mut process, status } = self;
         loop {
-            let (pid, started) = (child.id().unwrap_or_default(), Instant::now());
+            let (pid, started) = (process.child.id().unwrap_or_default(), Instant::now());
             tokio::select! {
-                () = told(&mut stopping) => return end(launch.name, &mut child).await,
-                ended = child.wait() => {
+                () = told(&mut stopping) => return end(launch.name, &mut process.child).await,
+                ended = process.child.wait() => {
                     status.send_modify(|status| status.pid = None);
                     let how = ended.map_or_else(|error| error.to_string(), describe);
                     print(&format!("{} (process {pid}) ended: {how}. Starting it again.", launch.name));
                 }
             }
             let mut pause = if started.elapsed() >= STEADY { FIRST_PAUSE } else { FIRST_PAUSE * 2 };
-            child = loop {
+            process = loop {
                 tokio::select! {
                     () = told(&mut stopping) => return,
                     () = sleep(pause) => {}
@@ -97,21 +104,21 @@ impl Running {
                     started = start(&launch) => started,
                 };
                 match started {
-                    Ok(child) => break child,
+                    Ok(process) => break process,
                     Err(error) => {
                         pause = (pause * 2).min(LONGEST_PAUSE);
                         print(&format!("{} did not start: {error:#}. Next try in {} s.", launch.name, pause.as_secs()));
                     }
                 }
             };
-            let pid = child.id();
+            let pid = process.child.id();
             status.send_modify(|status| *status = Status { pid, starts: status.starts + 1 });
             print(&format!("{} is back as process {}.", launch.name, pid.unwrap_or_default()));
         }
     }
 }
 
-async fn start(launch: &Launch) -> anyhow::Result<Child> {
+async fn start(launch: &Launch) -> anyhow::Result<Process> {
     let program = std::env::current_exe().context("cannot find this program's own file")?;
     let mut child = Command::new(program)
         .arg("demo-app")
@@ -119,13 +126,13 @@ async fn start(launch: &Launch) -> anyhow::Result<Child> {
         .args(["--name", launch.name.as_str()])
         .arg("--socket")
         .arg(&launch.socket)
-        // Its end tells the app that the demo is gone.
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         // Ctrl-C is for the demo alone, which then ends the apps itself.
         .process_group(0)
         .kill_on_drop(true)
         .spawn()?;
+    let lifeline = child.stdin.take().context("the app has no standard input")?;
     let stdout = child.stdout.take().context("the app has no standard output")?;
     let mut lines = BufReader::new(stdout).lines();
     let ready = async {
@@ -137,7 +144,7 @@ async fn start(launch: &Launch) -> anyhow::Result<Child> {
         std::io::Result::Ok(false)
     };
     match timeout(START, ready).await {
-        Ok(Ok(true)) => Ok(child),
+        Ok(Ok(true)) => Ok(Process { child, _lifeline: lifeline }),
         Ok(Ok(false)) => bail!("it ended before it had registered; its own message is above"),
         Ok(Err(error)) => Err(error.into()),
         Err(_) => bail!("it did not register within {} s", START.as_secs()),

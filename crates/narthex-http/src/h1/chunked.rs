@@ -8,6 +8,9 @@ use crate::reason::Reason;
 const MAX_CHUNK_LINE: usize = 4096;
 /// And so are this many of them in one body, as a way to send what no limit on bodies counts.
 const MAX_EXTENSIONS: usize = 16 * 1024;
+/// Fields that decide about framing, routing or who the client is must not come after the fact (RFC 9110 section 6.5.1).
+const FORBIDDEN: [&str; 8] =
+    ["content-length", "transfer-encoding", "host", "connection", "trailer", "te", "upgrade", "authorization"];
 /// All trailer lines together.
 const MAX_TRAILERS: usize = 8192;
 
@@ -98,7 +101,11 @@ impl Decoder {
         let block = input.split_to(end + 4).freeze();
         let mut fields = [httparse::EMPTY_HEADER; 64];
         match httparse::parse_headers(&block, &mut fields) {
-            Ok(httparse::Status::Complete((length, _))) if length == block.len() => {}
+            Ok(httparse::Status::Complete((length, fields))) if length == block.len() => {
+                if fields.iter().any(|field| FORBIDDEN.iter().any(|name| field.name.eq_ignore_ascii_case(name))) {
+                    return Err(Reason::Header);
+                }
+            }
             Err(httparse::Error::TooManyHeaders) => return Err(Reason::RequestLength),
             _ => return Err(Reason::Header),
         }
@@ -211,7 +218,7 @@ mod tests {
             "5\r\nhello\n0\r\n\r\n",
             "11111111111111111\r\n",
             "5;a\0b\r\nhello\r\n0\r\n\r\n",
-            "0\r\nX : y\r\n\r\n",
+            "0\r\nX : y\r\n\r\n", "0\r\nContent-Length: 5\r\n\r\n", "0\r\nhost: a\r\n\r\n",
             "0\r\nX: y\n\r\n\r\n",
             "0\r\n\n",
             "0\r\n X: y\r\n\r\n",

@@ -10,7 +10,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Bytes, BytesMut};
 use narthex_proto::cooked;
 use narthex_proto::host::RequestHost;
 use std::future::poll_fn;
@@ -251,11 +251,6 @@ impl Conn {
     fn begin_from_input<H: Handler>(self: &Rc<Self>, handler: &H) -> Begun<H::Future> {
         let (mut head, rest) = {
             let mut state = self.state();
-            // RFC 9112 section 2.2: empty lines before a request line are skipped.
-            while state.input.starts_with(b"\r\n") {
-                state.input.advance(2);
-                state.scanned = 0;
-            }
             let from = state.scanned.saturating_sub(3);
             let mut input = std::mem::take(&mut state.input);
             match memchr::memmem::find(&input[from..], b"\r\n\r\n") {
@@ -268,6 +263,11 @@ impl Conn {
             }
         };
         self.state().input = rest;
+        // RFC 9112 section 2.2: one empty line before a request line is skipped, and this is more.
+        if head.as_ref() == b"\r\n\r\n" {
+            self.refuse_outside(self.state(), Reason::InvalidCrLf);
+            return Begun::Refused;
+        }
         self.begin(handler, &mut head)
     }
 

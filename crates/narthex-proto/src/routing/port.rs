@@ -1,11 +1,9 @@
 //! What one port has, in its four buckets.
 
-use std::collections::HashMap;
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use foldhash::fast::RandomState;
 use serde::Serialize;
 
 use super::names::Names;
@@ -60,13 +58,14 @@ pub(super) struct Port<R, V> {
     pub(super) registrations: usize,
     strong: Option<Arc<Node<R, V>>>,
     names: Names<Arc<Node<R, V>>>,
-    addresses: HashMap<IpAddr, Arc<Node<R, V>>, RandomState>,
+    /// Machines have few addresses: a search beats a map.
+    addresses: Vec<(IpAddr, Arc<Node<R, V>>)>,
     weak: Option<Arc<Node<R, V>>>,
 }
 
 impl<R, V> Port<R, V> {
     pub(super) fn new(scheme: Scheme) -> Self {
-        Self { scheme, registrations: 0, strong: None, names: Names::new(), addresses: HashMap::default(), weak: None }
+        Self { scheme, registrations: 0, strong: None, names: Names::new(), addresses: Vec::new(), weak: None }
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -77,10 +76,11 @@ impl<R, V> Port<R, V> {
     pub(super) fn bucket(&self, bucket: Bucket, local: IpAddr, host: Option<&RequestHost<'_>>) -> Option<&Node<R, V>> {
         match bucket {
             Bucket::Strong => self.strong.as_deref(),
+            Bucket::Explicit if self.names.is_empty() => None,
             Bucket::Explicit => self.names.find(host?.name()).map(|node| &**node),
             Bucket::IpBound if self.addresses.is_empty() => None,
             // A dual-stack socket reports IPv4 peers in IPv6 form.
-            Bucket::IpBound => self.addresses.get(&local.to_canonical()).map(|node| &**node),
+            Bucket::IpBound => self.address(&local.to_canonical()),
             Bucket::Weak => self.weak.as_deref(),
         }
     }
@@ -90,15 +90,19 @@ impl<R, V> Port<R, V> {
         match prefix.host() {
             PrefixHost::Strong => self.strong.as_deref(),
             PrefixHost::Name(_) => self.names.get(prefix.wire_host()).map(|node| &**node),
-            PrefixHost::Ip(ip) => self.addresses.get(ip).map(|node| &**node),
+            PrefixHost::Ip(ip) => self.address(ip),
             PrefixHost::Weak => self.weak.as_deref(),
         }
+    }
+
+    fn address(&self, ip: &IpAddr) -> Option<&Node<R, V>> {
+        self.addresses.iter().find(|(address, _)| address == ip).map(|(_, node)| &**node)
     }
 
     /// Every node with or without entries, in no particular order.
     pub(super) fn nodes(&self) -> impl Iterator<Item = &Node<R, V>> {
         let wildcards = self.strong.iter().chain(&self.weak);
-        wildcards.chain(self.names.values()).chain(self.addresses.values()).flat_map(|tree| tree.iter())
+        wildcards.chain(self.names.values()).chain(self.addresses.iter().map(|(_, node)| node)).flat_map(|tree| tree.iter())
     }
 
     /// Some prefix on this port, to name in a message.
@@ -117,7 +121,13 @@ impl<R: Clone, V: Clone> Port<R, V> {
         Arc::make_mut(match prefix.host() {
             PrefixHost::Strong => self.strong.get_or_insert_with(new),
             PrefixHost::Name(_) => self.names.get_or_insert_with(prefix.wire_host(), new),
-            PrefixHost::Ip(ip) => self.addresses.entry(*ip).or_insert_with(new),
+            PrefixHost::Ip(ip) => {
+                let at = self.addresses.iter().position(|(address, _)| address == ip).unwrap_or_else(|| {
+                    self.addresses.push((*ip, new()));
+                    self.addresses.len() - 1
+                });
+                &mut self.addresses[at].1
+            }
             PrefixHost::Weak => self.weak.get_or_insert_with(new),
         })
     }
@@ -127,7 +137,7 @@ impl<R: Clone, V: Clone> Port<R, V> {
         match prefix.host() {
             PrefixHost::Strong => self.strong = None,
             PrefixHost::Name(_) => self.names.remove(prefix.wire_host()),
-            PrefixHost::Ip(ip) => drop(self.addresses.remove(ip)),
+            PrefixHost::Ip(ip) => self.addresses.retain(|(address, _)| address != ip),
             PrefixHost::Weak => self.weak = None,
         }
     }

@@ -14,7 +14,7 @@ use axum::extract::{ConnectInfo, Extension, OriginalUri, Path, Request, State};
 use axum::routing::{any, get, post};
 use http::{HeaderMap, StatusCode};
 use http_body_util::BodyExt;
-use narthex::{ConnectionInfo, PathBase, Result, Server, ServerHandle, UrlPrefix};
+use narthex::{ConnectionInfo, PathBase, Provider, Result, Server, ServerHandle, UrlPrefix};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
@@ -117,6 +117,44 @@ impl http_body::Body for Pieces {
         }
         self.left -= 1;
         std::task::Poll::Ready(Some(Ok(http_body::Frame::data(Bytes::from(vec![b'p'; 10_000])))))
+    }
+}
+
+/// Where an app runs.
+pub(crate) struct Place {
+    pub(crate) host: Option<narthex_host::Host>,
+    directory: tempfile::TempDir,
+}
+
+impl Place {
+    pub(crate) fn embedded() -> Self {
+        Self { host: None, directory: tempfile::tempdir().unwrap() }
+    }
+
+    pub(crate) fn shared() -> Self {
+        let mut place = Self::embedded();
+        place.start_host();
+        place
+    }
+
+    pub(crate) fn socket(&self) -> std::path::PathBuf {
+        self.directory.path().join("host.sock")
+    }
+
+    pub(crate) fn start_host(&mut self) {
+        let mut options = narthex_host::HostOptions::default();
+        options.socket = self.socket();
+        options.workers = 2;
+        self.host = Some(narthex_host::Host::start(options).unwrap());
+    }
+
+    pub(crate) fn server(&self, prefix: &str) -> Server<Router> {
+        let provider = if self.host.is_some() { Provider::shared_at(self.socket()) } else { Provider::embedded() };
+        Server::new(app()).prefix(prefix).provider(provider).workers(2)
+    }
+
+    pub(crate) async fn start(&self, prefix: &str) -> Running {
+        Running::start(self.server(prefix)).await
     }
 }
 

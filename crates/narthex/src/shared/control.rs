@@ -1,0 +1,181 @@
+//! The control connection: greeting, questions and answers, and how its end is noticed.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use narthex_http::rendezvous;
+use narthex_proto::wire::{Beat, ControlConnection, Hello, Message, PingTimer, ProtocolError, Role, Welcome};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::UnixStream;
+use tokio::time::{Instant, sleep, timeout};
+
+use crate::error::{Error, Result};
+
+/// For the host's greeting.
+const GREETING: Duration = Duration::from_secs(5);
+/// How often a silent host is thought of.
+const HEARTBEAT: Duration = Duration::from_secs(5);
+
+/// A host that has answered.
+pub(crate) struct Host {
+    pub(super) path: PathBuf,
+    pub(super) connection: Connection,
+    pub(super) welcome: Welcome,
+}
+
+impl Host {
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+/// Greets the host at `path`, or else the first one that answers of those that this user could mean.
+///
+/// # Errors
+/// [`Error::NoHost`] if none answers; [`Error::Host`] if something else does.
+pub(crate) async fn find(path: Option<&Path>, workers: usize) -> Result<Host> {
+    let tried = path.map_or_else(rendezvous::candidates, |path| vec![path.to_owned()]);
+    let mut said = io::Error::from(io::ErrorKind::NotFound);
+    for path in &tried {
+        let mut hello = Hello::new(Role::App);
+        hello.name = program_name();
+        hello.pid = std::process::id();
+        hello.workers = u32::try_from(workers).unwrap_or(u32::MAX);
+        match Connection::greet(path, hello).await {
+            Ok((connection, welcome)) => return Ok(Host { path: path.clone(), connection, welcome }),
+            Err(Failure::Io(error)) => said = error,
+            Err(failure) => return Err(failure.at(path)),
+        }
+    }
+    Err(Error::NoHost { tried, source: said })
+}
+
+fn program_name() -> String {
+    let program = std::env::current_exe().ok();
+    program.and_then(|path| Some(path.file_stem()?.to_string_lossy().into_owned())).unwrap_or_default()
+}
+
+/// Why a connection to the host cannot go on.
+#[derive(Debug)]
+pub(super) enum Failure {
+    Io(io::Error),
+    Protocol(ProtocolError),
+    /// The host has closed the connection, or does not answer.
+    Ended,
+}
+
+impl Failure {
+    pub(super) fn at(self, path: &Path) -> Error {
+        let source = match self {
+            Self::Protocol(source) => return Error::Host { path: path.to_owned(), source },
+            Self::Io(error) => error,
+            Self::Ended => io::ErrorKind::UnexpectedEof.into(),
+        };
+        Error::NoHost { tried: vec![path.to_owned()], source }
+    }
+}
+
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error)
+    }
+}
+
+impl From<ProtocolError> for Failure {
+    fn from(error: ProtocolError) -> Self {
+        Self::Protocol(error)
+    }
+}
+
+/// A connection to the host's socket that speaks in messages.
+pub(super) struct Connection {
+    stream: UnixStream,
+    control: ControlConnection,
+    heard: bool,
+}
+
+impl Connection {
+    /// Connects, and exchanges greetings.
+    pub(super) async fn greet(path: &Path, hello: Hello) -> Result<(Self, Welcome), Failure> {
+        let greeting = async {
+            let stream = UnixStream::connect(path).await?;
+            let mut connection = Self { stream, control: ControlConnection::new(), heard: false };
+            match connection.ask(Message::Hello(hello)).await? {
+                Message::Welcome(welcome) => Ok((connection, welcome)),
+                _ => Err(Failure::Ended),
+            }
+        };
+        timeout(GREETING, greeting).await.unwrap_or_else(|_| Err(io::Error::from(io::ErrorKind::TimedOut).into()))
+    }
+
+    /// Sends a message and waits for the next one.
+    pub(super) async fn ask(&mut self, message: Message) -> Result<Message, Failure> {
+        let too_large = |error| Failure::Io(io::Error::new(io::ErrorKind::InvalidInput, error));
+        self.control.send(&message).map_err(too_large)?;
+        loop {
+            match self.receive().await? {
+                // Says that the host is about to go; the answer still comes.
+                Message::Drain | Message::Unknown => {}
+                answer => return Ok(answer),
+            }
+        }
+    }
+
+    /// The next message. Cancel safe: what was read and what is to be written stay.
+    async fn receive(&mut self) -> Result<Message, Failure> {
+        let mut buffer = [0; 4096];
+        loop {
+            let received = self.control.receive();
+            // Our question, the answer to a ping, or our version for a host of another one.
+            while !self.control.output().is_empty() {
+                let written = self.stream.write(self.control.output()).await?;
+                self.control.output().drain(..written);
+            }
+            if let Some(message) = received? {
+                return Ok(message);
+            }
+            match self.stream.read(&mut buffer).await? {
+                0 => return Err(Failure::Ended),
+                read => self.control.push(buffer.get(..read).unwrap_or_default()),
+            }
+            self.heard = true;
+        }
+    }
+
+    /// Waits for the end of the connection, or of the host's patience with our pings. Cancel safe.
+    pub(super) async fn ended(&mut self) {
+        let started = Instant::now();
+        let now = || u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let mut pings = PingTimer::new(0);
+        loop {
+            tokio::select! {
+                received = self.receive() => match received {
+                    Ok(message) => tracing::debug!(?message, "a message from the host"),
+                    Err(failure) => {
+                        tracing::debug!(?failure, "the control connection has ended");
+                        return;
+                    }
+                },
+                () = sleep(HEARTBEAT) => {}
+            }
+            if std::mem::take(&mut self.heard) {
+                pings.heard(now());
+            }
+            match pings.on_time(now()) {
+                Beat::Ping(number) => self.control.ping(number),
+                Beat::Wait(_) => {}
+                Beat::Dead => {
+                    tracing::warn!("the host does not answer pings");
+                    return;
+                }
+            }
+        }
+    }
+
+    /// The stream, and the bytes on it that came after the greeting.
+    pub(super) fn into_session(self) -> (UnixStream, Vec<u8>) {
+        let (begun, _) = self.control.into_parts();
+        (self.stream, begun)
+    }
+}

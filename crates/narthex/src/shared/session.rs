@@ -1,0 +1,377 @@
+//! One stream to one worker of the host. Requests that arrive together are answered together, in one write.
+
+use std::cell::{Cell, RefCell};
+use std::future::poll_fn;
+use std::io;
+use std::pin::{Pin, pin};
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker, ready};
+use std::time::Duration;
+
+use narthex_proto::wire::{
+    AppEnd, AppEvent, Beat, CancelCode, HeaderBlock, PingTimer, ProtocolError, Received, ResponseHead, StreamError, StreamId,
+};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::UnixStream;
+use tokio::time::{Instant, Sleep, sleep};
+
+use super::stream::Stream;
+use super::worker::Worker;
+use crate::call::App;
+use crate::downstream::Closed;
+use crate::lifetime::Phases;
+
+/// Requests that one worker of the host may have at one worker of the app.
+const ACCEPTS: u32 = 1024;
+/// What one read takes at most, unless a frame is longer.
+const READ: usize = 128 * 1024;
+/// With more than this unwritten, nothing more is read from the host, and responses wait.
+const HIGH_WATER: usize = 1 << 20;
+/// How often a silent host is thought of.
+const HEARTBEAT: Duration = Duration::from_secs(5);
+/// The ping after DRAIN: its answer shows that every request sent before the host knew has come.
+const LAST_PING: u64 = u64::MAX;
+
+/// The app's end of a session, as its streams use it.
+pub(super) struct Session {
+    end: RefCell<AppEnd<Rc<Stream>>>,
+    /// The session's task, to be woken once per turn.
+    waker: RefCell<Waker>,
+    woken: Cell<bool>,
+    /// How much of the output was written.
+    written: Cell<usize>,
+    /// Streams that wait until more of the output is written.
+    held_back: RefCell<Vec<Waker>>,
+    drained: Cell<bool>,
+}
+
+impl Session {
+    pub(super) fn new() -> Rc<Self> {
+        let mut end = AppEnd::new();
+        end.grant(ACCEPTS);
+        Rc::new(Self {
+            end: RefCell::new(end),
+            waker: RefCell::new(Waker::noop().clone()),
+            woken: Cell::new(false),
+            written: Cell::new(0),
+            held_back: RefCell::default(),
+            drained: Cell::new(false),
+        })
+    }
+
+    /// Gives a stream a place for what comes, unless it has one. `None` if it is over.
+    pub(super) fn attach(&self, id: StreamId) -> Option<Rc<Stream>> {
+        let mut end = self.end.borrow_mut();
+        if let Some(stream) = end.get(id) {
+            return Some(Rc::clone(stream));
+        }
+        let stream = Stream::new();
+        end.attach(id, Rc::clone(&stream)).is_ok().then_some(stream)
+    }
+
+    pub(super) fn stream(&self, id: StreamId) -> Option<Rc<Stream>> {
+        self.end.borrow().get(id).cloned()
+    }
+
+    pub(super) fn want_body(&self, id: StreamId) {
+        self.end.borrow_mut().want_body(id);
+        self.wake();
+    }
+
+    pub(super) fn consumed(&self, id: StreamId, bytes: usize) {
+        self.end.borrow_mut().consumed(id, bytes);
+        self.wake();
+    }
+
+    pub(super) fn window(&self, id: StreamId) -> usize {
+        self.end.borrow().send_window(id)
+    }
+
+    /// How much may be sent on a stream now. When there is none, a WINDOW frame or a write wakes the stream's task.
+    pub(super) fn poll_ready(&self, cx: &Context<'_>, id: StreamId) -> Poll<usize> {
+        let mut end = self.end.borrow_mut();
+        if end.output().len() > HIGH_WATER {
+            self.held_back.borrow_mut().push(cx.waker().clone());
+            return Poll::Pending;
+        }
+        match end.send_window(id) {
+            0 => Poll::Pending,
+            window => Poll::Ready(window),
+        }
+    }
+
+    pub(super) fn respond(
+        &self,
+        id: StreamId,
+        head: ResponseHead,
+        headers: impl FnOnce(&mut HeaderBlock<'_>),
+        body: &[u8],
+        end: bool,
+    ) -> Result<(), Closed> {
+        let mut app = self.end.borrow_mut();
+        let responded = app.respond_with(id, head, headers, body, end);
+        if responded.is_ok() && (end || head.upgrade) {
+            app.grant(1);
+        }
+        drop(app);
+        self.sent(responded)
+    }
+
+    pub(super) fn send_data(&self, id: StreamId, bytes: &[u8], end: bool) -> Result<(), Closed> {
+        let mut app = self.end.borrow_mut();
+        let tunnel = app.get(id).is_some_and(|stream| stream.tunnel.get());
+        let sent = app.send_data(id, bytes, end);
+        if sent.is_ok() && end && !tunnel {
+            app.grant(1);
+        }
+        drop(app);
+        self.sent(sent)
+    }
+
+    pub(super) fn send_trailers(&self, id: StreamId, lines: &[u8]) -> Result<(), Closed> {
+        let mut app = self.end.borrow_mut();
+        let sent = app.send_trailers(id, lines);
+        if sent.is_ok() {
+            app.grant(1);
+        }
+        drop(app);
+        self.sent(sent)
+    }
+
+    /// What closed a stream gives its place back, which is dropped here, where nothing is borrowed.
+    fn sent(&self, result: Result<Option<Rc<Stream>>, StreamError>) -> Result<(), Closed> {
+        self.wake();
+        match result {
+            Ok(_) => Ok(()),
+            Err(error) => {
+                if error != StreamError::Closed {
+                    tracing::error!(%error, "a response cannot be sent");
+                }
+                Err(Closed)
+            }
+        }
+    }
+
+    /// Gives a stream up. Does nothing if it is over.
+    pub(super) fn cancel(&self, id: StreamId, code: CancelCode) {
+        let mut end = self.end.borrow_mut();
+        let before = end.streams();
+        let stream = end.cancel(id, code);
+        if end.streams() == before {
+            return;
+        }
+        if !stream.as_ref().is_some_and(|stream| stream.tunnel.get()) {
+            end.grant(1);
+        }
+        drop(end);
+        self.wake();
+    }
+
+    fn wake(&self) {
+        if !self.woken.replace(true) {
+            self.waker.borrow().wake_by_ref();
+        }
+    }
+
+    /// Runs the session until the host ends it, or until it has drained. `begun` was read already.
+    pub(super) async fn run<S: App>(self: &Rc<Self>, stream: UnixStream, begun: Vec<u8>, worker: &Worker<S>, mut phases: Phases) {
+        let mut io = Io { stream, filled: begun.len(), buffer: begun };
+        io.buffer.resize(READ.max(io.filled), 0);
+        let mut heart = Heart { started: Instant::now(), pings: PingTimer::new(0), heard: false };
+        let mut heartbeat = pin!(sleep(HEARTBEAT));
+        let mut draining = pin!(phases.draining());
+        let mut is_draining = false;
+        let turn = |cx: &mut Context<'_>| {
+            if !is_draining && draining.as_mut().poll(cx).is_ready() {
+                is_draining = true;
+                let mut end = self.end.borrow_mut();
+                end.drain();
+                end.ping(LAST_PING);
+            }
+            self.turn(cx, &mut io, worker, &mut heart, heartbeat.as_mut())
+        };
+        if let Err(error) = poll_fn(turn).await {
+            tracing::debug!(%error, "a session with the host has ended");
+        }
+    }
+
+    /// Ends all streams: the host is gone, or the app is.
+    pub(super) fn abandon(&self) {
+        self.held_back.take().into_iter().for_each(Waker::wake);
+        let end = std::mem::take(&mut *self.end.borrow_mut());
+        for (_, stream) in end.abandon() {
+            stream.cancelled();
+        }
+    }
+
+    fn turn<S: App>(
+        self: &Rc<Self>,
+        cx: &mut Context<'_>,
+        io: &mut Io,
+        worker: &Worker<S>,
+        heart: &mut Heart,
+        mut heartbeat: Pin<&mut Sleep>,
+    ) -> Poll<Result<(), SessionError>> {
+        if !self.waker.borrow().will_wake(cx.waker()) {
+            *self.waker.borrow_mut() = cx.waker().clone();
+        }
+        // Whatever happens in this turn is written at its end.
+        self.woken.set(true);
+        while heartbeat.as_mut().poll(cx).is_ready() {
+            match heart.beat() {
+                Beat::Ping(number) => self.end.borrow_mut().ping(number),
+                Beat::Dead => return Poll::Ready(Err(SessionError::Silent)),
+                Beat::Wait(_) => {}
+            }
+            heartbeat.as_mut().reset(Instant::now() + HEARTBEAT);
+        }
+        // Frames that came behind the greeting.
+        self.receive(io, worker)?;
+        loop {
+            let all_written = self.poll_write(cx, io)?;
+            if all_written && self.drained.get() && self.end.borrow().streams() == 0 {
+                return Poll::Ready(Ok(()));
+            }
+            if !all_written && self.end.borrow_mut().output().len() > HIGH_WATER {
+                break;
+            }
+            match io.poll_read(cx) {
+                Poll::Ready(Ok(0)) => return Poll::Ready(Err(io::Error::from(io::ErrorKind::UnexpectedEof).into())),
+                Poll::Ready(Ok(_)) => heart.heard = true,
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error.into())),
+                Poll::Pending => break,
+            }
+            self.receive(io, worker)?;
+        }
+        self.woken.set(false);
+        Poll::Pending
+    }
+
+    /// Writes what waits, as far as the socket takes it. Returns whether that was all.
+    fn poll_write(&self, cx: &mut Context<'_>, io: &mut Io) -> Result<bool, SessionError> {
+        let mut end = self.end.borrow_mut();
+        let output = end.output();
+        let blocked = output.len() > HIGH_WATER;
+        while let Some(rest) = output.get(self.written.get()..).filter(|rest| !rest.is_empty()) {
+            match Pin::new(&mut io.stream).poll_write(cx, rest) {
+                Poll::Ready(Ok(0)) => return Err(io::Error::from(io::ErrorKind::WriteZero).into()),
+                Poll::Ready(Ok(written)) => self.written.set(self.written.get() + written),
+                Poll::Ready(Err(error)) => return Err(error.into()),
+                Poll::Pending => return Ok(false),
+            }
+        }
+        output.clear();
+        if output.capacity() > HIGH_WATER {
+            output.shrink_to(READ);
+        }
+        self.written.set(0);
+        drop(end);
+        if blocked {
+            self.held_back.take().into_iter().for_each(Waker::wake);
+        }
+        Ok(true)
+    }
+
+    fn receive<S: App>(self: &Rc<Self>, io: &mut Io, worker: &Worker<S>) -> Result<(), SessionError> {
+        let mut done = 0;
+        loop {
+            let input = io.buffer.get(done..io.filled).unwrap_or_default();
+            let received = self.end.borrow_mut().receive(input)?;
+            match received {
+                Received::Event { used, event } => {
+                    done += used;
+                    self.on_event(event, worker);
+                }
+                Received::NeedMore { used, total } => {
+                    io.keep_from(done + used, total);
+                    return Ok(());
+                }
+            }
+        }
+    }
+
+    fn on_event<S: App>(self: &Rc<Self>, event: AppEvent<'_, Rc<Stream>>, worker: &Worker<S>) {
+        match event {
+            AppEvent::Request { id, request } => worker.on_request(self, id, &request),
+            AppEvent::Data { id, bytes, end, closed } => {
+                if let Some(stream) = closed.or_else(|| self.stream(id)) {
+                    stream.push(bytes, end);
+                }
+            }
+            AppEvent::Trailers { id, lines } => {
+                if let Some(stream) = self.stream(id) {
+                    stream.push_trailers(lines);
+                }
+            }
+            AppEvent::Window { id, .. } => {
+                if let Some(stream) = self.stream(id) {
+                    stream.wake();
+                }
+            }
+            AppEvent::Cancelled { data, .. } => {
+                if !data.as_ref().is_some_and(|stream| stream.tunnel.get()) {
+                    self.end.borrow_mut().grant(1);
+                }
+                if let Some(stream) = data {
+                    stream.cancelled();
+                }
+            }
+            AppEvent::Pong(LAST_PING) => self.drained.set(true),
+            AppEvent::Pong(_) | AppEvent::Drain => {}
+        }
+    }
+}
+
+/// Why a session ended.
+#[derive(Debug, thiserror::Error)]
+enum SessionError {
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    #[error(transparent)]
+    Protocol(#[from] ProtocolError),
+    #[error("the host does not answer pings")]
+    Silent,
+}
+
+/// Whether the host is alive. Reading only leaves a mark: the clock is asked when the heart beats.
+struct Heart {
+    started: Instant,
+    pings: PingTimer,
+    heard: bool,
+}
+
+impl Heart {
+    fn beat(&mut self) -> Beat {
+        let now = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        if std::mem::take(&mut self.heard) {
+            self.pings.heard(now);
+        }
+        self.pings.on_time(now)
+    }
+}
+
+struct Io {
+    stream: UnixStream,
+    buffer: Vec<u8>,
+    filled: usize,
+}
+
+impl Io {
+    fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        let mut buffer = ReadBuf::new(self.buffer.get_mut(self.filled..).unwrap_or_default());
+        ready!(Pin::new(&mut self.stream).poll_read(cx, &mut buffer))?;
+        let read = buffer.filled().len();
+        self.filled += read;
+        Poll::Ready(Ok(read))
+    }
+
+    /// Keeps what comes after `used`, with room for a frame of `total` bytes.
+    fn keep_from(&mut self, used: usize, total: usize) {
+        self.buffer.copy_within(used..self.filled, 0);
+        self.filled -= used;
+        let wanted = total.max(READ);
+        if self.buffer.len() != wanted && self.filled < wanted {
+            self.buffer.resize(wanted, 0);
+        }
+    }
+}

@@ -1,0 +1,176 @@
+//! One worker of an app behind a host: its sessions, and the way from a request frame to the app.
+
+use std::cell::{Cell, RefCell};
+use std::mem::MaybeUninit;
+use std::path::PathBuf;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+
+use http::Version;
+use narthex_http::Limits;
+use narthex_proto::wire::{BodyLength, CancelCode, Hello, HttpVersion, Request, Role, StreamId};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::{JoinSet, spawn_local};
+
+use super::control::Connection;
+use super::session::Session;
+use super::stream::{Running, WireStream};
+use crate::body::Body;
+use crate::call::{App, Call, Means};
+use crate::error::Result;
+use crate::lifetime::Phases;
+use crate::request::{ConnectionInfo, Head, Heads, NotRepresentable};
+use crate::upgrade::Donor;
+
+/// A session to be opened.
+pub(super) struct Attach {
+    pub(super) path: PathBuf,
+    pub(super) token: String,
+    pub(super) app_worker: u32,
+    pub(super) host_worker: u32,
+    /// Told when the session is there.
+    pub(super) done: oneshot::Sender<Result<()>>,
+    /// The session ends with the sender.
+    pub(super) alive: watch::Receiver<()>,
+    /// Told when the session has ended.
+    pub(super) ended: mpsc::Sender<()>,
+}
+
+/// Runs a worker until the server drains and its sessions have ended.
+pub(super) async fn run<S: App>(app: S, mut commands: mpsc::UnboundedReceiver<Attach>, mut phases: Phases) {
+    let worker = Rc::new(Worker { app: RefCell::new(app), heads: Heads::new(), spare: Cell::new(None) });
+    let mut sessions = JoinSet::new();
+    let mut draining = phases.clone();
+    loop {
+        tokio::select! {
+            Some(attach) = commands.recv() => {
+                sessions.spawn_local(serve(Rc::clone(&worker), attach, phases.clone()));
+            }
+            () = draining.draining() => break,
+            Some(_) = sessions.join_next() => {}
+        }
+    }
+    tokio::select! {
+        () = async { while sessions.join_next().await.is_some() {} } => {}
+        () = phases.closing() => sessions.shutdown().await,
+    }
+}
+
+async fn serve<S: App>(worker: Rc<Worker<S>>, attach: Attach, phases: Phases) {
+    let Attach { path, token, app_worker, host_worker, done, mut alive, ended } = attach;
+    let mut hello = Hello::new(Role::Data);
+    hello.pid = std::process::id();
+    hello.token = Some(token);
+    hello.app_worker = Some(app_worker);
+    hello.host_worker = Some(host_worker);
+    let (stream, begun) = match Connection::greet(&path, hello).await {
+        Ok((connection, _)) => connection.into_session(),
+        Err(failure) => {
+            let _ = done.send(Err(failure.at(&path)));
+            return;
+        }
+    };
+    let session = Session::new();
+    let _ = done.send(Ok(()));
+    tokio::select! {
+        () = session.run(stream, begun, &*worker, phases) => {}
+        // Only ever an error: nothing is sent.
+        _ = alive.changed() => {}
+    }
+    session.abandon();
+    let _ = ended.try_send(());
+}
+
+/// What the sessions of a worker share.
+pub(super) struct Worker<S: App> {
+    app: RefCell<S>,
+    heads: Heads,
+    /// A finished call, for its memory.
+    spare: Cell<Option<Pin<Box<Call<S, WireStream>>>>>,
+}
+
+impl<S: App> Worker<S> {
+    /// Calls the app. An answer that is ready at once goes out without a task of its own.
+    pub(super) fn on_request(&self, session: &Rc<Session>, id: StreamId, request: &Request<'_>) {
+        let (body, feed) = match request.length {
+            BodyLength::None => (Body::empty(), None),
+            length => {
+                let length = if let BodyLength::Exact(length) = length { Some(length) } else { None };
+                let (body, feed) = Body::channel(length);
+                // The body's bytes may come in this very read.
+                session.attach(id);
+                (body, Some(feed))
+            }
+        };
+        let Ok(mut app_request) = self.build(request, body) else {
+            tracing::error!("the host passed on a request that is not valid HTTP");
+            session.cancel(id, CancelCode::HANDLER_GONE);
+            return;
+        };
+        let donor = if request.upgrade { Donor::new() } else { None };
+        let donor = donor.map(|(donor, on_upgrade)| {
+            app_request.extensions_mut().insert(on_upgrade);
+            donor
+        });
+        let means = Means { downstream: WireStream::new(session, id), feed, donor };
+        let call = Call::new(&mut *self.app.borrow_mut(), app_request, means);
+        let mut call = match self.spare.take() {
+            Some(mut spare) => {
+                spare.set(call);
+                spare
+            }
+            None => Box::pin(call),
+        };
+        match call.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(()) => self.spare.set(Some(call)),
+            Poll::Pending => {
+                if let Some(stream) = session.attach(id) {
+                    spawn_local(Running::new(call, stream, Rc::clone(session), id));
+                }
+            }
+        }
+    }
+
+    fn build(&self, request: &Request<'_>, body: Body) -> Result<http::Request<Body>, NotRepresentable> {
+        let mut slots = [const { MaybeUninit::uninit() }; Limits::MOST_HEADERS];
+        let mut parsed = httparse::Request::new(&mut []);
+        let status = parsed.parse_with_uninit_headers(request.head, &mut slots);
+        let (Ok(httparse::Status::Complete(_)), Some(method), Some(target)) = (status, parsed.method, parsed.path) else {
+            return Err(NotRepresentable);
+        };
+        let target = target.as_bytes();
+        let (path_base, relative) = split(target, request.path_base, request.target);
+        let head = Head {
+            raw: request.head,
+            method,
+            target,
+            path_base,
+            relative,
+            headers: parsed.headers.iter().map(|header| (header.name, header.value)),
+            connection: ConnectionInfo {
+                peer: request.peer,
+                local: request.local,
+                tls: request.tls,
+                version: match request.version {
+                    HttpVersion::Http10 => Version::HTTP_10,
+                    HttpVersion::Http11 => Version::HTTP_11,
+                    HttpVersion::Http2 => Version::HTTP_2,
+                    HttpVersion::Http3 => Version::HTTP_3,
+                },
+            },
+        };
+        self.heads.request(head, body)
+    }
+}
+
+/// The path base and the relative target, where possible as parts of the head's target, which is copied anyway.
+fn split<'a>(target: &'a [u8], path_base: &'a [u8], relative: &'a [u8]) -> (&'a [u8], &'a [u8]) {
+    if relative.is_empty() {
+        return (path_base, target);
+    }
+    match target.split_at_checked(path_base.len()) {
+        Some((start, rest)) if start == path_base && rest == relative => (start, rest),
+        _ => (path_base, relative),
+    }
+}
