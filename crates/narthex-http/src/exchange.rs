@@ -239,7 +239,10 @@ impl Exchange {
         let mut tail: &'static [u8] = b"";
         let mut body = body;
         match framing {
-            Framing::None => body = Piece::EMPTY,
+            Framing::None => {
+                state.output.note_drained(body.len());
+                body = Piece::EMPTY;
+            }
             Framing::Raw | Framing::UntilClose => {}
             Framing::Length(left) => {
                 let rest = left.checked_sub(size);

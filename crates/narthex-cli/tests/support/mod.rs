@@ -3,9 +3,9 @@
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
-use std::sync::mpsc::{Receiver, channel};
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
-use std::thread;
+use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -19,6 +19,7 @@ pub(crate) struct Program {
     child: Child,
     lines: Receiver<String>,
     log: Arc<Mutex<String>>,
+    readers: [JoinHandle<()>; 2],
 }
 
 impl Program {
@@ -32,9 +33,11 @@ impl Program {
             .expect("narthex can be started");
         let (sender, lines) = channel();
         let log = Arc::new(Mutex::new(String::new()));
-        collect(child.stdout.take().unwrap(), Arc::clone(&log), Some(sender));
-        collect(child.stderr.take().unwrap(), Arc::clone(&log), None);
-        Self { child, lines, log }
+        let readers = [
+            collect(child.stdout.take().unwrap(), Arc::clone(&log), Some(sender)),
+            collect(child.stderr.take().unwrap(), Arc::clone(&log), None),
+        ];
+        Self { child, lines, log, readers }
     }
 
     /// Waits for a line on standard output that has `part` in it.
@@ -70,8 +73,8 @@ impl Program {
     pub(crate) fn wait(&mut self, patience: Duration) -> ExitStatus {
         for _ in 0..patience.as_millis() / STEP.as_millis() {
             if let Some(status) = self.child.try_wait().unwrap() {
-                // What it said last is still on its way here.
-                thread::sleep(STEP * 5);
+                // What it said last may still be on its way here.
+                wait_until("its output ends with it", || self.readers.iter().all(JoinHandle::is_finished));
                 return status;
             }
             thread::sleep(STEP);
@@ -87,7 +90,7 @@ impl Drop for Program {
     }
 }
 
-fn collect(from: impl Read + Send + 'static, log: Arc<Mutex<String>>, to: Option<std::sync::mpsc::Sender<String>>) {
+fn collect(from: impl Read + Send + 'static, log: Arc<Mutex<String>>, to: Option<Sender<String>>) -> JoinHandle<()> {
     thread::spawn(move || {
         for line in BufReader::new(from).lines().map_while(Result::ok) {
             let mut log = log.lock().unwrap();
@@ -98,7 +101,7 @@ fn collect(from: impl Read + Send + 'static, log: Arc<Mutex<String>>, to: Option
                 let _ = to.send(line);
             }
         }
-    });
+    })
 }
 
 /// Runs `narthex` to its end.

@@ -39,7 +39,7 @@ pub(crate) enum Command {
     Detach { app: AppId },
     /// Say how it goes.
     Report { reply: oneshot::Sender<Report> },
-    /// Let connections finish for this long, then end them and stop.
+    /// Let connections finish for this long, then end them. The worker stops when there are no more commands.
     Stop { within: Duration, done: oneshot::Sender<()> },
 }
 
@@ -192,8 +192,8 @@ pub(crate) async fn run(settings: Settings, admission: Arc<Admission>, mut comma
                     worker.kill_connections();
                     worker.emptied().await;
                 }
+                // The sessions stay until every worker is done: an app takes the end of one for the end of the host.
                 let _ = done.send(());
-                return;
             }
         }
     }

@@ -61,6 +61,16 @@ impl Output {
         self.drained += body;
     }
 
+    /// Counts from zero for a new response. What is left of the one before it, held back to share a write, is nobody's.
+    pub(crate) fn start_counting(&mut self) {
+        self.drained = 0;
+        for segment in &mut self.segments {
+            if let Segment::Bytes { body, .. } = segment {
+                *body = 0;
+            }
+        }
+    }
+
     /// Body bytes that the socket has taken since the last call.
     pub(crate) fn take_drained(&mut self) -> usize {
         std::mem::take(&mut self.drained)

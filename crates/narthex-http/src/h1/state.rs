@@ -180,6 +180,7 @@ impl State {
     pub(crate) fn begin(&mut self, asked: Asked, length: BodyLength, expects_continue: bool, max_body: Option<u64>) {
         self.epoch = self.epoch.wrapping_add(1);
         self.scanned = 0;
+        self.output.start_counting();
         self.body = match length {
             BodyLength::Exact(0) => Body::Done,
             BodyLength::Exact(length) => Body::Length(length),
