@@ -10,7 +10,7 @@ use std::ops::Range;
 
 use bytes::{Bytes, BytesMut};
 use http::uri::Uri;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Version};
+use http::{Extensions, HeaderMap, HeaderName, HeaderValue, Method, Request, Version};
 
 use crate::body::Body;
 
@@ -18,21 +18,30 @@ use crate::body::Body;
 const ARENA: usize = 4096;
 
 /// The part of the path that the app's prefix took, as the client spelled it and without its last slash; empty at the
-/// root. Every request has it in its extensions.
+/// root.
 ///
-/// `base.as_str()` before a path of the app gives a link that works wherever the app is registered:
+/// `base.as_str()` before a path of the app gives a link that works wherever the app is registered. With the feature
+/// `axum`, it is an extractor:
 ///
 /// ```
 /// # use narthex::PathBase;
-/// # fn link(extensions: &http::Extensions) -> Option<String> {
-/// let base = extensions.get::<PathBase>()?;
-/// Some(format!("{base}/login"))
-/// # }
+/// # #[cfg(feature = "axum")]
+/// async fn login(base: PathBase) -> axum::response::Redirect {
+///     axum::response::Redirect::to(&format!("{base}/login"))
+/// }
 /// ```
+///
+/// Elsewhere use [`PathBase::of`]. Requests to an app at the root have none in their extensions, which costs them nothing.
 #[derive(Clone, Default, PartialEq, Eq, Hash)]
 pub struct PathBase(Bytes);
 
 impl PathBase {
+    /// The path base of the request with these extensions.
+    #[must_use]
+    pub fn of(extensions: &Extensions) -> Self {
+        extensions.get().cloned().unwrap_or_default()
+    }
+
     /// The path base: `""`, or `/` and at least one segment, percent-encoded as in the request.
     #[must_use]
     pub fn as_str(&self) -> &str {
@@ -52,6 +61,15 @@ impl fmt::Debug for PathBase {
     }
 }
 
+#[cfg(feature = "axum")]
+impl<S: Sync> axum::extract::FromRequestParts<S> for PathBase {
+    type Rejection = std::convert::Infallible;
+
+    async fn from_request_parts(parts: &mut http::request::Parts, _: &S) -> Result<Self, Self::Rejection> {
+        Ok(Self::of(&parts.extensions))
+    }
+}
+
 /// The client's connection. Every request has it in its extensions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -66,14 +84,23 @@ pub struct ConnectionInfo {
     pub version: Version,
 }
 
-/// The worker's buffer for heads.
-pub(crate) struct Heads(RefCell<BytesMut>);
+/// What a worker makes requests from.
+pub(crate) struct Heads {
+    arena: RefCell<BytesMut>,
+    /// What every request has in its extensions. Each gets a clone: that costs less than to insert anew, and leaves room
+    /// for what axum inserts.
+    extensions: RefCell<Extensions>,
+}
+
+#[derive(Clone)]
+struct Room<const N: usize>;
 
 /// What a provider knows of a request.
 pub(crate) struct Head<'a, H> {
     pub(crate) raw: &'a [u8],
     pub(crate) method: &'a str,
     /// The target as it was sent.
+    #[cfg_attr(not(feature = "axum"), allow(dead_code, reason = "only axum has a place for it"))]
     pub(crate) target: &'a [u8],
     /// The part of `target` that the prefix took.
     pub(crate) path_base: &'a [u8],
@@ -89,12 +116,37 @@ pub(crate) struct NotRepresentable;
 
 impl Heads {
     pub(crate) fn new() -> Self {
-        Self(RefCell::new(BytesMut::new()))
+        let nowhere = SocketAddr::from(([0, 0, 0, 0], 0));
+        let connection = ConnectionInfo { peer: nowhere, local: nowhere, tls: false, version: Version::HTTP_11 };
+        let mut extensions = Extensions::new();
+        extensions.insert(connection);
+        #[cfg(feature = "axum")]
+        extensions.insert(axum::extract::ConnectInfo(nowhere));
+        // A map that has grown stays large, and so do its clones.
+        extensions.insert(Room::<0>);
+        extensions.insert(Room::<1>);
+        extensions.insert(Room::<2>);
+        extensions.remove::<Room<0>>();
+        extensions.remove::<Room<1>>();
+        extensions.remove::<Room<2>>();
+        Self { arena: RefCell::new(BytesMut::new()), extensions: RefCell::new(extensions) }
+    }
+
+    fn extensions(&self, connection: ConnectionInfo) -> Extensions {
+        let mut extensions = self.extensions.borrow_mut();
+        if let Some(known) = extensions.get_mut() {
+            *known = connection;
+        }
+        #[cfg(feature = "axum")]
+        if let Some(known) = extensions.get_mut() {
+            *known = axum::extract::ConnectInfo(connection.peer);
+        }
+        extensions.clone()
     }
 
     /// Copies `raw`. Once all earlier heads are gone, their memory is used again, so this seldom allocates.
     fn keep(&self, raw: &[u8]) -> Bytes {
-        let mut arena = self.0.borrow_mut();
+        let mut arena = self.arena.borrow_mut();
         if arena.capacity() < raw.len() {
             arena.reserve(raw.len().max(ARENA));
         }
@@ -107,11 +159,9 @@ impl Heads {
     where
         H: ExactSizeIterator<Item = (&'a str, &'a [u8])>,
     {
-        let Head { raw, method, target, path_base, relative, headers: fields, connection } = head;
+        let Head { raw, method, path_base, relative, headers: fields, connection, .. } = head;
         let kept = Kept { bytes: self.keep(raw), raw };
         let uri = kept.uri(relative)?;
-        let original = if target == relative { uri.clone() } else { kept.original_uri(target, path_base, relative)? };
-
         let mut headers = HeaderMap::with_capacity(fields.len());
         for (name, value) in fields {
             let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| NotRepresentable)?;
@@ -125,16 +175,16 @@ impl Heads {
         *request.uri_mut() = uri;
         *request.version_mut() = connection.version;
         *request.headers_mut() = headers;
+        *request.extensions_mut() = self.extensions(connection);
         let extensions = request.extensions_mut();
-        extensions.insert(PathBase(kept.slice(path_base)));
-        extensions.insert(connection);
-        #[cfg(feature = "axum")]
-        {
-            extensions.insert(axum::extract::ConnectInfo(connection.peer));
-            extensions.insert(axum::extract::OriginalUri(original));
+        if !path_base.is_empty() {
+            extensions.insert(PathBase(kept.slice(path_base)));
         }
-        #[cfg(not(feature = "axum"))]
-        let _ = original;
+        // Where the app sees the URI as it was sent, axum notes it by itself.
+        #[cfg(feature = "axum")]
+        if head.target != relative {
+            extensions.insert(axum::extract::OriginalUri(kept.original_uri(head.target, path_base, relative)?));
+        }
         Ok(request)
     }
 }
@@ -162,6 +212,7 @@ impl Kept<'_> {
     }
 
     /// The URI as sent; where the `http` crate does not take that, its parts as they were re-encoded for the app.
+    #[cfg(feature = "axum")]
     fn original_uri(&self, target: &[u8], path_base: &[u8], relative: &[u8]) -> Result<Uri, NotRepresentable> {
         self.uri(target).or_else(|_| self.uri(&[path_base, relative].concat()))
     }

@@ -9,6 +9,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
+use tempfile::TempDir;
 
 /// How long anything may take. Far more than it needs: the machine may be busy.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -17,6 +18,8 @@ const STEP: Duration = Duration::from_millis(20);
 /// A running `narthex`, killed when it goes out of scope.
 pub(crate) struct Program {
     child: Child,
+    /// Its temporary files are in here, and go even if it was killed.
+    _directory: TempDir,
     lines: Receiver<String>,
     log: Arc<Mutex<String>>,
     readers: [JoinHandle<()>; 2],
@@ -24,8 +27,10 @@ pub(crate) struct Program {
 
 impl Program {
     pub(crate) fn start(arguments: &[&str]) -> Self {
+        let directory = tempfile::tempdir().expect("a directory can be made");
         let mut child = Command::new(env!("CARGO_BIN_EXE_narthex"))
             .args(arguments)
+            .env("TMPDIR", directory.path())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -37,7 +42,7 @@ impl Program {
             collect(child.stdout.take().unwrap(), Arc::clone(&log), Some(sender)),
             collect(child.stderr.take().unwrap(), Arc::clone(&log), None),
         ];
-        Self { child, lines, log, readers }
+        Self { child, _directory: directory, lines, log, readers }
     }
 
     /// Waits for a line on standard output that has `part` in it.

@@ -72,7 +72,7 @@ async fn panics() -> &'static str {
 async fn seen(
     OriginalUri(original): OriginalUri,
     ConnectInfo(peer): ConnectInfo<SocketAddr>,
-    Extension(base): Extension<PathBase>,
+    base: PathBase,
     Extension(connection): Extension<ConnectionInfo>,
     request: Request,
 ) -> String {
