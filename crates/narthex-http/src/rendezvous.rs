@@ -29,7 +29,7 @@ pub fn own_socket() -> PathBuf {
 #[must_use]
 pub fn candidates() -> Vec<PathBuf> {
     let own = own_socket();
-    if env::var_os(HOST_VARIABLE).is_some() || own == PathBuf::from(SYSTEM_SOCKET) {
+    if env::var_os(HOST_VARIABLE).is_some() || own.as_os_str() == SYSTEM_SOCKET {
         return vec![own];
     }
     vec![own, SYSTEM_SOCKET.into()]

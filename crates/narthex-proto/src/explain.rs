@@ -186,7 +186,7 @@ impl fmt::Display for Reason {
 impl fmt::Display for Explanation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let host = self.host.as_deref().unwrap_or("(no host)");
-        writeln!(f, "{}://{host}{} on {}", self.scheme, self.path, self.local)?;
+        writeln!(f, "{}://{host}:{}{}, arriving on {}", self.scheme, self.local.port(), self.path, self.local.ip())?;
         match (&self.decided_by, self.outcome) {
             (Some(winner), Outcome::Registered) => writeln!(f, "  goes to {winner}")?,
             (Some(winner), _) => writeln!(f, "  gets 503: {winner} has no app; start it, or delete the reservation")?,

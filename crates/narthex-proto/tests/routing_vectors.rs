@@ -321,7 +321,7 @@ fn an_explanation_tells_who_gets_a_url_and_whom_that_shadows() {
     );
     assert_eq!(
         explanation.to_string(),
-        "http://adatum.com/vroot/x/y on 10.0.0.1:80\n  \
+        "http://adatum.com:80/vroot/x/y, arriving on 10.0.0.1\n  \
          goes to registration http://+:80/vroot/ (strong wildcard)\n  \
          not to reservation http://+:80/vroot/ (strong wildcard): in use by the registration\n  \
          not to registration http://+:80/ (strong wildcard): shorter path\n  \

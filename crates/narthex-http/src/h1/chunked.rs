@@ -174,8 +174,11 @@ pub(crate) fn write_chunk_size(size: usize, out: &mut Vec<u8>) {
 mod tests {
     use super::*;
 
+    /// A body, its trailers, and how many bytes came after it.
+    type Whole = (Vec<u8>, Vec<u8>, usize);
+
     /// Feeds `text` in pieces of `piece` bytes.
-    fn decode(text: &[u8], piece: usize) -> Result<Option<(Vec<u8>, Vec<u8>, usize)>, Reason> {
+    fn decode(text: &[u8], piece: usize) -> Result<Option<Whole>, Reason> {
         let mut decoder = Decoder::new();
         let mut input = BytesMut::new();
         let mut body = Vec::new();
