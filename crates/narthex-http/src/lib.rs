@@ -9,6 +9,8 @@ mod clock;
 mod exchange;
 mod h1;
 mod limits;
+#[cfg(unix)]
+mod link;
 mod listen;
 mod piece;
 mod reason;
@@ -22,6 +24,8 @@ pub use admission::Admission;
 pub use exchange::{Exchange, ExchangeClosed};
 pub use h1::head::{BodyLength, Version};
 pub use limits::{ConnectionCaps, Limits, Timeouts};
+#[cfg(unix)]
+pub use link::Link;
 pub use listen::{ListenError, addresses, listen};
 pub use piece::Piece;
 pub use reason::Reason;

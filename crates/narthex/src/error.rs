@@ -1,5 +1,6 @@
 //! What can keep a server from running, each with what to do about it.
 
+use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
@@ -15,7 +16,9 @@ pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// Why a server cannot run, or stopped.
-#[derive(Debug, thiserror::Error)]
+///
+/// `Debug` prints the message too, since that is what people see of an error that `main` returns.
+#[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// A prefix is not one.
@@ -85,13 +88,20 @@ pub enum Error {
     },
 }
 
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
 impl Error {
     pub(crate) fn io(what: &'static str) -> impl FnOnce(io::Error) -> Self {
         move |source| Self::Io { what, source }
     }
 }
 
-fn places(tried: &[PathBuf]) -> String {
+/// Sockets, for people.
+pub(crate) fn places(tried: &[PathBuf]) -> String {
     let shown: Vec<String> = tried.iter().map(|path| path.display().to_string()).collect();
     shown.join(" or ")
 }

@@ -5,7 +5,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+#[cfg(unix)]
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{Notify, mpsc, oneshot, watch};
+use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use crate::error::{Error, Result};
@@ -74,17 +77,21 @@ pub(crate) type StopSignal = Pin<Box<dyn Future<Output = ()> + Send>>;
 /// Ends when the server is to stop, for whatever reason.
 pub(crate) struct Stop {
     signal: StopSignal,
+    /// Watches for the second signal, as long as the server stops.
+    _watching: Option<Watching>,
     handle: ServerHandle,
 }
 
 impl Stop {
     /// `signal`, or the process's own signals.
     pub(crate) fn new(signal: Option<StopSignal>, handle: ServerHandle) -> Result<Self> {
-        let signal = match signal {
-            Some(signal) => signal,
-            None => process_signals().map_err(Error::io("listen for signals"))?,
+        let (signal, watching) = match signal {
+            Some(signal) => (signal, None),
+            None => {
+                process_signals().map(|(signal, watching)| (signal, Some(watching))).map_err(Error::io("listen for signals"))?
+            }
         };
-        Ok(Self { signal, handle })
+        Ok(Self { signal, _watching: watching, handle })
     }
 
     /// Cancel safe.
@@ -99,48 +106,71 @@ impl Stop {
     }
 }
 
-/// Ends with the first SIGTERM or SIGINT. The second ends the process: whoever sends it does not want to wait.
-#[cfg(unix)]
-fn process_signals() -> std::io::Result<StopSignal> {
-    use tokio::signal::unix::{SignalKind, signal};
-
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut next = async move || {
-        tokio::select! {
-            _ = terminate.recv() => SignalKind::terminate(),
-            _ = interrupt.recv() => SignalKind::interrupt(),
-        }
-    };
+/// Ends with the process's first signal to stop. The second, while the server still stops, ends the process: whoever sends
+/// it does not want to wait.
+fn process_signals() -> std::io::Result<(StopSignal, Watching)> {
+    let mut signals = Signals::new()?;
     let (first, received) = oneshot::channel();
-    tokio::spawn(async move {
-        next().await;
+    let watching = Watching(tokio::spawn(async move {
+        signals.next().await;
         tracing::info!("stopping; a second signal ends the process at once");
         let _ = first.send(());
-        let again = next().await;
-        std::process::exit(128 + again.as_raw_value());
-    });
-    Ok(Box::pin(async move {
+        std::process::exit(signals.next().await);
+    }));
+    let signal = Box::pin(async move {
         let _ = received.await;
-    }))
+    });
+    Ok((signal, watching))
 }
 
-/// Ends with the first Ctrl-C. The second ends the process.
+/// SIGTERM and SIGINT.
+#[cfg(unix)]
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+#[cfg(unix)]
+impl Signals {
+    fn new() -> std::io::Result<Self> {
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+    }
+
+    /// Waits for one, and gives the exit code of a process that it ends.
+    async fn next(&mut self) -> i32 {
+        let kind = tokio::select! {
+            _ = self.terminate.recv() => SignalKind::terminate(),
+            _ = self.interrupt.recv() => SignalKind::interrupt(),
+        };
+        128 + kind.as_raw_value()
+    }
+}
+
+/// Ctrl-C.
 #[cfg(not(unix))]
-fn process_signals() -> std::io::Result<StopSignal> {
-    let (first, received) = oneshot::channel();
-    tokio::spawn(async move {
-        if tokio::signal::ctrl_c().await.is_err() {
-            return std::future::pending().await;
+struct Signals;
+
+#[cfg(not(unix))]
+impl Signals {
+    fn new() -> std::io::Result<Self> {
+        Ok(Self)
+    }
+
+    async fn next(&mut self) -> i32 {
+        match tokio::signal::ctrl_c().await {
+            Ok(()) => 130,
+            Err(_) => std::future::pending().await,
         }
-        let _ = first.send(());
-        if tokio::signal::ctrl_c().await.is_ok() {
-            std::process::exit(130);
-        }
-    });
-    Ok(Box::pin(async move {
-        let _ = received.await;
-    }))
+    }
+}
+
+/// The task that waits for signals. It ends with the server.
+struct Watching(JoinHandle<()>);
+
+impl Drop for Watching {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
 }
 
 /// What the workers of a server are to do.

@@ -63,11 +63,14 @@ pub struct Server<S> {
     hooks: Arc<Mutex<Hooks>>,
 }
 
+type OnBind = Box<dyn FnOnce(&mut Bindings) + Send>;
+type OnReady = Box<dyn FnOnce(&[UrlPrefix]) + Send>;
+
 /// What is called once.
 #[derive(Default)]
 struct Hooks {
-    on_bind: Option<Box<dyn FnOnce(&mut Bindings) + Send>>,
-    on_ready: Option<Box<dyn FnOnce(&[UrlPrefix]) + Send>>,
+    on_bind: Option<OnBind>,
+    on_ready: Option<OnReady>,
     stop: Option<StopSignal>,
 }
 
@@ -210,6 +213,7 @@ impl<S> Server<S> {
             #[cfg(unix)]
             Kind::Auto => match crate::shared::find(None, self.workers).await {
                 Ok(host) => (Some(host), String::new()),
+                Err(Error::NoHost { tried, .. }) => (None, format!("no host answers at {}", crate::error::places(&tried))),
                 Err(error) => (None, error.to_string()),
             },
             #[cfg(not(unix))]

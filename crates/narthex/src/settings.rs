@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+#[cfg(unix)]
 use narthex_proto::wire;
 
 /// The queue in which an app's requests wait while the app is busy or restarts. It is the host's: on an embedded listener
@@ -125,7 +126,7 @@ impl Timeouts {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, unix))]
 mod tests {
     use super::*;
 

@@ -64,7 +64,10 @@ impl Shared {
         }
         let path = host.path().to_owned();
         let urls = self.bindings.prefixes().iter().map(ToString::to_string).collect();
-        let mut link = self.establish(host, &attach, urls).await?;
+        let mut link = tokio::select! {
+            link = self.establish(host, &attach, urls) => link?,
+            () = stop.wait() => return Ok(()),
+        };
         ready(&link.prefixes);
         loop {
             tokio::select! {

@@ -1,4 +1,5 @@
 //! What an app sees and what its clients see, the same whichever provider the app runs on.
+#![cfg(unix)]
 
 mod client;
 
@@ -73,8 +74,8 @@ async fn bodies_of_any_size_come_through_both_ways(place: &Place) {
     let big = vec![b'y'; 5_000_000];
     assert_eq!(running.connect().await.post("/len", &big).await.text(), "5000000");
     assert_eq!(running.connect().await.post("/echo", &big).await.body, big);
-    assert_eq!(running.connect().await.post("/elsewhere", &big).await.text(), "5000000");
     let mut client = running.connect().await;
+    assert_eq!(client.post("/elsewhere", &big).await.text(), "5000000");
     assert_eq!(client.post("/echo", b"").await.body, b"");
     assert_eq!(client.get("/big/3000000").await.body.len(), 3_000_000);
     assert_eq!(client.get("/stream/300").await.body.len(), 3_000_000);

@@ -1,4 +1,5 @@
 //! What is particular to an app behind a host.
+#![cfg(unix)]
 
 mod client;
 

@@ -6,14 +6,13 @@ use std::future::poll_fn;
 use std::io;
 use std::pin::{Pin, pin};
 use std::rc::{Rc, Weak};
-use std::task::{Context, Poll, Waker, ready};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use narthex_http::{BodyLength, Exchange, Piece, Reason};
+use narthex_http::{BodyLength, Exchange, Link, Piece, Reason};
 use narthex_proto::wire::{
     self, Beat, CancelCode, HostEnd, HostEvent, OpenError, PING_AFTER, PingTimer, ProtocolError, Received, StreamId,
 };
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::UnixStream;
 use tokio::time::{Instant, Sleep, sleep};
 
@@ -21,10 +20,6 @@ use crate::snapshot::AppId;
 use crate::worker::headers;
 use crate::worker::queue::Shard;
 
-/// What one read takes at most, unless a frame is longer.
-const READ: usize = 128 * 1024;
-/// With more than this unwritten, nothing more is taken from clients or from the app.
-const HIGH_WATER: usize = 1 << 20;
 /// How often a session looks whether its app is still there.
 const HEARTBEAT: Duration = Duration::from_secs(5);
 /// Milliseconds. An app whose handlers block its worker answers no ping meanwhile; that alone is no reason to drop it soon.
@@ -37,8 +32,6 @@ pub(crate) struct Session {
     /// The session's task, to be woken once per turn.
     waker: RefCell<Waker>,
     woken: Cell<bool>,
-    /// How much of the output was written.
-    written: Cell<usize>,
     /// The queues that its credit serves.
     shards: RefCell<Vec<Weak<Shard>>>,
     /// Connections that hold body bytes back until more of the output is written.
@@ -53,7 +46,6 @@ impl Session {
             end: RefCell::new(HostEnd::new()),
             waker: RefCell::new(Waker::noop().clone()),
             woken: Cell::new(false),
-            written: Cell::new(0),
             shards: RefCell::default(),
             held_back: RefCell::default(),
             gone: Cell::new(false),
@@ -85,7 +77,7 @@ impl Session {
     /// How many body bytes the stream may take now. When it is 0, the task of `cx` is woken once it is more.
     pub(crate) fn poll_window(&self, cx: &Context<'_>, id: StreamId) -> usize {
         let mut end = self.end.borrow_mut();
-        if end.output().len() > HIGH_WATER {
+        if end.output().len() > Link::HIGH_WATER {
             self.held_back.borrow_mut().push(cx.waker().clone());
             return 0;
         }
@@ -133,17 +125,15 @@ impl Session {
 
     /// Runs the session until its app or its host ends it. `begun` was read already.
     pub(crate) async fn run(self: &Rc<Self>, stream: UnixStream, begun: Vec<u8>) {
-        let mut io = Io { stream, buffer: begun, filled: 0 };
-        io.filled = io.buffer.len();
-        io.buffer.resize(READ.max(io.filled), 0);
+        let mut link = Link::new(stream, begun);
         let started = Instant::now();
         let mut pings = PingTimer::with_limits(0, PING_AFTER, DEAD_AFTER);
         let mut heartbeat = pin!(sleep(HEARTBEAT));
-        if let Err(error) = self.receive(&mut io) {
+        if let Err(error) = self.receive(&mut link) {
             tracing::warn!(app = self.app, %error, "a session with an app is broken off");
             return self.abandon();
         }
-        let ended = poll_fn(|cx| self.poll(cx, &mut io, started, &mut pings, heartbeat.as_mut())).await;
+        let ended = poll_fn(|cx| self.poll(cx, &mut link, started, &mut pings, heartbeat.as_mut())).await;
         if let Err(error) = ended {
             tracing::warn!(app = self.app, %error, "a session with an app is broken off");
         }
@@ -162,7 +152,7 @@ impl Session {
     fn poll(
         self: &Rc<Self>,
         cx: &mut Context<'_>,
-        io: &mut Io,
+        link: &mut Link,
         started: Instant,
         pings: &mut PingTimer,
         mut heartbeat: Pin<&mut Sleep>,
@@ -185,59 +175,46 @@ impl Session {
         }
         loop {
             // Writing first gives a turn's requests one write; after reading there may be more to say (credits, windows).
-            let all_written = self.poll_write(cx, io)?;
-            if !all_written && self.end.borrow_mut().output().len() > HIGH_WATER {
+            let all_written = self.poll_write(cx, link)?;
+            if !all_written && self.end.borrow_mut().output().len() > Link::HIGH_WATER {
                 break;
             }
-            match io.poll_read(cx) {
+            match link.poll_read(cx) {
                 Poll::Ready(Ok(0)) => return Poll::Ready(Ok(())),
                 Poll::Ready(Ok(_)) => pings.heard(now()),
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(error.into())),
                 Poll::Pending => break,
             }
-            self.receive(io)?;
+            self.receive(link)?;
         }
         self.woken.set(false);
         Poll::Pending
     }
 
-    /// Writes what waits, as far as the socket takes it.
-    fn poll_write(&self, cx: &mut Context<'_>, io: &mut Io) -> Result<bool, SessionError> {
+    /// Writes what waits. Returns whether that was all.
+    fn poll_write(&self, cx: &mut Context<'_>, link: &mut Link) -> io::Result<bool> {
         let mut end = self.end.borrow_mut();
         let output = end.output();
-        let blocked = output.len() > HIGH_WATER;
-        while self.written.get() < output.len() {
-            match Pin::new(&mut io.stream).poll_write(cx, &output[self.written.get()..]) {
-                Poll::Ready(Ok(0)) => return Err(io::Error::from(io::ErrorKind::WriteZero).into()),
-                Poll::Ready(Ok(written)) => self.written.set(self.written.get() + written),
-                Poll::Ready(Err(error)) => return Err(error.into()),
-                Poll::Pending => return Ok(false),
-            }
-        }
-        output.clear();
-        if output.capacity() > HIGH_WATER {
-            output.shrink_to(READ);
-        }
-        self.written.set(0);
+        let blocked = output.len() > Link::HIGH_WATER;
+        let all_written = link.poll_write(cx, output)?.is_ready();
         drop(end);
-        if blocked {
+        if blocked && all_written {
             self.held_back.take().into_iter().for_each(Waker::wake);
         }
-        Ok(true)
+        Ok(all_written)
     }
 
-    fn receive(self: &Rc<Self>, io: &mut Io) -> Result<(), SessionError> {
-        let mut used = 0;
+    fn receive(self: &Rc<Self>, link: &mut Link) -> Result<(), SessionError> {
+        let mut done = 0;
         loop {
-            let received = self.end.borrow_mut().receive(&io.buffer[used..io.filled])?;
+            let received = self.end.borrow_mut().receive(link.input().get(done..).unwrap_or_default())?;
             match received {
-                Received::Event { used: bytes, event } => {
-                    used += bytes;
+                Received::Event { used, event } => {
+                    done += used;
                     self.on_event(event);
                 }
-                Received::NeedMore { used: bytes, total } => {
-                    used += bytes;
-                    io.keep_from(used, total);
+                Received::NeedMore { used, total } => {
+                    link.consume(done + used, total);
                     return Ok(());
                 }
             }
@@ -356,30 +333,4 @@ enum SessionError {
     Protocol(#[from] ProtocolError),
     #[error("the app does not answer pings")]
     Silent,
-}
-
-struct Io {
-    stream: UnixStream,
-    buffer: Vec<u8>,
-    filled: usize,
-}
-
-impl Io {
-    fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        let mut buffer = ReadBuf::new(&mut self.buffer[self.filled..]);
-        ready!(Pin::new(&mut self.stream).poll_read(cx, &mut buffer))?;
-        let read = buffer.filled().len();
-        self.filled += read;
-        Poll::Ready(Ok(read))
-    }
-
-    /// Keeps what comes after `used`, with room for a frame of `total` bytes.
-    fn keep_from(&mut self, used: usize, total: usize) {
-        self.buffer.copy_within(used..self.filled, 0);
-        self.filled -= used;
-        let wanted = total.max(READ);
-        if self.buffer.len() != wanted && self.filled < wanted {
-            self.buffer.resize(wanted, 0);
-        }
-    }
 }

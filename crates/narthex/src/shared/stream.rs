@@ -12,8 +12,9 @@ use narthex_http::{BodyLength, Piece};
 use narthex_proto::wire::{self, CancelCode, ResponseHead, StreamId};
 
 use super::session::Session;
+use super::worker::WireCall;
 use crate::body::BodyError;
-use crate::call::{App, Call};
+use crate::call::App;
 use crate::downstream::{Closed, Downstream, fields};
 
 /// What has come of a stream and was not yet taken. Bounded by the stream's window.
@@ -156,14 +157,14 @@ impl Downstream for WireStream {
 
 /// The task of a call that was not answered at once.
 pub(super) struct Running<S: App> {
-    call: Pin<Box<Call<S, WireStream>>>,
+    call: WireCall<S>,
     stream: Rc<Stream>,
     session: Rc<Session>,
     id: StreamId,
 }
 
 impl<S: App> Running<S> {
-    pub(super) fn new(call: Pin<Box<Call<S, WireStream>>>, stream: Rc<Stream>, session: Rc<Session>, id: StreamId) -> Self {
+    pub(super) fn new(call: WireCall<S>, stream: Rc<Stream>, session: Rc<Session>, id: StreamId) -> Self {
         Self { call, stream, session, id }
     }
 }

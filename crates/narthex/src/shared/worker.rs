@@ -82,12 +82,15 @@ async fn serve<S: App>(worker: Rc<Worker<S>>, attach: Attach, phases: Phases) {
     let _ = ended.try_send(());
 }
 
+/// A call that can be moved to a task of its own.
+pub(super) type WireCall<S> = Pin<Box<Call<S, WireStream>>>;
+
 /// What the sessions of a worker share.
 pub(super) struct Worker<S: App> {
     app: RefCell<S>,
     heads: Heads,
     /// A finished call, for its memory.
-    spare: Cell<Option<Pin<Box<Call<S, WireStream>>>>>,
+    spare: Cell<Option<WireCall<S>>>,
 }
 
 impl<S: App> Worker<S> {

@@ -1,0 +1,84 @@
+//! The socket of a session between a host worker and an app worker, as both of its ends use it: one buffer that frames are
+//! taken from, and an output that is written as far as the socket takes it.
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::UnixStream;
+
+/// What one read takes at most, unless a frame is longer.
+const READ: usize = 128 * 1024;
+
+/// One end of a session.
+#[derive(Debug)]
+pub struct Link {
+    stream: UnixStream,
+    buffer: Vec<u8>,
+    filled: usize,
+    /// How much of the output was written.
+    written: usize,
+}
+
+impl Link {
+    /// With this much unwritten, nothing more should be added to the output, or read from the peer.
+    pub const HIGH_WATER: usize = 1 << 20;
+
+    /// A link of which `begun` was read already.
+    #[must_use]
+    pub fn new(stream: UnixStream, begun: Vec<u8>) -> Self {
+        let filled = begun.len();
+        let mut buffer = begun;
+        buffer.resize(READ.max(filled), 0);
+        Self { stream, buffer, filled, written: 0 }
+    }
+
+    /// What was read and not yet taken.
+    #[must_use]
+    pub fn input(&self) -> &[u8] {
+        self.buffer.get(..self.filled).unwrap_or_default()
+    }
+
+    /// Takes `used` bytes off the input, and makes room for a frame of `total` bytes.
+    pub fn consume(&mut self, used: usize, total: usize) {
+        self.buffer.copy_within(used..self.filled, 0);
+        self.filled -= used;
+        let wanted = total.max(READ);
+        if self.buffer.len() != wanted && self.filled < wanted {
+            self.buffer.resize(wanted, 0);
+        }
+    }
+
+    /// Reads more input; 0 is the end of the stream.
+    ///
+    /// # Errors
+    /// What the OS says.
+    pub fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        let mut buffer = ReadBuf::new(self.buffer.get_mut(self.filled..).unwrap_or_default());
+        ready!(Pin::new(&mut self.stream).poll_read(cx, &mut buffer))?;
+        let read = buffer.filled().len();
+        self.filled += read;
+        Poll::Ready(Ok(read))
+    }
+
+    /// Writes `output` and empties it. Ready when nothing is left; until then `output` must only grow.
+    ///
+    /// # Errors
+    /// What the OS says.
+    pub fn poll_write(&mut self, cx: &mut Context<'_>, output: &mut Vec<u8>) -> Poll<io::Result<()>> {
+        while let Some(rest) = output.get(self.written..).filter(|rest| !rest.is_empty()) {
+            match ready!(Pin::new(&mut self.stream).poll_write(cx, rest))? {
+                0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                written => self.written += written,
+            }
+        }
+        output.clear();
+        // A burst's memory is not kept.
+        if output.capacity() > Self::HIGH_WATER {
+            output.shrink_to(READ);
+        }
+        self.written = 0;
+        Poll::Ready(Ok(()))
+    }
+}

@@ -1,0 +1,278 @@
+//! An app against a host that is made of the wire protocol alone: frames, credits, windows, and the order of greetings.
+#![cfg(unix)]
+
+mod client;
+
+use std::time::Duration;
+
+use client::app;
+use narthex::{Provider, Server, ServerHandle};
+use narthex_proto::wire::{
+    BodyLength, CancelCode, ControlConnection, HostEnd, HostEvent, HttpVersion, INITIAL_WINDOW, Message, Received, RegisteredUrl,
+    Request, Role, StreamId, Welcome,
+};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{UnixListener, UnixStream};
+use tokio::time::timeout;
+
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// What the app did on its streams, without borrows.
+#[derive(Debug, PartialEq)]
+enum Seen {
+    Response { status: u16, upgrade: bool, length: BodyLength, body: Vec<u8>, end: bool },
+    Data { body: Vec<u8>, end: bool },
+    Trailers(Vec<u8>),
+    Credit(u32),
+    Proceed,
+    Cancelled(CancelCode),
+    Other,
+}
+
+/// A host with one worker and one app.
+struct FakeHost {
+    control: UnixStream,
+    messages: ControlConnection,
+    data: UnixStream,
+    end: HostEnd<()>,
+    input: Vec<u8>,
+    handle: ServerHandle,
+    server: tokio::task::JoinHandle<narthex::Result<()>>,
+    _directory: tempfile::TempDir,
+}
+
+async fn message(stream: &mut UnixStream, messages: &mut ControlConnection) -> Message {
+    loop {
+        if let Some(message) = messages.receive().unwrap() {
+            return message;
+        }
+        let mut buffer = [0; 4096];
+        let read = timeout(PATIENCE, stream.read(&mut buffer)).await.expect("a message").unwrap();
+        assert_ne!(read, 0, "the app has closed the connection");
+        messages.push(&buffer[..read]);
+    }
+}
+
+async fn say(stream: &mut UnixStream, messages: &mut ControlConnection, message: &Message) {
+    messages.send(message).unwrap();
+    stream.write_all(&std::mem::take(messages.output())).await.unwrap();
+}
+
+fn welcome(token: &str) -> Message {
+    Message::Welcome(Welcome { host_version: "0".into(), workers: 1, app: 1, token: token.into() })
+}
+
+impl FakeHost {
+    /// Starts an app, and takes it as far as its registration.
+    async fn start() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let socket = directory.path().join("host.sock");
+        let listener = UnixListener::bind(&socket).unwrap();
+        let server = Server::new(app()).prefix("http://+:0/x/").workers(1).provider(Provider::shared_at(&socket));
+        let (ready, is_ready) = tokio::sync::oneshot::channel();
+        let server = server.on_ready(|prefixes| ready.send(prefixes.to_vec()).unwrap());
+        let handle = server.handle();
+        let server = tokio::spawn(server.run());
+
+        let (mut control, _) = listener.accept().await.unwrap();
+        let mut messages = ControlConnection::new();
+        let Message::Hello(hello) = message(&mut control, &mut messages).await else { panic!("no greeting") };
+        assert_eq!((hello.role, hello.pid, hello.workers), (Role::App, std::process::id(), 1));
+        say(&mut control, &mut messages, &welcome("secret")).await;
+
+        let (mut data, _) = listener.accept().await.unwrap();
+        let mut greeting = ControlConnection::new();
+        let Message::Hello(hello) = message(&mut data, &mut greeting).await else { panic!("no greeting") };
+        assert_eq!((hello.role, hello.token.as_deref(), hello.host_worker), (Role::Data, Some("secret"), Some(0)));
+        say(&mut data, &mut greeting, &welcome("")).await;
+        let (input, _) = greeting.into_parts();
+
+        let Message::Register { id, urls, .. } = message(&mut control, &mut messages).await else { panic!("no registration") };
+        assert_eq!(urls, ["http://+:0/x/"]);
+        let urls = vec![RegisteredUrl { url: "http://+:7000/x/".into(), registration: 5 }];
+        say(&mut control, &mut messages, &Message::Registered { id, urls }).await;
+        let mut host = Self { control, messages, data, end: HostEnd::new(), input, handle, server, _directory: directory };
+        assert_eq!(host.seen().await, Seen::Credit(1024));
+        assert_eq!(is_ready.await.unwrap()[0].as_str(), "http://+:7000/x/");
+        host
+    }
+
+    fn open(&mut self, head: &str, length: BodyLength) -> StreamId {
+        let upgrade = head.contains("Upgrade: ");
+        let request = Request {
+            registration: 5,
+            version: HttpVersion::Http11,
+            tls: false,
+            upgrade,
+            expect_continue: head.contains("Expect: "),
+            length,
+            peer: ([10, 0, 0, 1], 1000).into(),
+            local: ([10, 0, 0, 2], 7000).into(),
+            path_base: b"/x",
+            target: head.split(' ').nth(1).unwrap().strip_prefix("/x").unwrap().as_bytes(),
+            head: head.as_bytes(),
+        };
+        self.end.open(&request, ()).unwrap()
+    }
+
+    async fn flush(&mut self) {
+        let output = std::mem::take(self.end.output());
+        self.data.write_all(&output).await.unwrap();
+    }
+
+    /// The next event. Everything received counts as passed on, unless a test holds it back.
+    async fn seen(&mut self) -> Seen {
+        self.flush().await;
+        loop {
+            match self.end.receive(&self.input).unwrap() {
+                Received::Event { used, event } => {
+                    let seen = match event {
+                        HostEvent::Response { head, body, end, .. } => {
+                            let (status, upgrade, length) = (head.status, head.upgrade, head.length);
+                            Seen::Response { status, upgrade, length, body: body.to_vec(), end }
+                        }
+                        HostEvent::Data { bytes, end, .. } => Seen::Data { body: bytes.to_vec(), end },
+                        HostEvent::Trailers { lines, .. } => Seen::Trailers(lines.to_vec()),
+                        HostEvent::Credit(credit) => Seen::Credit(credit),
+                        HostEvent::Window { proceed: true, .. } => Seen::Proceed,
+                        HostEvent::Cancelled { code, .. } => Seen::Cancelled(code),
+                        _ => Seen::Other,
+                    };
+                    self.input.drain(..used);
+                    return seen;
+                }
+                Received::NeedMore { used, .. } => {
+                    self.input.drain(..used);
+                }
+            }
+            let mut buffer = [0; 64 * 1024];
+            let read = timeout(PATIENCE, self.data.read(&mut buffer)).await.expect("frames").unwrap();
+            assert_ne!(read, 0, "the app has closed the session");
+            self.input.extend_from_slice(&buffer[..read]);
+        }
+    }
+
+    /// The next event that is no credit.
+    async fn next(&mut self) -> Seen {
+        loop {
+            match self.seen().await {
+                Seen::Credit(_) | Seen::Other => {}
+                seen => return seen,
+            }
+        }
+    }
+
+    async fn nothing_for(&mut self, time: Duration) {
+        let seen = timeout(time, self.next()).await;
+        assert!(seen.is_err(), "{seen:?}");
+    }
+}
+
+fn whole(body: &[u8]) -> Seen {
+    let length = BodyLength::Exact(body.len() as u64);
+    Seen::Response { status: 200, upgrade: false, length, body: body.to_vec(), end: true }
+}
+
+#[tokio::test]
+async fn a_small_response_is_one_frame_and_returns_its_credit() {
+    let mut host = FakeHost::start().await;
+    host.open("GET /x/ping HTTP/1.1\r\nHost: a\r\n\r\n", BodyLength::None);
+    host.open("GET /x/hello/you HTTP/1.1\r\nHost: a\r\n\r\n", BodyLength::None);
+    assert_eq!(host.seen().await, whole(b"pong"));
+    assert_eq!(host.seen().await, whole(b"hello you"));
+    assert_eq!(host.seen().await, Seen::Credit(1024), "both credits come back together");
+}
+
+#[tokio::test]
+async fn the_app_sees_what_the_host_says_of_the_client() {
+    let mut host = FakeHost::start().await;
+    host.open("GET /x/seen?a HTTP/1.1\r\nHost: a\r\n\r\n", BodyLength::None);
+    assert_eq!(host.next().await, whole(b"uri=/seen?a original=/x/seen?a base=/x peer=10.0.0.1:1000 tls=false HTTP/1.1"));
+}
+
+#[tokio::test]
+async fn a_body_is_asked_for_when_the_app_reads_it() {
+    let mut host = FakeHost::start().await;
+    let id = host.open("POST /x/len HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\n\r\n", BodyLength::Unknown);
+    assert_eq!(host.next().await, Seen::Proceed);
+    host.end.send_data(id, b"abc", false).unwrap();
+    host.flush().await;
+    host.end.send_trailers(id, b"x-sum: 3\r\n").unwrap();
+    assert_eq!(host.next().await, whole(b"3 3"));
+}
+
+#[tokio::test]
+async fn a_response_waits_for_the_window() {
+    let mut host = FakeHost::start().await;
+    let id = host.open("GET /x/big/100000 HTTP/1.1\r\nHost: a\r\n\r\n", BodyLength::None);
+    let length = BodyLength::Exact(100_000);
+    assert_eq!(host.next().await, Seen::Response { status: 200, upgrade: false, length, body: Vec::new(), end: false });
+    let window = INITIAL_WINDOW as usize;
+    assert_eq!(host.next().await, Seen::Data { body: vec![b'x'; window], end: false });
+    host.nothing_for(Duration::from_millis(100)).await;
+    host.end.consumed(id, window);
+    assert_eq!(host.next().await, Seen::Data { body: vec![b'x'; 100_000 - window], end: true });
+    assert_eq!(host.seen().await, Seen::Credit(1024));
+}
+
+#[tokio::test]
+async fn an_answer_ends_the_stream_whether_or_not_the_body_was_read() {
+    let mut host = FakeHost::start().await;
+    let id = host.open("POST /x/slow/600000 HTTP/1.1\r\nHost: a\r\n\r\n", BodyLength::Unknown);
+    // The route takes only GET; what answers is axum, without a look at the body.
+    assert!(matches!(host.next().await, Seen::Response { status: 405, end: true, .. }));
+    assert_eq!(host.end.send_window(id), 0, "the stream is over");
+    assert_eq!(host.end.streams(), 0);
+}
+
+#[tokio::test]
+async fn what_the_host_cancels_is_dropped_and_its_credit_returned() {
+    let mut host = FakeHost::start().await;
+    let id = host.open("GET /x/slow/600000 HTTP/1.1\r\nHost: a\r\n\r\n", BodyLength::None);
+    host.nothing_for(Duration::from_millis(100)).await;
+    host.end.cancel(id, CancelCode::CLIENT_GONE);
+    assert_eq!(host.seen().await, Seen::Credit(1024));
+    assert_eq!(host.end.streams(), 0, "the app has confirmed");
+}
+
+#[tokio::test]
+async fn a_panic_is_told_to_the_host() {
+    let mut host = FakeHost::start().await;
+    host.open("GET /x/panic HTTP/1.1\r\nHost: a\r\n\r\n", BodyLength::None);
+    assert_eq!(host.next().await, Seen::Cancelled(CancelCode::HANDLER_PANICKED));
+}
+
+#[tokio::test]
+async fn an_upgrade_opens_a_tunnel_that_costs_no_credit() {
+    let mut host = FakeHost::start().await;
+    let head = "GET /x/ws HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
+                Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+    let id = host.open(head, BodyLength::None);
+    assert!(matches!(host.seen().await, Seen::Response { status: 101, upgrade: true, end: false, .. }));
+    assert_eq!(host.seen().await, Seen::Credit(1024));
+    // "hi", masked with zeros, and its echo.
+    host.end.send_data(id, b"\x81\x82\0\0\0\0hi", false).unwrap();
+    assert_eq!(host.next().await, Seen::Data { body: b"\x81\x02hi".to_vec(), end: false });
+    host.end.send_data(id, b"", true).unwrap();
+    assert_eq!(host.next().await, Seen::Data { body: Vec::new(), end: true });
+    assert_eq!(host.end.streams(), 0);
+}
+
+#[tokio::test]
+async fn an_app_that_stops_gives_its_prefix_back_and_then_drains() {
+    let mut host = FakeHost::start().await;
+    host.open("GET /x/slow/200 HTTP/1.1\r\nHost: a\r\n\r\n", BodyLength::None);
+    host.flush().await;
+    host.handle.stop();
+    let Message::Unregister { id, urls } = message(&mut host.control, &mut host.messages).await else { panic!("no end") };
+    assert_eq!(urls, ["http://+:7000/x/"]);
+    // Still on its way when the app says that it drains.
+    host.open("GET /x/ping HTTP/1.1\r\nHost: a\r\n\r\n", BodyLength::None);
+    host.flush().await;
+    say(&mut host.control, &mut host.messages, &Message::Unregistered { id }).await;
+    assert_eq!(host.next().await, whole(b"pong"));
+    assert_eq!(host.next().await, whole(b"slow"));
+    assert!(!host.end.can_open());
+    host.flush().await;
+    assert!(timeout(PATIENCE, host.server).await.expect("the app ends").unwrap().is_ok());
+}
