@@ -16,8 +16,8 @@ pub(crate) fn axum() -> axum::Router {
 
 type Answer = std::future::Ready<Result<Response<Body>, Infallible>>;
 
-pub(crate) fn function() -> impl Service<Request<narthex::Body>, Response = Response<Body>, Error = Infallible, Future = Answer> + Clone + Send
-{
+pub(crate) fn function()
+-> impl Service<Request<narthex::Body>, Response = Response<Body>, Error = Infallible, Future = Answer> + Clone + Send {
     service_fn(|_request| {
         let mut response = Response::new(Body::from("Hello, World!"));
         response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain"));

@@ -1,6 +1,6 @@
 //! A handler on the engine itself: what the engine costs, without a framework.
 
-use std::future::{Ready, ready};
+use std::future::Ready;
 use std::net::Ipv4Addr;
 use std::rc::Rc;
 
@@ -13,10 +13,10 @@ struct Hello;
 impl Handler for Hello {
     type Future = Ready<()>;
 
-    fn handle(&self, _request: Request<'_>, exchange: Exchange) -> Ready<()> {
+    fn handle(&self, _request: Request<'_>, exchange: Exchange) -> Option<Ready<()>> {
         let headers = [(&b"content-type"[..], &b"text/plain"[..])];
         let _ = exchange.send(200, headers.into_iter(), Piece::Slice(b"Hello, World!"));
-        ready(())
+        None
     }
 }
 

@@ -5,18 +5,20 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::time::Instant;
 
-/// Length of an IMF-fixdate, RFC 9110 section 5.6.7.
-pub(crate) const DATE_LENGTH: usize = 29;
+/// A `Date` header line with an IMF-fixdate (RFC 9110 section 5.6.7).
+const DATE_LINE: [u8; 37] = *b"date:                              \r\n";
+const NAME: usize = "date: ".len();
+const DATE: usize = 29;
 
 /// A worker's clock: monotonic time, and the `Date` header rendered once a second.
 pub(crate) struct Clock {
-    date: RefCell<[u8; DATE_LENGTH]>,
+    line: RefCell<[u8; DATE_LINE.len()]>,
     date_expires: Cell<Option<Instant>>,
 }
 
 impl Clock {
     pub(crate) fn new() -> Self {
-        Self { date: RefCell::new([b' '; DATE_LENGTH]), date_expires: Cell::new(None) }
+        Self { line: RefCell::new(DATE_LINE), date_expires: Cell::new(None) }
     }
 
     /// Monotonic time. Tests that pause tokio's clock move it by hand.
@@ -24,20 +26,20 @@ impl Clock {
         Instant::now()
     }
 
-    /// Appends the value of a `Date` header that is right for `now`.
-    pub(crate) fn write_date(&self, now: Instant, out: &mut Vec<u8>) {
+    /// Appends the `Date` header line that is right for `now`.
+    pub(crate) fn write_date_line(&self, now: Instant, out: &mut Vec<u8>) {
         if self.date_expires.get().is_none_or(|expires| now >= expires) {
             self.render_date(now);
         }
-        out.extend_from_slice(&*self.date.borrow());
+        out.extend_from_slice(&*self.line.borrow());
     }
 
     #[expect(clippy::disallowed_methods, reason = "this is the clock")]
     fn render_date(&self, now: Instant) {
         let wall = SystemTime::now();
         let text = httpdate::fmt_http_date(wall);
-        if text.len() == DATE_LENGTH {
-            self.date.borrow_mut().copy_from_slice(text.as_bytes());
+        if let Some(place) = self.line.borrow_mut().get_mut(NAME..NAME + DATE).filter(|_| text.len() == DATE) {
+            place.copy_from_slice(text.as_bytes());
         }
         let into_second = wall.duration_since(UNIX_EPOCH).map_or(0, |since| since.subsec_nanos());
         let left = 1_000_000_000_u32.saturating_sub(into_second).max(1);
@@ -53,9 +55,9 @@ mod tests {
     async fn the_date_is_an_imf_fixdate() {
         let clock = Clock::new();
         let mut out = Vec::new();
-        clock.write_date(clock.now(), &mut out);
+        clock.write_date_line(clock.now(), &mut out);
         let text = String::from_utf8(out).unwrap();
-        assert!(httpdate::parse_http_date(&text).is_ok(), "{text}");
-        assert!(text.ends_with(" GMT"));
+        let date = text.strip_prefix("date: ").and_then(|text| text.strip_suffix(" GMT\r\n"));
+        assert!(date.is_some_and(|date| httpdate::parse_http_date(&format!("{date} GMT")).is_ok()), "{text:?}");
     }
 }

@@ -57,11 +57,11 @@ impl<'a> Request<'a> {
 
 /// What a server does with requests. The two of them are the host, which relays, and an embedded app, which answers.
 pub trait Handler: 'static {
-    /// The work on one request. It runs inside the connection's task and is dropped when the exchange ends for whatever
-    /// reason, so that its destructor is the place to undo things.
+    /// The work on one request that is left when [`handle`](Self::handle) returns. It runs inside the connection's task and
+    /// is dropped when the exchange ends for whatever reason, so that its destructor is the place to undo things.
     type Future: Future<Output = ()>;
 
     /// Starts on a request. The response goes to `exchange`, from here, from the future, or from another task of the same
-    /// worker that was given a clone.
-    fn handle(&self, request: Request<'_>, exchange: Exchange) -> Self::Future;
+    /// worker that was given a clone. `None` if nothing is left to do in the connection's task.
+    fn handle(&self, request: Request<'_>, exchange: Exchange) -> Option<Self::Future>;
 }

@@ -4,7 +4,6 @@ use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::Poll;
 use std::time::Duration;
 
 use narthex_http::{Admission, BodyLength, ConnectionCaps, Exchange, Handler, Piece, Request, Settings, Timeouts, Worker};
@@ -20,9 +19,9 @@ struct App;
 impl Handler for App {
     type Future = Pin<Box<dyn Future<Output = ()>>>;
 
-    fn handle(&self, request: Request<'_>, exchange: Exchange) -> Self::Future {
+    fn handle(&self, request: Request<'_>, exchange: Exchange) -> Option<Self::Future> {
         let ok = |exchange: &Exchange| exchange.send(200, std::iter::empty(), Piece::Slice(b"ok"));
-        match request.target {
+        let future: Self::Future = match request.target {
             "/never" => Box::pin(std::future::pending()),
             "/queued" => {
                 exchange.queued();
@@ -44,9 +43,10 @@ impl Handler for App {
             }),
             _ => {
                 let _ = ok(&exchange);
-                Box::pin(std::future::poll_fn(|_| Poll::Ready(())))
+                return None;
             }
-        }
+        };
+        Some(future)
     }
 }
 

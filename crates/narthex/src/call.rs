@@ -3,10 +3,11 @@
 //! One future does all three, and it is polled where the request arrived. Dropping it cancels the app's work.
 
 use std::any::Any;
+use std::cell::{Cell, RefCell};
 use std::fmt::Display;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 
 use bytes::{Buf, Bytes};
 use http::header::CONTENT_LENGTH;
@@ -39,7 +40,7 @@ where
 
 pin_project! {
     /// Calls `S` with one request and sends its response to `D`.
-    pub(crate) struct Call<S, D>
+    struct Call<S, D>
     where
         S: App,
     {
@@ -47,6 +48,8 @@ pin_project! {
         feed: Option<Feed>,
         donor: Option<Donor>,
         head_only: bool,
+        // The header map of the response that was sent, for a later request.
+        spare: HeaderMap,
         #[pin]
         phase: Phase<S>,
     }
@@ -77,6 +80,67 @@ struct Responding {
     last: bool,
 }
 
+/// Header maps that have room for more fields than this are not kept.
+const MOST_SPARE_FIELDS: usize = 64;
+
+/// Where a call is, or one was.
+type Room<S, D> = Pin<Box<Option<Call<S, D>>>>;
+
+/// A call that did not end where it began. It can be moved to where it goes on.
+pub(crate) struct Running<S: App, D: Downstream>(Room<S, D>);
+
+impl<S: App, D: Downstream> Future for Running<S, D> {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        match self.0.as_mut().as_pin_mut() {
+            Some(call) => call.poll(cx),
+            None => Poll::Ready(()),
+        }
+    }
+}
+
+/// Where the calls of a worker begin.
+pub(crate) struct Calls<S: App, D: Downstream> {
+    service: RefCell<S>,
+    /// Room for a call. A call is too large to be moved around, and most end where they began.
+    room: Cell<Option<Room<S, D>>>,
+    /// An empty header map that has room for some fields.
+    headers: Cell<HeaderMap>,
+}
+
+impl<S: App, D: Downstream> Calls<S, D> {
+    pub(crate) fn new(service: S) -> Self {
+        Self { service: RefCell::new(service), room: Cell::new(None), headers: Cell::new(HeaderMap::new()) }
+    }
+
+    /// An empty header map for a request, if possible one that need not grow.
+    pub(crate) fn headers(&self) -> HeaderMap {
+        self.headers.take()
+    }
+
+    /// Calls the app. `None` if it has answered already.
+    pub(crate) fn begin(&self, request: Request<Body>, means: Means<D>) -> Option<Running<S, D>> {
+        let mut room = self.room.take().unwrap_or_else(|| Box::pin(None));
+        room.set(Some(Call::new(&mut *self.service.borrow_mut(), request, means)));
+        let mut running = Running(room);
+        // Nothing is lost by a waker that wakes nobody: whoever goes on with the call polls it first of all.
+        if Pin::new(&mut running).poll(&mut Context::from_waker(Waker::noop())).is_pending() {
+            return Some(running);
+        }
+        if let Some(call) = running.0.as_mut().as_pin_mut() {
+            let mut spare = std::mem::take(call.project().spare);
+            if spare.capacity() <= MOST_SPARE_FIELDS {
+                spare.clear();
+                self.headers.set(spare);
+            }
+        }
+        running.0.set(None);
+        self.room.set(Some(running.0));
+        None
+    }
+}
+
 /// What a call needs besides the request.
 pub(crate) struct Means<D> {
     pub(crate) downstream: D,
@@ -101,10 +165,10 @@ impl From<Closed> for Failure {
 
 impl<S: App, D: Downstream> Call<S, D> {
     /// Starts on a request. `service` stays the worker's: it is called here if it is ready, and replaced by a clone if not.
-    pub(crate) fn new(service: &mut S, request: Request<Body>, means: Means<D>) -> Self {
+    fn new(service: &mut S, request: Request<Body>, means: Means<D>) -> Self {
         let Means { downstream, feed, donor } = means;
         let head_only = request.method() == Method::HEAD;
-        let begun = guarded(|| match service.poll_ready(&mut Context::from_waker(std::task::Waker::noop())) {
+        let begun = guarded(|| match service.poll_ready(&mut Context::from_waker(Waker::noop())) {
             Poll::Ready(Ok(())) => Ok(Phase::Calling { future: service.call(request) }),
             Poll::Ready(Err(error)) => Err(Failure::Error(error.into())),
             Poll::Pending => {
@@ -118,12 +182,7 @@ impl<S: App, D: Downstream> Call<S, D> {
             fail(&downstream, failure);
             Phase::Done
         });
-        Self { downstream, feed, donor, head_only, phase }
-    }
-
-    /// A call that was answered without the app.
-    pub(crate) fn done(downstream: D) -> Self {
-        Self { downstream, feed: None, donor: None, head_only: false, phase: Phase::Done }
+        Self { downstream, feed, donor, head_only, spare: HeaderMap::new(), phase }
     }
 
     /// One step. `Ready`: the exchange is over.
@@ -160,7 +219,7 @@ impl<S: App, D: Downstream> Call<S, D> {
                         }
                     }
                 },
-                PhaseProjection::Responding { body, response } => return response.poll(body, this.downstream, cx),
+                PhaseProjection::Responding { body, response } => return response.poll(body, this.downstream, this.spare, cx),
                 PhaseProjection::Tunnel { tunnel } => return tunnel.poll(this.downstream, cx).map(Ok),
                 PhaseProjection::Done => return Poll::Ready(Ok(())),
             };
@@ -197,7 +256,13 @@ impl<S: App, D: Downstream> Future for Call<S, D> {
 }
 
 impl Responding {
-    fn poll<B>(&mut self, mut body: Pin<&mut B>, downstream: &impl Downstream, cx: &mut Context<'_>) -> Poll<Result<(), Failure>>
+    fn poll<B>(
+        &mut self,
+        mut body: Pin<&mut B>,
+        downstream: &impl Downstream,
+        spare: &mut HeaderMap,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<(), Failure>>
     where
         B: HttpBody<Error: Into<BoxError>>,
     {
@@ -247,6 +312,7 @@ impl Responding {
                         let whole = self.last && bytes.len() <= downstream.longest_whole();
                         if whole {
                             downstream.send(&head, bytes)?;
+                            *spare = head.headers;
                             return Poll::Ready(Ok(()));
                         }
                         let exact = if self.last { Some(bytes.len() as u64) } else { exact };

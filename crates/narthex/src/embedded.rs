@@ -1,6 +1,5 @@
 //! The embedded provider: the app's own listeners, with the same HTTP engine and routing table that the host has.
 
-use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, TcpListener};
 use std::num::NonZeroU16;
@@ -17,7 +16,7 @@ use narthex_proto::routing::{Route, Table};
 use tokio::task::JoinSet;
 
 use crate::body::{Body, Feed};
-use crate::call::{App, Call, Means};
+use crate::call::{App, Calls, Means, Running};
 use crate::error::{Error, Result};
 use crate::lifetime::{Phases, Stop, Workers};
 use crate::request::{ConnectionInfo, Head, Heads};
@@ -47,7 +46,7 @@ impl Embedded {
             let (app, table, phases) = (app.clone(), Arc::clone(&table), workers.phases());
             let (settings, admission) = (self.settings.clone(), Arc::clone(&admission));
             workers.spawn(format!("narthex-app-{index}"), move || {
-                let handler = Mounted { app: RefCell::new(app), table, heads: Heads::new() };
+                let handler = Mounted { calls: Calls::new(app), table, heads: Heads::new() };
                 run_worker(Worker::new(settings, admission), listeners, Rc::new(handler), phases)
             })?;
         }
@@ -86,23 +85,21 @@ async fn run_worker<H: Handler>(worker: Rc<Worker>, listeners: Vec<TcpListener>,
 }
 
 /// The app behind its prefixes, on one worker.
-struct Mounted<S> {
-    app: RefCell<S>,
+struct Mounted<S: App> {
+    calls: Calls<S, Exchange>,
     table: Arc<Prefixes>,
     heads: Heads,
 }
 
 impl<S: App> Handler for Mounted<S> {
-    type Future = Call<S, Exchange>;
+    type Future = Running<S, Exchange>;
 
-    fn handle(&self, request: narthex_http::Request<'_>, exchange: Exchange) -> Self::Future {
+    fn handle(&self, request: narthex_http::Request<'_>, exchange: Exchange) -> Option<Self::Future> {
         match self.accept(&request, &exchange) {
-            Ok((app_request, feed, donor)) => {
-                Call::new(&mut self.app.borrow_mut(), app_request, Means { downstream: exchange, feed, donor })
-            }
+            Ok((app_request, feed, donor)) => self.calls.begin(app_request, Means { downstream: exchange, feed, donor }),
             Err(reason) => {
                 exchange.refuse(reason);
-                Call::done(exchange)
+                None
             }
         }
     }
@@ -110,7 +107,7 @@ impl<S: App> Handler for Mounted<S> {
 
 type Accepted = (http::Request<Body>, Option<Feed>, Option<Donor>);
 
-impl<S> Mounted<S> {
+impl<S: App> Mounted<S> {
     /// Routes a request and builds what the app gets, or says why it gets nothing.
     fn accept(&self, request: &narthex_http::Request<'_>, exchange: &Exchange) -> Result<Accepted, Reason> {
         let connection = request.connection;
@@ -144,7 +141,7 @@ impl<S> Mounted<S> {
             BodyLength::Exact(length) => with_feed(Body::channel(Some(length))),
             BodyLength::Unknown => with_feed(Body::channel(None)),
         };
-        let mut app_request = self.heads.request(head, body).map_err(|_| Reason::Url)?;
+        let mut app_request = self.heads.request(head, self.calls.headers(), body).map_err(|_| Reason::Url)?;
         let donor = if request.wants_upgrade { Donor::new() } else { None };
         let donor = donor.map(|(donor, on_upgrade)| {
             app_request.extensions_mut().insert(on_upgrade);

@@ -155,14 +155,20 @@ impl Heads {
     }
 
     /// Builds the request.
-    pub(crate) fn request<'a, H>(&self, head: Head<'a, H>, body: Body) -> Result<Request<Body>, NotRepresentable>
+    /// `headers` is empty, and may have room.
+    pub(crate) fn request<'a, H>(
+        &self,
+        head: Head<'a, H>,
+        mut headers: HeaderMap,
+        body: Body,
+    ) -> Result<Request<Body>, NotRepresentable>
     where
         H: ExactSizeIterator<Item = (&'a str, &'a [u8])>,
     {
         let Head { raw, method, path_base, relative, headers: fields, connection, .. } = head;
         let kept = Kept { bytes: self.keep(raw), raw };
         let uri = kept.uri(relative)?;
-        let mut headers = HeaderMap::with_capacity(fields.len());
+        headers.try_reserve(fields.len()).map_err(|_| NotRepresentable)?;
         for (name, value) in fields {
             let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| NotRepresentable)?;
             let value = HeaderValue::from_maybe_shared(kept.slice(value)).map_err(|_| NotRepresentable)?;
@@ -240,7 +246,7 @@ mod tests {
         };
         let headers = [("Host", &RAW[32..33])].into_iter();
         let head = Head { raw: RAW, method: "GET", target: &RAW[4..15], path_base, relative, headers, connection };
-        Heads::new().request(head, Body::empty()).unwrap()
+        Heads::new().request(head, HeaderMap::new(), Body::empty()).unwrap()
     }
 
     #[test]

@@ -50,7 +50,7 @@ async fn main() -> anyhow::Result<()> {
     if arguments.unlimited_body {
         server = server.max_body(None);
     }
-    server.on_ready(|prefixes| ready(prefixes)).run().await?;
+    server.on_ready(ready).run().await?;
     Ok(())
 }
 

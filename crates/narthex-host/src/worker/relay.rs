@@ -23,18 +23,18 @@ pub(crate) struct Relay {
 impl Handler for Relay {
     type Future = Relayed;
 
-    fn handle(&self, request: Request<'_>, exchange: Exchange) -> Relayed {
-        let stage = self.route(&request, &exchange);
+    fn handle(&self, request: Request<'_>, exchange: Exchange) -> Option<Relayed> {
+        let stage = self.route(&request, &exchange)?;
         let body = match request.body {
             BodyLength::Exact(0) => Pump::Done,
             _ => Pump::Body(Bytes::new()),
         };
-        Relayed { stage, body, exchange, tunnel: request.wants_upgrade }
+        Some(Relayed { stage, body, exchange, tunnel: request.wants_upgrade })
     }
 }
 
 impl Relay {
-    fn route(&self, request: &Request<'_>, exchange: &Exchange) -> Stage {
+    fn route(&self, request: &Request<'_>, exchange: &Exchange) -> Option<Stage> {
         let snapshot = self.state.snapshot.borrow();
         let connection = request.connection;
         let route = snapshot.routes.route(connection.scheme, connection.local, request.host, request.cooked.path());
@@ -54,7 +54,7 @@ impl Relay {
             exchange.set_timeouts(Rc::new(timeouts.clone()));
         }
         if !exchange.is_open() {
-            return Stage::Over;
+            return None;
         }
         let relative = request.cooked.relative_to(prefix.path());
         let unchanged = *relative.path_and_query == *request.target;
@@ -79,16 +79,16 @@ impl Relay {
             head: request.raw,
         };
         match shard.take(&forwarded, exchange) {
-            Taken::Open(session, id) => Stage::Open(session, id),
-            Taken::Waiting(waiting) => Stage::Waiting(shard, waiting),
-            Taken::Refused => Stage::Over,
+            Taken::Open(session, id) => Some(Stage::Open(session, id)),
+            Taken::Waiting(waiting) => Some(Stage::Waiting(shard, waiting)),
+            Taken::Refused => None,
         }
     }
 }
 
-fn refused(exchange: &Exchange, reason: Reason) -> Stage {
+fn refused(exchange: &Exchange, reason: Reason) -> Option<Stage> {
     exchange.refuse(reason);
-    Stage::Over
+    None
 }
 
 enum Stage {

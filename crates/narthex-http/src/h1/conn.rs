@@ -56,7 +56,7 @@ impl fmt::Debug for Conn {
 }
 
 enum Begun<F> {
-    Exchange(F),
+    Exchange(Option<F>),
     Partial,
     Refused,
 }
@@ -127,8 +127,7 @@ impl Conn {
             let Some(future) = poll_fn(|cx| self.poll_request(cx, timer.as_mut(), &*handler)).await else { break };
             {
                 let mut future = pin!(future);
-                let mut ended = false;
-                poll_fn(|cx| self.poll_exchange(cx, timer.as_mut(), future.as_mut(), &mut ended)).await;
+                poll_fn(|cx| self.poll_exchange(cx, timer.as_mut(), future.as_mut())).await;
             }
             if !poll_fn(|cx| self.poll_settle(cx, timer.as_mut())).await {
                 break;
@@ -172,13 +171,13 @@ impl Conn {
         !state.output.is_empty() && state.flush(cx, || self.now(), &self.timeouts())
     }
 
-    /// Waits for the next request and hands it to `handler`. `None`: the connection is to be closed.
+    /// Waits for the next request and hands it to `handler`. The outer `None`: the connection is to be closed.
     fn poll_request<H: Handler>(
         self: &Rc<Self>,
         cx: &mut Context<'_>,
         mut timer: Pin<&mut Sleep>,
         handler: &H,
-    ) -> Poll<Option<H::Future>> {
+    ) -> Poll<Option<Option<H::Future>>> {
         self.enter(cx);
         let polled = loop {
             let mut state = self.state();
@@ -371,8 +370,7 @@ impl Conn {
         &self,
         cx: &mut Context<'_>,
         mut timer: Pin<&mut Sleep>,
-        mut future: Pin<&mut F>,
-        ended: &mut bool,
+        mut future: Pin<&mut Option<F>>,
     ) -> Poll<()> {
         self.enter(cx);
         let polled = loop {
@@ -383,7 +381,12 @@ impl Conn {
             if self.state().reply == Reply::Complete {
                 break Poll::Ready(());
             }
-            *ended = *ended || future.as_mut().poll(cx).is_ready();
+            if let Some(running) = future.as_mut().as_pin_mut()
+                && running.poll(cx).is_ready()
+            {
+                future.set(None);
+            }
+            let ended = future.is_none();
             let mut state = self.state();
             if state.reply == Reply::Complete {
                 break Poll::Ready(());
@@ -392,11 +395,11 @@ impl Conn {
             if state.reply == Reply::Complete {
                 break Poll::Ready(());
             }
-            if *ended && self.handles.get() == 0 {
+            if ended && self.handles.get() == 0 {
                 self.refuse(state, Reason::Internal);
                 continue;
             }
-            if progressed && !*ended {
+            if progressed && !ended {
                 // There is room again: the future may have been waiting for it.
                 continue;
             }
@@ -470,7 +473,8 @@ impl Conn {
                 break Poll::Ready(true);
             }
             let left = if let Body::Length(left) = state.body { left } else { 0 };
-            if state.continue_owed || left > DRAIN_MOST || state.body_read > DRAIN_MOST {
+            let drained = if state.deadlines.reading() == Some(Reason::TimerDrainEntityBody) { state.body_read } else { 0 };
+            if state.continue_owed || left > DRAIN_MOST || drained > DRAIN_MOST {
                 state.linger = true;
                 break Poll::Ready(false);
             }
@@ -548,6 +552,9 @@ impl Conn {
     /// Writes `head`, `body` and `tail`, now if possible.
     pub(crate) fn write(&self, state: &mut State, head: &mut Vec<u8>, body: Piece<'_>, tail: &'static [u8]) {
         let body_length = body.len();
+        if head.is_empty() && body.is_empty() && tail.is_empty() {
+            return;
+        }
         // Later requests of this connection are waiting in its buffer: their responses can share a write with this one.
         let later = !state.input.is_empty() && state.body_is_done() && state.output.buffered() < READ_AHEAD;
         if !state.output.is_empty() || later {

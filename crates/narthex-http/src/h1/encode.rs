@@ -74,9 +74,7 @@ pub(crate) fn write_head<'h>(
         out.extend_from_slice(value);
         out.extend_from_slice(b"\r\n");
     }
-    out.extend_from_slice(b"date: ");
-    clock.write_date(now, out);
-    out.extend_from_slice(b"\r\n");
+    clock.write_date_line(now, out);
     if upgrade {
         out.extend_from_slice(b"connection: upgrade\r\n\r\n");
         return Head { framing: Framing::Raw, persistent: false };

@@ -206,7 +206,7 @@ impl State {
     }
 
     pub(crate) fn body_is_done(&self) -> bool {
-        matches!(self.body, Body::Done)
+        matches!(self.body, Body::Done | Body::Length(0))
     }
 
     /// The connection cannot go on. What waits to be written is dropped.

@@ -5,13 +5,13 @@ use std::future::poll_fn;
 use std::io;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
-use std::task::{Context, Poll, Waker, ready};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
+use narthex_http::Link;
 use narthex_proto::wire::{
     AppEnd, AppEvent, Beat, CancelCode, HeaderBlock, PingTimer, ProtocolError, Received, ResponseHead, StreamError, StreamId,
 };
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::UnixStream;
 use tokio::time::{Instant, Sleep, sleep};
 
@@ -23,10 +23,6 @@ use crate::lifetime::Phases;
 
 /// Requests that one worker of the host may have at one worker of the app.
 const ACCEPTS: u32 = 1024;
-/// What one read takes at most, unless a frame is longer.
-const READ: usize = 128 * 1024;
-/// With more than this unwritten, nothing more is read from the host, and responses wait.
-const HIGH_WATER: usize = 1 << 20;
 /// How often a silent host is thought of.
 const HEARTBEAT: Duration = Duration::from_secs(5);
 /// The ping after DRAIN: its answer shows that every request sent before the host knew has come.
@@ -38,8 +34,6 @@ pub(super) struct Session {
     /// The session's task, to be woken once per turn.
     waker: RefCell<Waker>,
     woken: Cell<bool>,
-    /// How much of the output was written.
-    written: Cell<usize>,
     /// Streams that wait until more of the output is written.
     held_back: RefCell<Vec<Waker>>,
     drained: Cell<bool>,
@@ -53,7 +47,6 @@ impl Session {
             end: RefCell::new(end),
             waker: RefCell::new(Waker::noop().clone()),
             woken: Cell::new(false),
-            written: Cell::new(0),
             held_back: RefCell::default(),
             drained: Cell::new(false),
         })
@@ -90,7 +83,7 @@ impl Session {
     /// How much may be sent on a stream now. When there is none, a WINDOW frame or a write wakes the stream's task.
     pub(super) fn poll_ready(&self, cx: &Context<'_>, id: StreamId) -> Poll<usize> {
         let mut end = self.end.borrow_mut();
-        if end.output().len() > HIGH_WATER {
+        if end.output().len() > Link::HIGH_WATER {
             self.held_back.borrow_mut().push(cx.waker().clone());
             return Poll::Pending;
         }
@@ -175,8 +168,7 @@ impl Session {
 
     /// Runs the session until the host ends it, or until it has drained. `begun` was read already.
     pub(super) async fn run<S: App>(self: &Rc<Self>, stream: UnixStream, begun: Vec<u8>, worker: &Worker<S>, mut phases: Phases) {
-        let mut io = Io { stream, filled: begun.len(), buffer: begun };
-        io.buffer.resize(READ.max(io.filled), 0);
+        let mut link = Link::new(stream, begun);
         let mut heart = Heart { started: Instant::now(), pings: PingTimer::new(0), heard: false };
         let mut heartbeat = pin!(sleep(HEARTBEAT));
         let mut draining = pin!(phases.draining());
@@ -188,7 +180,7 @@ impl Session {
                 end.drain();
                 end.ping(LAST_PING);
             }
-            self.turn(cx, &mut io, worker, &mut heart, heartbeat.as_mut())
+            self.turn(cx, &mut link, worker, &mut heart, heartbeat.as_mut())
         };
         if let Err(error) = poll_fn(turn).await {
             tracing::debug!(%error, "a session with the host has ended");
@@ -207,7 +199,7 @@ impl Session {
     fn turn<S: App>(
         self: &Rc<Self>,
         cx: &mut Context<'_>,
-        io: &mut Io,
+        link: &mut Link,
         worker: &Worker<S>,
         heart: &mut Heart,
         mut heartbeat: Pin<&mut Sleep>,
@@ -226,64 +218,51 @@ impl Session {
             heartbeat.as_mut().reset(Instant::now() + HEARTBEAT);
         }
         // Frames that came behind the greeting.
-        self.receive(io, worker)?;
+        self.receive(link, worker)?;
         loop {
-            let all_written = self.poll_write(cx, io)?;
+            let all_written = self.poll_write(cx, link)?;
             if all_written && self.drained.get() && self.end.borrow().streams() == 0 {
                 return Poll::Ready(Ok(()));
             }
-            if !all_written && self.end.borrow_mut().output().len() > HIGH_WATER {
+            if !all_written && self.end.borrow_mut().output().len() > Link::HIGH_WATER {
                 break;
             }
-            match io.poll_read(cx) {
+            match link.poll_read(cx) {
                 Poll::Ready(Ok(0)) => return Poll::Ready(Err(io::Error::from(io::ErrorKind::UnexpectedEof).into())),
                 Poll::Ready(Ok(_)) => heart.heard = true,
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(error.into())),
                 Poll::Pending => break,
             }
-            self.receive(io, worker)?;
+            self.receive(link, worker)?;
         }
         self.woken.set(false);
         Poll::Pending
     }
 
-    /// Writes what waits, as far as the socket takes it. Returns whether that was all.
-    fn poll_write(&self, cx: &mut Context<'_>, io: &mut Io) -> Result<bool, SessionError> {
+    /// Writes what waits. Returns whether that was all.
+    fn poll_write(&self, cx: &mut Context<'_>, link: &mut Link) -> io::Result<bool> {
         let mut end = self.end.borrow_mut();
         let output = end.output();
-        let blocked = output.len() > HIGH_WATER;
-        while let Some(rest) = output.get(self.written.get()..).filter(|rest| !rest.is_empty()) {
-            match Pin::new(&mut io.stream).poll_write(cx, rest) {
-                Poll::Ready(Ok(0)) => return Err(io::Error::from(io::ErrorKind::WriteZero).into()),
-                Poll::Ready(Ok(written)) => self.written.set(self.written.get() + written),
-                Poll::Ready(Err(error)) => return Err(error.into()),
-                Poll::Pending => return Ok(false),
-            }
-        }
-        output.clear();
-        if output.capacity() > HIGH_WATER {
-            output.shrink_to(READ);
-        }
-        self.written.set(0);
+        let blocked = output.len() > Link::HIGH_WATER;
+        let all_written = link.poll_write(cx, output)?.is_ready();
         drop(end);
-        if blocked {
+        if blocked && all_written {
             self.held_back.take().into_iter().for_each(Waker::wake);
         }
-        Ok(true)
+        Ok(all_written)
     }
 
-    fn receive<S: App>(self: &Rc<Self>, io: &mut Io, worker: &Worker<S>) -> Result<(), SessionError> {
+    fn receive<S: App>(self: &Rc<Self>, link: &mut Link, worker: &Worker<S>) -> Result<(), SessionError> {
         let mut done = 0;
         loop {
-            let input = io.buffer.get(done..io.filled).unwrap_or_default();
-            let received = self.end.borrow_mut().receive(input)?;
+            let received = self.end.borrow_mut().receive(link.input().get(done..).unwrap_or_default())?;
             match received {
                 Received::Event { used, event } => {
                     done += used;
                     self.on_event(event, worker);
                 }
                 Received::NeedMore { used, total } => {
-                    io.keep_from(done + used, total);
+                    link.consume(done + used, total);
                     return Ok(());
                 }
             }
@@ -347,31 +326,5 @@ impl Heart {
             self.pings.heard(now);
         }
         self.pings.on_time(now)
-    }
-}
-
-struct Io {
-    stream: UnixStream,
-    buffer: Vec<u8>,
-    filled: usize,
-}
-
-impl Io {
-    fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        let mut buffer = ReadBuf::new(self.buffer.get_mut(self.filled..).unwrap_or_default());
-        ready!(Pin::new(&mut self.stream).poll_read(cx, &mut buffer))?;
-        let read = buffer.filled().len();
-        self.filled += read;
-        Poll::Ready(Ok(read))
-    }
-
-    /// Keeps what comes after `used`, with room for a frame of `total` bytes.
-    fn keep_from(&mut self, used: usize, total: usize) {
-        self.buffer.copy_within(used..self.filled, 0);
-        self.filled -= used;
-        let wanted = total.max(READ);
-        if self.buffer.len() != wanted && self.filled < wanted {
-            self.buffer.resize(wanted, 0);
-        }
     }
 }

@@ -12,9 +12,8 @@ use narthex_http::{BodyLength, Piece};
 use narthex_proto::wire::{self, CancelCode, ResponseHead, StreamId};
 
 use super::session::Session;
-use super::worker::WireCall;
 use crate::body::BodyError;
-use crate::call::App;
+use crate::call::{App, Running};
 use crate::downstream::{Closed, Downstream, fields};
 
 /// What has come of a stream and was not yet taken. Bounded by the stream's window.
@@ -93,7 +92,7 @@ impl WireStream {
 
 impl Downstream for WireStream {
     fn poll_body(&self, _: &mut Context<'_>) -> Poll<Option<Result<Bytes, BodyError>>> {
-        // The task is woken by way of `Running`, which keeps its waker.
+        // The task is woken by way of `StreamTask`, which keeps its waker.
         let Some(stream) = self.session.stream(self.id) else { return Poll::Ready(Some(Err(BodyError::Disconnected))) };
         if let Some(bytes) = stream.pieces.borrow_mut().pop_front() {
             self.session.consumed(self.id, bytes.len());
@@ -156,20 +155,20 @@ impl Downstream for WireStream {
 }
 
 /// The task of a call that was not answered at once.
-pub(super) struct Running<S: App> {
-    call: WireCall<S>,
+pub(super) struct StreamTask<S: App> {
+    call: Running<S, WireStream>,
     stream: Rc<Stream>,
     session: Rc<Session>,
     id: StreamId,
 }
 
-impl<S: App> Running<S> {
-    pub(super) fn new(call: WireCall<S>, stream: Rc<Stream>, session: Rc<Session>, id: StreamId) -> Self {
+impl<S: App> StreamTask<S> {
+    pub(super) fn new(call: Running<S, WireStream>, stream: Rc<Stream>, session: Rc<Session>, id: StreamId) -> Self {
         Self { call, stream, session, id }
     }
 }
 
-impl<S: App> Future for Running<S> {
+impl<S: App> Future for StreamTask<S> {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
@@ -179,11 +178,11 @@ impl<S: App> Future for Running<S> {
         if !self.stream.waker.borrow().will_wake(cx.waker()) {
             *self.stream.waker.borrow_mut() = cx.waker().clone();
         }
-        self.call.as_mut().poll(cx)
+        Pin::new(&mut self.call).poll(cx)
     }
 }
 
-impl<S: App> Drop for Running<S> {
+impl<S: App> Drop for StreamTask<S> {
     fn drop(&mut self) {
         // Does nothing if the stream is over.
         self.session.cancel(self.id, CancelCode::HANDLER_GONE);

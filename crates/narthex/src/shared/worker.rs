@@ -1,11 +1,8 @@
 //! One worker of an app behind a host: its sessions, and the way from a request frame to the app.
 
-use std::cell::{Cell, RefCell};
 use std::mem::MaybeUninit;
 use std::path::PathBuf;
-use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll, Waker};
 
 use http::Version;
 use narthex_http::Limits;
@@ -15,9 +12,9 @@ use tokio::task::{JoinSet, spawn_local};
 
 use super::control::Connection;
 use super::session::Session;
-use super::stream::{Running, WireStream};
+use super::stream::{StreamTask, WireStream};
 use crate::body::Body;
-use crate::call::{App, Call, Means};
+use crate::call::{App, Calls, Means};
 use crate::error::Result;
 use crate::lifetime::Phases;
 use crate::request::{ConnectionInfo, Head, Heads, NotRepresentable};
@@ -39,7 +36,7 @@ pub(super) struct Attach {
 
 /// Runs a worker until the server drains and its sessions have ended.
 pub(super) async fn run<S: App>(app: S, mut commands: mpsc::UnboundedReceiver<Attach>, mut phases: Phases) {
-    let worker = Rc::new(Worker { app: RefCell::new(app), heads: Heads::new(), spare: Cell::new(None) });
+    let worker = Rc::new(Worker { calls: Calls::new(app), heads: Heads::new() });
     let mut sessions = JoinSet::new();
     let mut draining = phases.clone();
     loop {
@@ -82,15 +79,10 @@ async fn serve<S: App>(worker: Rc<Worker<S>>, attach: Attach, phases: Phases) {
     let _ = ended.try_send(());
 }
 
-/// A call that can be moved to a task of its own.
-pub(super) type WireCall<S> = Pin<Box<Call<S, WireStream>>>;
-
 /// What the sessions of a worker share.
 pub(super) struct Worker<S: App> {
-    app: RefCell<S>,
+    calls: Calls<S, WireStream>,
     heads: Heads,
-    /// A finished call, for its memory.
-    spare: Cell<Option<WireCall<S>>>,
 }
 
 impl<S: App> Worker<S> {
@@ -117,21 +109,10 @@ impl<S: App> Worker<S> {
             donor
         });
         let means = Means { downstream: WireStream::new(session, id), feed, donor };
-        let call = Call::new(&mut *self.app.borrow_mut(), app_request, means);
-        let mut call = match self.spare.take() {
-            Some(mut spare) => {
-                spare.set(call);
-                spare
-            }
-            None => Box::pin(call),
-        };
-        match call.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
-            Poll::Ready(()) => self.spare.set(Some(call)),
-            Poll::Pending => {
-                if let Some(stream) = session.attach(id) {
-                    spawn_local(Running::new(call, stream, Rc::clone(session), id));
-                }
-            }
+        if let Some(call) = self.calls.begin(app_request, means)
+            && let Some(stream) = session.attach(id)
+        {
+            spawn_local(StreamTask::new(call, stream, Rc::clone(session), id));
         }
     }
 
@@ -163,7 +144,7 @@ impl<S: App> Worker<S> {
                 },
             },
         };
-        self.heads.request(head, body)
+        self.heads.request(head, self.calls.headers(), body)
     }
 }
 
