@@ -7,7 +7,8 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 
-use crate::h1::conn::Conn;
+use crate::fields;
+use crate::h1::conn::{Conn, Last};
 use crate::h1::encode::{self, Framing};
 use crate::h1::head::BodyLength;
 use crate::h1::state::{Body, Reply, State};
@@ -156,7 +157,7 @@ impl Exchange {
         let written = encode::write_head(&mut head, self.conn.worker().clock(), now, asked, status, headers, length);
         state.asked.persistent = written.persistent;
         let body = if written.framing == Framing::None { Piece::EMPTY } else { body };
-        self.conn.write(&mut state, &mut head, body, b"");
+        self.conn.write(&mut state, &mut head, body, b"", Last::Yes);
         self.conn.worker().return_scratch(head);
         self.conn.complete(&mut state, now);
         Ok(())
@@ -184,7 +185,7 @@ impl Exchange {
             state.deadlines.read_without_limit();
         }
         // The head waits for the first piece of the body, or for the end of this turn of the connection's task.
-        state.output.push(Bytes::copy_from_slice(&head), 0);
+        state.output.push_copy(&head, 0);
         self.conn.worker().return_scratch(head);
         drop(state);
         self.conn.nudge();
@@ -203,13 +204,10 @@ impl Exchange {
         let mut head = self.conn.worker().take_scratch();
         encode::write_status_line(&mut head, status);
         for (name, value) in headers {
-            head.extend_from_slice(name);
-            head.extend_from_slice(b": ");
-            head.extend_from_slice(value);
-            head.extend_from_slice(b"\r\n");
+            fields::write_field(name, value, &mut head);
         }
         head.extend_from_slice(b"\r\n");
-        self.conn.write(&mut state, &mut head, Piece::EMPTY, b"");
+        self.conn.write(&mut state, &mut head, Piece::EMPTY, b"", Last::No);
         self.conn.worker().return_scratch(head);
         Ok(())
     }
@@ -270,7 +268,8 @@ impl Exchange {
                 }
             }
         }
-        self.conn.write(&mut state, &mut head, body, tail);
+        let last = if end && framing != Framing::Raw { Last::Yes } else { Last::No };
+        self.conn.write(&mut state, &mut head, body, tail, last);
         self.conn.worker().return_scratch(head);
         if end {
             self.end(state, framing);
@@ -278,7 +277,8 @@ impl Exchange {
         Ok(())
     }
 
-    /// Ends the body with trailer lines (`name: value\r\n` each). They are left out where the framing has no place for them.
+    /// Ends the body with trailer lines (`name: value\r\n` each). They are left out where the framing has no place for them,
+    /// and so are lines that are not valid and fields that must not come so late.
     ///
     /// # Errors
     /// If the exchange is over, or no response was begun.
@@ -291,9 +291,11 @@ impl Exchange {
         }
         let mut tail = self.conn.worker().take_scratch();
         tail.extend_from_slice(b"0\r\n");
-        tail.extend_from_slice(lines);
+        for (name, value) in fields::valid_lines(lines).filter(|(name, _)| fields::may_trail(name)) {
+            fields::write_field(name, value, &mut tail);
+        }
         tail.extend_from_slice(b"\r\n");
-        self.conn.write(&mut state, &mut tail, Piece::EMPTY, b"");
+        self.conn.write(&mut state, &mut tail, Piece::EMPTY, b"", Last::Yes);
         self.conn.worker().return_scratch(tail);
         self.end(state, framing);
         Ok(())

@@ -7,6 +7,7 @@
 mod admission;
 mod clock;
 mod exchange;
+pub mod fields;
 mod h1;
 mod limits;
 #[cfg(unix)]

@@ -22,8 +22,10 @@ pub struct Link {
 }
 
 impl Link {
-    /// With this much unwritten, nothing more should be added to the output, or read from the peer.
+    /// With this much unwritten, no more body bytes should be added to the output.
     pub const HIGH_WATER: usize = 1 << 20;
+    /// Whose output grows to this although it adds no more has a peer that does not read. Beyond every window together.
+    pub const HARD_LIMIT: usize = 256 << 20;
 
     /// A link of which `begun` was read already.
     #[must_use]

@@ -33,14 +33,6 @@ impl Piece<'_> {
             Piece::Shared(bytes) => bytes,
         }
     }
-
-    /// What is left after the first `written` bytes, to be kept.
-    pub(crate) fn rest(self, written: usize) -> Bytes {
-        match self {
-            Piece::Slice(bytes) => Bytes::copy_from_slice(bytes.get(written..).unwrap_or_default()),
-            Piece::Shared(bytes) => bytes.slice(written.min(bytes.len())..),
-        }
-    }
 }
 
 impl<'a> From<&'a [u8]> for Piece<'a> {

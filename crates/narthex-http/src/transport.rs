@@ -78,6 +78,11 @@ impl Transport {
         self.poll_write(cx, &buffer[..read])
     }
 
+    /// When the connection is closed, the client is to see that something went wrong.
+    pub(crate) fn reset_on_close(&self) {
+        let _ = socket2::SockRef::from(&self.stream).set_linger(Some(std::time::Duration::ZERO));
+    }
+
     pub(crate) fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_shutdown(cx)
     }

@@ -1,7 +1,6 @@
 //! A host worker: one thread that accepts connections and relays their requests over its own sessions. It reads the
 //! snapshot that the control thread last published, and nothing else of the host's state.
 
-mod headers;
 mod queue;
 mod relay;
 mod session;

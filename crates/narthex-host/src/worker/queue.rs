@@ -172,9 +172,13 @@ impl Shard {
         }
     }
 
+    pub(crate) fn has_waiting(&self) -> bool {
+        !self.waiting.borrow().is_empty()
+    }
+
     /// Passes on what waits, as far as there is credit.
     pub(crate) fn pump_all(&self) {
-        while !self.waiting.borrow().is_empty() {
+        while self.has_waiting() {
             let Some(session) = self.most_credit() else { return };
             self.pump(&session);
         }

@@ -9,6 +9,7 @@ use std::rc::{Rc, Weak};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
+use narthex_http::fields;
 use narthex_http::{BodyLength, Exchange, Link, Piece, Reason};
 use narthex_proto::wire::{
     self, Beat, CancelCode, HostEnd, HostEvent, OpenError, PING_AFTER, PingTimer, ProtocolError, Received, StreamId,
@@ -17,7 +18,6 @@ use tokio::net::UnixStream;
 use tokio::time::{Instant, Sleep, sleep};
 
 use crate::snapshot::AppId;
-use crate::worker::headers;
 use crate::worker::queue::Shard;
 
 /// How often a session looks whether its app is still there.
@@ -78,7 +78,10 @@ impl Session {
     pub(crate) fn poll_window(&self, cx: &Context<'_>, id: StreamId) -> usize {
         let mut end = self.end.borrow_mut();
         if end.output().len() > Link::HIGH_WATER {
-            self.held_back.borrow_mut().push(cx.waker().clone());
+            let mut held_back = self.held_back.borrow_mut();
+            if !held_back.iter().any(|waker| waker.will_wake(cx.waker())) {
+                held_back.push(cx.waker().clone());
+            }
             return 0;
         }
         // A WINDOW frame wakes the exchange.
@@ -165,19 +168,12 @@ impl Session {
             return Poll::Ready(Ok(()));
         }
         let now = || u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
-        while heartbeat.as_mut().poll(cx).is_ready() {
-            match pings.on_time(now()) {
-                Beat::Ping(at) => self.end.borrow_mut().ping(at),
-                Beat::Dead => return Poll::Ready(Err(SessionError::Silent)),
-                Beat::Wait(_) => {}
-            }
-            heartbeat.as_mut().reset(Instant::now() + HEARTBEAT);
-        }
         loop {
             // Writing first gives a turn's requests one write; after reading there may be more to say (credits, windows).
+            // Reading never waits for writing: if both ends did that, each would wait for the other.
             let all_written = self.poll_write(cx, link)?;
-            if !all_written && self.end.borrow_mut().output().len() > Link::HIGH_WATER {
-                break;
+            if !all_written && self.end.borrow_mut().output().len() > Link::HARD_LIMIT {
+                return Poll::Ready(Err(SessionError::Unread));
             }
             match link.poll_read(cx) {
                 Poll::Ready(Ok(0)) => return Poll::Ready(Ok(())),
@@ -186,6 +182,16 @@ impl Session {
                 Poll::Pending => break,
             }
             self.receive(link)?;
+        }
+        // Judged after reading: what waits to be read after a pause of ours is a sign of life.
+        while heartbeat.as_mut().poll(cx).is_ready() {
+            match pings.on_time(now()) {
+                Beat::Ping(at) => self.end.borrow_mut().ping(at),
+                Beat::Dead => return Poll::Ready(Err(SessionError::Silent)),
+                Beat::Wait(_) => {}
+            }
+            heartbeat.as_mut().reset(Instant::now() + HEARTBEAT);
+            self.poll_write(cx, link)?;
         }
         self.woken.set(false);
         Poll::Pending
@@ -206,15 +212,21 @@ impl Session {
 
     fn receive(self: &Rc<Self>, link: &mut Link) -> Result<(), SessionError> {
         let mut done = 0;
+        let mut credited = false;
         loop {
             let received = self.end.borrow_mut().receive(link.input().get(done..).unwrap_or_default())?;
             match received {
                 Received::Event { used, event } => {
                     done += used;
+                    credited |= matches!(event, HostEvent::Credit(_));
                     self.on_event(event);
                 }
                 Received::NeedMore { used, total } => {
                     link.consume(done + used, total);
+                    // Once for all that was read: an app may say it in many small frames.
+                    if credited {
+                        self.pump();
+                    }
                     return Ok(());
                 }
             }
@@ -234,15 +246,14 @@ impl Session {
             }
             HostEvent::Trailers { id, lines, closed } => {
                 if let Some(exchange) = closed.or_else(|| self.exchange(id)) {
-                    let lines = if headers::are_valid(lines) { lines } else { &[] };
                     let _ = exchange.trailers(lines);
                 }
             }
             HostEvent::Inform { id, status, headers } => {
                 if let Some(exchange) = self.exchange(id)
-                    && headers::are_valid(headers)
+                    && fields::are_valid(headers)
                 {
-                    let _ = exchange.inform(status, headers::valid_lines(headers));
+                    let _ = exchange.inform(status, fields::valid_lines(headers));
                 }
             }
             // The connection's task reads the body; for a withheld one, its first read sends 100 Continue.
@@ -251,17 +262,19 @@ impl Session {
                     exchange.wake();
                 }
             }
-            HostEvent::Credit(_) => {
-                let shards: Vec<_> = self.shards.borrow().iter().filter_map(Weak::upgrade).collect();
-                for shard in shards {
-                    shard.pump(self);
-                }
-            }
             HostEvent::Cancelled { data: exchange, code, .. } => {
                 tracing::debug!(app = self.app, ?code, "an app gave a request up");
                 exchange.refuse(if code == CancelCode::SHUTTING_DOWN { Reason::AppShutdown } else { Reason::Internal });
             }
-            HostEvent::Pong(_) | HostEvent::Drain => {}
+            HostEvent::Credit(_) | HostEvent::Pong(_) | HostEvent::Drain => {}
+        }
+    }
+
+    /// Gives this session's credit to the requests that wait for it.
+    fn pump(self: &Rc<Self>) {
+        let shards: Vec<_> = self.shards.borrow().iter().filter_map(Weak::upgrade).filter(|shard| shard.has_waiting()).collect();
+        for shard in shards {
+            shard.pump(self);
         }
     }
 
@@ -280,15 +293,17 @@ impl Session {
     ) {
         let whole = closed.is_some() && end && !head.upgrade;
         let Some(exchange) = closed.or_else(|| self.exchange(id)) else { return };
-        if !headers::are_valid(block) {
+        if !fields::are_valid(block) {
             tracing::error!(app = self.app, "an app sent header lines that are not HTTP; the client gets 500 instead");
             exchange.refuse(Reason::Internal);
             return;
         }
         let close = head.close.then_some((&b"connection"[..], &b"close"[..]));
-        let lines = headers::valid_lines(block).chain(close);
+        let lines = fields::valid_lines(block).chain(close);
         if head.upgrade {
-            if exchange.upgrade(lines).is_ok() {
+            if head.status != 101 {
+                exchange.refuse(Reason::Internal);
+            } else if exchange.upgrade(lines).is_ok() {
                 self.pass_on(id, &exchange, body, end);
                 exchange.wake();
             }
@@ -333,4 +348,6 @@ enum SessionError {
     Protocol(#[from] ProtocolError),
     #[error("the app does not answer pings")]
     Silent,
+    #[error("the app does not read")]
+    Unread,
 }

@@ -2,15 +2,13 @@
 
 use bytes::{Buf, Bytes, BytesMut};
 
+use crate::fields::may_trail;
 use crate::reason::Reason;
 
 /// Chunk extensions say nothing that anybody uses; a line longer than this is an attack.
 const MAX_CHUNK_LINE: usize = 4096;
 /// And so are this many of them in one body, as a way to send what no limit on bodies counts.
 const MAX_EXTENSIONS: usize = 16 * 1024;
-/// Fields that decide about framing, routing or who the client is must not come after the fact (RFC 9110 section 6.5.1).
-const FORBIDDEN: [&str; 8] =
-    ["content-length", "transfer-encoding", "host", "connection", "trailer", "te", "upgrade", "authorization"];
 /// All trailer lines together.
 const MAX_TRAILERS: usize = 8192;
 
@@ -102,7 +100,7 @@ impl Decoder {
         let mut fields = [httparse::EMPTY_HEADER; 64];
         match httparse::parse_headers(&block, &mut fields) {
             Ok(httparse::Status::Complete((length, fields))) if length == block.len() => {
-                if fields.iter().any(|field| FORBIDDEN.iter().any(|name| field.name.eq_ignore_ascii_case(name))) {
+                if fields.iter().any(|field| !may_trail(field.name.as_bytes())) {
                     return Err(Reason::Header);
                 }
             }

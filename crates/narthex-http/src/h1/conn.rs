@@ -10,7 +10,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::BytesMut;
 use narthex_proto::cooked;
 use narthex_proto::host::RequestHost;
 use std::future::poll_fn;
@@ -44,6 +44,8 @@ pub(crate) struct Conn {
     info: ConnectionInfo,
     state: RefCell<State>,
     timeouts: RefCell<Rc<Timeouts>>,
+    /// The timers are those of the exchange in progress, not the worker's.
+    own_timeouts: Cell<bool>,
     /// The connection's task is running, and will look at everything before it sleeps.
     in_task: Cell<bool>,
     handles: Cell<usize>,
@@ -53,6 +55,13 @@ impl fmt::Debug for Conn {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Conn").field("info", &self.info).finish_non_exhaustive()
     }
+}
+
+/// Whether a write completes its response, so that it may wait for the next response to share a system call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Last {
+    Yes,
+    No,
 }
 
 enum Begun<F> {
@@ -69,6 +78,7 @@ impl Conn {
             info,
             state: RefCell::new(State::new(transport)),
             timeouts,
+            own_timeouts: Cell::new(false),
             in_task: Cell::new(false),
             handles: Cell::new(0),
         })
@@ -92,6 +102,7 @@ impl Conn {
 
     pub(crate) fn set_timeouts(&self, timeouts: Rc<Timeouts>) {
         *self.timeouts.borrow_mut() = timeouts;
+        self.own_timeouts.set(true);
     }
 
     pub(crate) fn add_handle(&self) {
@@ -319,6 +330,10 @@ impl Conn {
     }
 
     fn exchange<H: Handler>(self: &Rc<Self>, handler: &H, head: &Head<'_, '_>, max_body: Option<u64>) -> Begun<H::Future> {
+        // The app that had the last request may have had timers of its own.
+        if self.own_timeouts.replace(false) {
+            *self.timeouts.borrow_mut() = self.worker.timeouts();
+        }
         let epoch = {
             let mut state = self.state();
             let persistent = head.persistent && !self.worker.is_draining();
@@ -381,6 +396,7 @@ impl Conn {
             if self.state().reply == Reply::Complete {
                 break Poll::Ready(());
             }
+            self.state().body_awaited = false;
             if let Some(running) = future.as_mut().as_pin_mut()
                 && running.poll(cx).is_ready()
             {
@@ -388,6 +404,9 @@ impl Conn {
             }
             let ended = future.is_none();
             let mut state = self.state();
+            if !state.body_awaited && state.deadlines.reading() == Some(Reason::TimerEntityBody) {
+                state.deadlines.read_without_limit();
+            }
             if state.reply == Reply::Complete {
                 break Poll::Ready(());
             }
@@ -406,9 +425,13 @@ impl Conn {
             if self.poll_tunnel_end(cx, &mut state) {
                 break Poll::Ready(());
             }
-            self.poll_ahead(cx, &mut state);
+            let arrived = self.poll_ahead(cx, &mut state);
             if state.reply == Reply::Complete {
                 break Poll::Ready(());
+            }
+            if arrived && !ended && !state.body_is_done() {
+                // The future may have been waiting for it.
+                continue;
             }
             if self.poll_deadlines(cx, timer.as_mut(), &mut state).is_none() {
                 break Poll::Pending;
@@ -435,29 +458,39 @@ impl Conn {
         false
     }
 
-    /// Watches the client while its request is in progress: for later requests, which are kept, and for its going away.
-    fn poll_ahead(&self, cx: &mut Context<'_>, state: &mut State) {
-        if !state.body_is_done() {
-            return;
-        }
+    /// Watches the client while its request is in progress: for what it sends, which is kept within a bound, and for its
+    /// going away. Returns whether anything came.
+    fn poll_ahead(&self, cx: &mut Context<'_>, state: &mut State) -> bool {
+        let mut arrived = false;
         while !state.read_closed && state.broken.is_none() && state.input.len() < READ_AHEAD {
             let mut buffer = self.worker.take_read_buffer();
             let read = state.transport.poll_read(cx, &mut buffer);
             match read {
                 Poll::Ready(Ok(0)) => {
+                    arrived = true;
                     state.read_closed = true;
-                    let now = self.now();
-                    state.deadlines.half_closed(now);
+                    match state.body {
+                        Body::Raw => {}
+                        Body::Length(left) if left > state.input.len() as u64 => state.break_off(Reason::ConnectionDropped),
+                        _ => {
+                            let now = self.now();
+                            state.deadlines.half_closed(now);
+                        }
+                    }
                 }
-                Poll::Ready(Ok(length)) => state.input.extend_from_slice(&buffer[..length]),
+                Poll::Ready(Ok(length)) => {
+                    arrived = true;
+                    state.input.extend_from_slice(&buffer[..length]);
+                }
                 Poll::Ready(Err(error)) => state.break_off(reason_of(&error)),
                 Poll::Pending => {
                     self.worker.return_read_buffer(buffer);
-                    return;
+                    return arrived;
                 }
             }
             self.worker.return_read_buffer(buffer);
         }
+        arrived
     }
 
     /// After a response: reads what is left of the body, so that the next request can be found. `false`: close instead.
@@ -550,17 +583,17 @@ impl Conn {
     }
 
     /// Writes `head`, `body` and `tail`, now if possible.
-    pub(crate) fn write(&self, state: &mut State, head: &mut Vec<u8>, body: Piece<'_>, tail: &'static [u8]) {
+    pub(crate) fn write(&self, state: &mut State, head: &mut Vec<u8>, body: Piece<'_>, tail: &'static [u8], last: Last) {
         let body_length = body.len();
         if head.is_empty() && body.is_empty() && tail.is_empty() {
             return;
         }
         // Later requests of this connection are waiting in its buffer: their responses can share a write with this one.
-        let later = !state.input.is_empty() && state.body_is_done() && state.output.buffered() < READ_AHEAD;
+        let later = last == Last::Yes && !state.input.is_empty() && state.body_is_done() && state.output.buffered() < READ_AHEAD;
         if !state.output.is_empty() || later {
-            state.output.push(Bytes::copy_from_slice(head), 0);
-            state.output.push(body.rest(0), body_length);
-            state.output.push(Bytes::from_static(tail), 0);
+            state.output.push_copy(head, 0);
+            state.output.push_piece(body, 0);
+            state.output.push_copy(tail, 0);
             if !later {
                 let waker = std::mem::replace(&mut state.waker, Waker::noop().clone());
                 state.flush(&mut Context::from_waker(&waker), || self.now(), &self.timeouts());
@@ -593,15 +626,15 @@ impl Conn {
             return;
         }
         if body_length <= JOIN_BODY {
-            state.output.push(Bytes::copy_from_slice(&head[written..]), body_length);
+            state.output.push_copy(head.get(written..).unwrap_or_default(), body_length);
         } else {
             let in_body = written.saturating_sub(head.len());
             let in_tail = in_body.saturating_sub(body_length);
-            state.output.push(Bytes::copy_from_slice(head.get(written..).unwrap_or_default()), 0);
+            state.output.push_copy(head.get(written..).unwrap_or_default(), 0);
             let body_written = in_body.min(body_length);
             state.output.note_drained(body_written);
-            state.output.push(body.rest(body_written), body_length - body_written);
-            state.output.push(Bytes::from_static(&tail[in_tail..]), 0);
+            state.output.push_piece(body, body_written);
+            state.output.push_copy(tail.get(in_tail..).unwrap_or_default(), 0);
         }
         state.watch_send_rate(self.now(), &self.timeouts());
         self.nudge_with(state);
@@ -654,7 +687,7 @@ impl Conn {
         let written = crate::h1::encode::write_head(&mut head, self.worker.clock(), now, state.asked, status, headers, length);
         state.asked.persistent = written.persistent;
         let body = if written.framing == Framing::None { Piece::EMPTY } else { Piece::Slice(text.as_bytes()) };
-        self.write(&mut state, &mut head, body, b"");
+        self.write(&mut state, &mut head, body, b"", Last::Yes);
         self.worker.return_scratch(head);
         self.complete(&mut state, now);
     }

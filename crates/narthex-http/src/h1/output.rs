@@ -6,8 +6,9 @@ use std::io::{self, IoSlice};
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
-use bytes::{Buf, Bytes};
+use bytes::{Buf, Bytes, BytesMut};
 
+use crate::piece::Piece;
 use crate::transport::Transport;
 
 /// More slices in one write gain nothing measurable.
@@ -15,8 +16,14 @@ const MAX_SLICES: usize = 32;
 /// The most that one `sendfile` call is asked for, so that one fast client does not keep a worker to itself.
 const FILE_STEP: u64 = 1 << 20;
 
+/// Pieces shorter than this are gathered: a segment of its own costs more than they do.
+const SMALL: usize = 1024;
+/// How much is gathered in one segment.
+const GATHER: usize = 16 * 1024;
+
 enum Segment {
     Bytes { bytes: Bytes, body: usize },
+    Gathered { bytes: BytesMut, body: usize },
     File { file: Rc<File>, offset: u64, left: u64 },
 }
 
@@ -38,11 +45,42 @@ impl Output {
         self.buffered
     }
 
-    pub(crate) fn push(&mut self, bytes: Bytes, body: usize) {
-        if !bytes.is_empty() {
-            self.buffered += bytes.len();
-            self.segments.push_back(Segment::Bytes { bytes, body });
+    /// Adds bytes that have to be copied, `body` of which belong to the message body.
+    pub(crate) fn push_copy(&mut self, bytes: &[u8], body: usize) {
+        if bytes.is_empty() {
+            return;
         }
+        self.buffered += bytes.len();
+        if bytes.len() < SMALL {
+            if let Some(Segment::Gathered { bytes: gathered, body: of_body }) = self.segments.back_mut()
+                && gathered.len() < GATHER
+            {
+                gathered.extend_from_slice(bytes);
+                *of_body += body;
+                return;
+            }
+            self.segments.push_back(Segment::Gathered { bytes: BytesMut::from(bytes), body });
+            return;
+        }
+        self.segments.push_back(Segment::Bytes { bytes: Bytes::copy_from_slice(bytes), body });
+    }
+
+    /// Adds what is left of a piece of the body after its first `written` bytes.
+    pub(crate) fn push_piece(&mut self, piece: Piece<'_>, written: usize) {
+        let rest = piece.as_slice().get(written..).unwrap_or_default();
+        match piece {
+            Piece::Shared(ref bytes) if rest.len() >= SMALL => {
+                let bytes = bytes.slice(written..);
+                self.buffered += bytes.len();
+                self.segments.push_back(Segment::Bytes { body: bytes.len(), bytes });
+            }
+            _ => self.push_copy(rest, rest.len()),
+        }
+    }
+
+    /// Adds bytes that belong to no body.
+    pub(crate) fn push_static(&mut self, bytes: &'static [u8]) {
+        self.push_copy(bytes, 0);
     }
 
     pub(crate) fn push_file(&mut self, file: Rc<File>, offset: u64, length: u64) {
@@ -65,7 +103,7 @@ impl Output {
     pub(crate) fn start_counting(&mut self) {
         self.drained = 0;
         for segment in &mut self.segments {
-            if let Segment::Bytes { body, .. } = segment {
+            if let Segment::Bytes { body, .. } | Segment::Gathered { body, .. } = segment {
                 *body = 0;
             }
         }
@@ -100,7 +138,7 @@ impl Output {
                         other => other,
                     }
                 }
-                Segment::Bytes { .. } => self.write_slices(transport, cx),
+                Segment::Bytes { .. } | Segment::Gathered { .. } => self.write_slices(transport, cx),
             };
             match written {
                 Poll::Pending => return (progressed, Poll::Pending),
@@ -119,8 +157,11 @@ impl Output {
         let mut slices = [IoSlice::new(&[]); MAX_SLICES];
         let mut count = 0;
         for (slot, segment) in slices.iter_mut().zip(&self.segments) {
-            let Segment::Bytes { bytes, .. } = segment else { break };
-            *slot = IoSlice::new(bytes);
+            *slot = match segment {
+                Segment::Bytes { bytes, .. } => IoSlice::new(bytes),
+                Segment::Gathered { bytes, .. } => IoSlice::new(bytes),
+                Segment::File { .. } => break,
+            };
             count += 1;
         }
         match &slices[..count] {
@@ -132,14 +173,24 @@ impl Output {
     fn advance(&mut self, mut written: usize) {
         self.buffered = self.buffered.saturating_sub(written);
         while written > 0 {
-            let Some(Segment::Bytes { bytes, body }) = self.segments.front_mut() else { return };
-            if written < bytes.len() {
-                bytes.advance(written);
-                return;
-            }
-            written -= bytes.len();
-            self.drained += *body;
+            let (length, body) = match self.segments.front_mut() {
+                Some(Segment::Bytes { bytes, body }) => (skip(bytes, written), *body),
+                Some(Segment::Gathered { bytes, body }) => (skip(bytes, written), *body),
+                _ => return,
+            };
+            let Some(length) = length else { return };
+            written -= length;
+            self.drained += body;
             self.segments.pop_front();
         }
     }
+}
+
+/// Takes `written` bytes off the front of `bytes`; or, if it has no more than that, says how many it has.
+fn skip(bytes: &mut impl Buf, written: usize) -> Option<usize> {
+    if written < bytes.remaining() {
+        bytes.advance(written);
+        return None;
+    }
+    Some(bytes.remaining())
 }

@@ -138,6 +138,8 @@ pub(crate) struct State {
     pub(crate) body: Body,
     pub(crate) body_read: u64,
     pub(crate) max_body: Option<u64>,
+    /// Somebody has asked for body bytes in this turn of the connection's task.
+    pub(crate) body_awaited: bool,
     /// `100 Continue` is owed as soon as the body is wanted.
     pub(crate) continue_owed: bool,
     pub(crate) trailers: Bytes,
@@ -164,6 +166,7 @@ impl State {
             body: Body::Done,
             body_read: 0,
             max_body: None,
+            body_awaited: false,
             continue_owed: false,
             trailers: Bytes::new(),
             reply: Reply::Complete,
@@ -211,6 +214,10 @@ impl State {
 
     /// The connection cannot go on. What waits to be written is dropped.
     pub(crate) fn break_off(&mut self, reason: Reason) {
+        // Without a length or chunks, an orderly end would pass for the end of the response.
+        if self.reply == Reply::Streaming(Framing::UntilClose) {
+            self.transport.reset_on_close();
+        }
         self.broken.get_or_insert(reason);
         self.output.clear();
         self.reply = Reply::Complete;
@@ -248,6 +255,7 @@ impl State {
         now: impl Fn() -> Instant,
         timeouts: &Timeouts,
     ) -> Poll<Option<Result<Bytes, Reason>>> {
+        self.body_awaited = true;
         loop {
             match self.take_body() {
                 Ok(Decoded::Data(bytes)) => {
@@ -277,7 +285,7 @@ impl State {
                 return Poll::Ready((!raw).then_some(Err(Reason::ConnectionDropped)));
             }
             if std::mem::take(&mut self.continue_owed) && self.reply == Reply::Awaited {
-                self.output.push(Bytes::from_static(b"HTTP/1.1 100 Continue\r\n\r\n"), 0);
+                self.output.push_static(b"HTTP/1.1 100 Continue\r\n\r\n");
                 self.flush(cx, &now, timeouts);
             }
             self.input.reserve(BODY_READ);

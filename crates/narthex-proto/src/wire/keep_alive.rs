@@ -23,7 +23,7 @@ pub struct PingTimer {
     ping_after: u64,
     dead_after: u64,
     heard: u64,
-    pinged: bool,
+    pinged: Option<u64>,
 }
 
 impl PingTimer {
@@ -34,28 +34,29 @@ impl PingTimer {
 
     /// A timer with other limits, in milliseconds of silence.
     pub fn with_limits(now: u64, ping_after: u64, dead_after: u64) -> Self {
-        Self { ping_after, dead_after, heard: now, pinged: false }
+        Self { ping_after, dead_after, heard: now, pinged: None }
     }
 
     /// The peer has sent something, no matter what.
     pub fn heard(&mut self, now: u64) {
         self.heard = now;
-        self.pinged = false;
+        self.pinged = None;
     }
 
     /// To be called at the time that the last call named, or more often.
+    ///
+    /// Nobody is dead who was not asked: a process that was itself paused finds that much time has passed, and asks first.
     pub fn on_time(&mut self, now: u64) -> Beat {
-        let dead_at = self.heard.saturating_add(self.dead_after);
         let ping_at = self.heard.saturating_add(self.ping_after);
-        if now >= dead_at {
-            Beat::Dead
-        } else if self.pinged {
-            Beat::Wait(dead_at)
-        } else if now >= ping_at {
-            self.pinged = true;
-            Beat::Ping(dead_at)
-        } else {
-            Beat::Wait(ping_at)
+        let grace = self.dead_after.saturating_sub(self.ping_after);
+        match self.pinged {
+            Some(at) if now >= at.saturating_add(grace) => Beat::Dead,
+            Some(at) => Beat::Wait(at.saturating_add(grace)),
+            None if now >= ping_at => {
+                self.pinged = Some(now);
+                Beat::Ping(now.saturating_add(grace))
+            }
+            None => Beat::Wait(ping_at),
         }
     }
 }

@@ -354,6 +354,10 @@ fn a_silent_peer_is_pinged_once_and_then_given_up() {
     heard.heard(20_000);
     assert_eq!(heard.on_time(31_000), Beat::Wait(35_000));
     assert_eq!(timer.on_time(31_000), Beat::Dead);
+    // A process that was paused asks before it judges.
+    let mut paused = PingTimer::new(1_000);
+    assert_eq!(paused.on_time(100_000), Beat::Ping(115_000));
+    assert_eq!(paused.on_time(115_000), Beat::Dead);
 }
 
 fn every_message() -> Vec<Message> {

@@ -84,7 +84,10 @@ impl Session {
     pub(super) fn poll_ready(&self, cx: &Context<'_>, id: StreamId) -> Poll<usize> {
         let mut end = self.end.borrow_mut();
         if end.output().len() > Link::HIGH_WATER {
-            self.held_back.borrow_mut().push(cx.waker().clone());
+            let mut held_back = self.held_back.borrow_mut();
+            if !held_back.iter().any(|waker| waker.will_wake(cx.waker())) {
+                held_back.push(cx.waker().clone());
+            }
             return Poll::Pending;
         }
         match end.send_window(id) {
@@ -209,14 +212,6 @@ impl Session {
         }
         // Whatever happens in this turn is written at its end.
         self.woken.set(true);
-        while heartbeat.as_mut().poll(cx).is_ready() {
-            match heart.beat() {
-                Beat::Ping(number) => self.end.borrow_mut().ping(number),
-                Beat::Dead => return Poll::Ready(Err(SessionError::Silent)),
-                Beat::Wait(_) => {}
-            }
-            heartbeat.as_mut().reset(Instant::now() + HEARTBEAT);
-        }
         // Frames that came behind the greeting.
         self.receive(link, worker)?;
         loop {
@@ -224,8 +219,9 @@ impl Session {
             if all_written && self.drained.get() && self.end.borrow().streams() == 0 {
                 return Poll::Ready(Ok(()));
             }
-            if !all_written && self.end.borrow_mut().output().len() > Link::HIGH_WATER {
-                break;
+            // Reading never waits for writing: if both ends did that, each would wait for the other.
+            if !all_written && self.end.borrow_mut().output().len() > Link::HARD_LIMIT {
+                return Poll::Ready(Err(SessionError::Unread));
             }
             match link.poll_read(cx) {
                 Poll::Ready(Ok(0)) => return Poll::Ready(Err(io::Error::from(io::ErrorKind::UnexpectedEof).into())),
@@ -234,6 +230,16 @@ impl Session {
                 Poll::Pending => break,
             }
             self.receive(link, worker)?;
+        }
+        // Judged after reading: what waits to be read after a pause of ours is a sign of life.
+        while heartbeat.as_mut().poll(cx).is_ready() {
+            match heart.beat() {
+                Beat::Ping(number) => self.end.borrow_mut().ping(number),
+                Beat::Dead => return Poll::Ready(Err(SessionError::Silent)),
+                Beat::Wait(_) => {}
+            }
+            heartbeat.as_mut().reset(Instant::now() + HEARTBEAT);
+            self.poll_write(cx, link)?;
         }
         self.woken.set(false);
         Poll::Pending
@@ -310,6 +316,8 @@ enum SessionError {
     Protocol(#[from] ProtocolError),
     #[error("the host does not answer pings")]
     Silent,
+    #[error("the host does not read")]
+    Unread,
 }
 
 /// Whether the host is alive. Reading only leaves a mark: the clock is asked when the heart beats.

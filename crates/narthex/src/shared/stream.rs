@@ -1,12 +1,11 @@
 //! One request on a session, as the code that calls the app uses it.
 
 use std::cell::{Cell, RefCell};
-use std::collections::VecDeque;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http::response::Parts;
 use narthex_http::{BodyLength, Piece};
 use narthex_proto::wire::{self, CancelCode, ResponseHead, StreamId};
@@ -20,7 +19,8 @@ use crate::downstream::{Closed, Downstream, fields};
 pub(super) struct Stream {
     /// The task that works on it.
     waker: RefCell<Waker>,
-    pieces: RefCell<VecDeque<Bytes>>,
+    /// In one piece: a client can send its body in as many as it likes.
+    bytes: RefCell<BytesMut>,
     trailers: RefCell<Bytes>,
     ended: Cell<bool>,
     /// The host has given the stream up.
@@ -33,7 +33,7 @@ impl Stream {
     pub(super) fn new() -> Rc<Self> {
         Rc::new(Self {
             waker: RefCell::new(Waker::noop().clone()),
-            pieces: RefCell::default(),
+            bytes: RefCell::default(),
             trailers: RefCell::default(),
             ended: Cell::new(false),
             cancelled: Cell::new(false),
@@ -42,9 +42,7 @@ impl Stream {
     }
 
     pub(super) fn push(&self, bytes: &[u8], end: bool) {
-        if !bytes.is_empty() {
-            self.pieces.borrow_mut().push_back(Bytes::copy_from_slice(bytes));
-        }
+        self.bytes.borrow_mut().extend_from_slice(bytes);
         if end {
             self.ended.set(true);
         }
@@ -94,7 +92,8 @@ impl Downstream for WireStream {
     fn poll_body(&self, _: &mut Context<'_>) -> Poll<Option<Result<Bytes, BodyError>>> {
         // The task is woken by way of `StreamTask`, which keeps its waker.
         let Some(stream) = self.session.stream(self.id) else { return Poll::Ready(Some(Err(BodyError::Disconnected))) };
-        if let Some(bytes) = stream.pieces.borrow_mut().pop_front() {
+        if !stream.bytes.borrow().is_empty() {
+            let bytes = stream.bytes.borrow_mut().split().freeze();
             self.session.consumed(self.id, bytes.len());
             return Poll::Ready(Some(Ok(bytes)));
         }

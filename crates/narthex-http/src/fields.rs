@@ -1,15 +1,26 @@
-//! An app's header lines, judged before they reach a client.
+//! Header lines from an app, judged before they reach a client.
 //!
 //! An app must not be able to end its head early and write a second response: the next one on that connection may be
 //! another app's.
 
+/// Fields that decide about framing, routing or who the client is. They must not come after the fact, in trailers
+/// (RFC 9110 section 6.5.1).
+const FORBIDDEN_TRAILERS: [&[u8]; 8] =
+    [b"content-length", b"transfer-encoding", b"host", b"connection", b"trailer", b"te", b"upgrade", b"authorization"];
+
+/// Whether a field with this name may be a trailer.
+pub(crate) fn may_trail(name: &[u8]) -> bool {
+    !FORBIDDEN_TRAILERS.iter().any(|forbidden| name.eq_ignore_ascii_case(forbidden))
+}
+
 /// Whether `block` is nothing but `name: value\r\n` lines by RFC 9110 section 5.
-pub(crate) fn are_valid(block: &[u8]) -> bool {
+#[must_use]
+pub fn are_valid(block: &[u8]) -> bool {
     lines(block).all(|line| line.is_some_and(|(name, value)| is_name(name) && is_value(value)))
 }
 
 /// The lines of a block. `None` stands for one that has no colon or no CRLF, and ends the iteration.
-pub(crate) fn lines(block: &[u8]) -> impl Iterator<Item = Option<(&[u8], &[u8])>> {
+fn lines(block: &[u8]) -> impl Iterator<Item = Option<(&[u8], &[u8])>> {
     let mut rest = Some(block).filter(|block| !block.is_empty());
     std::iter::from_fn(move || {
         let block = rest.take()?;
@@ -23,9 +34,9 @@ pub(crate) fn lines(block: &[u8]) -> impl Iterator<Item = Option<(&[u8], &[u8])>
     })
 }
 
-/// As [`lines`], for a block that was found valid.
-pub(crate) fn valid_lines(block: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
-    lines(block).flatten()
+/// Names and values of the valid lines of a block; the others are passed over.
+pub fn valid_lines(block: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
+    lines(block).flatten().filter(|(name, value)| is_name(name) && is_value(value))
 }
 
 fn split_line(block: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
@@ -35,7 +46,23 @@ fn split_line(block: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
     let end = memchr::memchr(b'\r', value)?;
     let (value, rest) = value.split_at(end);
     let after = rest.strip_prefix(b"\r\n")?;
-    Some((name, value.trim_ascii(), after))
+    Some((name, trim(value), after))
+}
+
+/// Appends `name: value` and CRLF.
+pub(crate) fn write_field(name: &[u8], value: &[u8], out: &mut Vec<u8>) {
+    out.extend_from_slice(name);
+    out.extend_from_slice(b": ");
+    out.extend_from_slice(value);
+    out.extend_from_slice(b"\r\n");
+}
+
+/// Optional white space is SP and HTAB only: what else looks blank must not be overlooked.
+fn trim(mut value: &[u8]) -> &[u8] {
+    while let [b' ' | b'\t', rest @ ..] | [rest @ .., b' ' | b'\t'] = value {
+        value = rest;
+    }
+    value
 }
 
 fn is_name(name: &[u8]) -> bool {
@@ -87,6 +114,9 @@ mod tests {
             "a\r\nb: c\r\n",
             "nothing\r\n",
             "a: b\rc: d\r\n",
+            "a:\n\nHTTP/1.1 200 OK\r\n",
+            "a: b\x0c\r\n",
+            "a: b\n\r\n",
         ] {
             assert!(!are_valid(block.as_bytes()), "{block:?}");
         }
