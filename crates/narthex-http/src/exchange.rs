@@ -7,8 +7,9 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 
-use crate::fields;
-use crate::h1::conn::{Conn, Last};
+use crate::fields::{self, Fields};
+use crate::h1::answer::Last;
+use crate::h1::conn::Conn;
 use crate::h1::encode::{self, Framing};
 use crate::h1::head::BodyLength;
 use crate::h1::state::{Body, Reply, State};
@@ -278,7 +279,7 @@ impl Exchange {
     }
 
     /// Ends the body with trailer lines (`name: value\r\n` each). They are left out where the framing has no place for them,
-    /// and so are lines that are not valid and fields that must not come so late.
+    /// and so are lines that are not HTTP and fields that must not come so late.
     ///
     /// # Errors
     /// If the exchange is over, or no response was begun.
@@ -291,8 +292,10 @@ impl Exchange {
         }
         let mut tail = self.conn.worker().take_scratch();
         tail.extend_from_slice(b"0\r\n");
-        for (name, value) in fields::valid_lines(lines).filter(|(name, _)| fields::may_trail(name)) {
-            fields::write_field(name, value, &mut tail);
+        let mut found = Fields::default();
+        if found.parse(lines) {
+            let allowed = found.iter(lines).filter(|(name, _)| fields::may_trail(name));
+            allowed.for_each(|(name, value)| fields::write_field(name, value, &mut tail));
         }
         tail.extend_from_slice(b"\r\n");
         self.conn.write(&mut state, &mut tail, Piece::EMPTY, b"", Last::Yes);

@@ -13,40 +13,56 @@ pub(crate) fn may_trail(name: &[u8]) -> bool {
     !FORBIDDEN_TRAILERS.iter().any(|forbidden| name.eq_ignore_ascii_case(forbidden))
 }
 
-/// Whether `block` is nothing but `name: value\r\n` lines by RFC 9110 section 5.
-#[must_use]
-pub fn are_valid(block: &[u8]) -> bool {
-    lines(block).all(|line| line.is_some_and(|(name, value)| is_name(name) && is_value(value)))
+/// Where the fields of a block are. Kept between blocks for its memory.
+#[derive(Debug, Default)]
+pub struct Fields(Vec<Place>);
+
+#[derive(Clone, Copy, Debug)]
+struct Place {
+    name: (usize, usize),
+    value: (usize, usize),
 }
 
-/// The lines of a block. `None` stands for one that has no colon or no CRLF, and ends the iteration.
-fn lines(block: &[u8]) -> impl Iterator<Item = Option<(&[u8], &[u8])>> {
-    let mut rest = Some(block).filter(|block| !block.is_empty());
-    std::iter::from_fn(move || {
-        let block = rest.take()?;
-        let line = split_line(block);
-        if let Some((_, _, after)) = line
-            && !after.is_empty()
-        {
-            rest = Some(after);
+impl Fields {
+    /// Finds the fields of `block`. `false` if it is not all `name: value\r\n` lines by RFC 9110 section 5.
+    #[must_use]
+    pub fn parse(&mut self, block: &[u8]) -> bool {
+        self.0.clear();
+        let mut rest = 0;
+        while rest < block.len() {
+            let Some((place, after)) = line(block, rest) else { return false };
+            self.0.push(place);
+            rest = after;
         }
-        Some(line.map(|(name, value, _)| (name, value)))
-    })
+        true
+    }
+
+    /// Names and values of the fields of `block`, the one that was parsed last.
+    pub fn iter<'a>(&'a self, block: &'a [u8]) -> impl Iterator<Item = (&'a [u8], &'a [u8])> {
+        let part = |(start, end): (usize, usize)| block.get(start..end).unwrap_or_default();
+        self.0.iter().map(move |place| (part(place.name), part(place.value)))
+    }
 }
 
-/// Names and values of the valid lines of a block; the others are passed over.
-pub fn valid_lines(block: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
-    lines(block).flatten().filter(|(name, value)| is_name(name) && is_value(value))
-}
-
-fn split_line(block: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
-    let colon = memchr::memchr(b':', block)?;
-    let (name, rest) = block.split_at(colon);
-    let value = rest.get(1..)?;
-    let end = memchr::memchr(b'\r', value)?;
-    let (value, rest) = value.split_at(end);
-    let after = rest.strip_prefix(b"\r\n")?;
-    Some((name, trim(value), after))
+/// The line that starts at `start`, and where the next one does.
+fn line(block: &[u8], start: usize) -> Option<(Place, usize)> {
+    let name = block.get(start..)?;
+    let colon = start + name.iter().position(|&byte| !NAME[usize::from(byte)])?;
+    if colon == start || block.get(colon) != Some(&b':') {
+        return None;
+    }
+    let value = block.get(colon + 1..)?;
+    let end = colon + 1 + value.iter().position(|&byte| !is_value(byte))?;
+    let after = end + 2;
+    if block.get(end..after) != Some(b"\r\n") {
+        return None;
+    }
+    // Optional white space is SP and HTAB only: what else looks blank must not be overlooked.
+    let blank = |byte: &&u8| matches!(byte, b' ' | b'\t');
+    let value = block.get(colon + 1..end)?;
+    let leading = value.iter().take_while(blank).count();
+    let trailing = value.iter().rev().take_while(blank).count().min(value.len() - leading);
+    Some((Place { name: (start, colon), value: (colon + 1 + leading, end - trailing) }, after))
 }
 
 /// Appends `name: value` and CRLF.
@@ -57,20 +73,8 @@ pub(crate) fn write_field(name: &[u8], value: &[u8], out: &mut Vec<u8>) {
     out.extend_from_slice(b"\r\n");
 }
 
-/// Optional white space is SP and HTAB only: what else looks blank must not be overlooked.
-fn trim(mut value: &[u8]) -> &[u8] {
-    while let [b' ' | b'\t', rest @ ..] | [rest @ .., b' ' | b'\t'] = value {
-        value = rest;
-    }
-    value
-}
-
-fn is_name(name: &[u8]) -> bool {
-    !name.is_empty() && name.iter().all(|&byte| NAME[usize::from(byte)])
-}
-
-fn is_value(value: &[u8]) -> bool {
-    value.iter().all(|&byte| byte >= b' ' && byte != 0x7f || byte == b'\t')
+fn is_value(byte: u8) -> bool {
+    byte >= b' ' && byte != 0x7f || byte == b'\t'
 }
 
 /// `tchar` of RFC 9110 section 5.6.2.
@@ -97,7 +101,7 @@ mod tests {
     #[test]
     fn only_header_lines_pass() {
         for block in ["", "a: b\r\n", "a:\r\n", "a: b\r\nc: d\t\u{e9}\r\n"] {
-            assert!(are_valid(block.as_bytes()), "{block:?}");
+            assert!(Fields::default().parse(block.as_bytes()), "{block:?}");
         }
         for block in [
             "\r\n",
@@ -118,13 +122,16 @@ mod tests {
             "a: b\x0c\r\n",
             "a: b\n\r\n",
         ] {
-            assert!(!are_valid(block.as_bytes()), "{block:?}");
+            assert!(!Fields::default().parse(block.as_bytes()), "{block:?}");
         }
     }
 
     #[test]
     fn lines_come_apart_in_order() {
-        let found: Vec<_> = valid_lines(b"a: b\r\nc:  d \r\n").collect();
-        assert_eq!(found, [(&b"a"[..], &b"b"[..]), (b"c", b"d")]);
+        let block = b"a: b\r\nc:  d \r\ne:\t \r\nf:g\r\n";
+        let mut fields = Fields::default();
+        assert!(fields.parse(block));
+        let found: Vec<_> = fields.iter(block).collect();
+        assert_eq!(found, [(&b"a"[..], &b"b"[..]), (b"c", b"d"), (b"e", b""), (b"f", b"g")]);
     }
 }

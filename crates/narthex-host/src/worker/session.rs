@@ -9,7 +9,7 @@ use std::rc::{Rc, Weak};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use narthex_http::fields;
+use narthex_http::fields::Fields;
 use narthex_http::{BodyLength, Exchange, Link, Piece, Reason};
 use narthex_proto::wire::{
     self, Beat, CancelCode, HostEnd, HostEvent, OpenError, PING_AFTER, PingTimer, ProtocolError, Received, StreamId,
@@ -36,6 +36,8 @@ pub(crate) struct Session {
     shards: RefCell<Vec<Weak<Shard>>>,
     /// Connections that hold body bytes back until more of the output is written.
     held_back: RefCell<Vec<Waker>>,
+    /// The header fields of the response at hand.
+    fields: RefCell<Fields>,
     gone: Cell<bool>,
 }
 
@@ -48,6 +50,7 @@ impl Session {
             woken: Cell::new(false),
             shards: RefCell::default(),
             held_back: RefCell::default(),
+            fields: RefCell::default(),
             gone: Cell::new(false),
         })
     }
@@ -250,10 +253,11 @@ impl Session {
                 }
             }
             HostEvent::Inform { id, status, headers } => {
+                let mut fields = self.fields.borrow_mut();
                 if let Some(exchange) = self.exchange(id)
-                    && fields::are_valid(headers)
+                    && fields.parse(headers)
                 {
-                    let _ = exchange.inform(status, fields::valid_lines(headers));
+                    let _ = exchange.inform(status, fields.iter(headers));
                 }
             }
             // The connection's task reads the body; for a withheld one, its first read sends 100 Continue.
@@ -293,13 +297,14 @@ impl Session {
     ) {
         let whole = closed.is_some() && end && !head.upgrade;
         let Some(exchange) = closed.or_else(|| self.exchange(id)) else { return };
-        if !fields::are_valid(block) {
+        let mut fields = self.fields.borrow_mut();
+        if !fields.parse(block) {
             tracing::error!(app = self.app, "an app sent header lines that are not HTTP; the client gets 500 instead");
             exchange.refuse(Reason::Internal);
             return;
         }
         let close = head.close.then_some((&b"connection"[..], &b"close"[..]));
-        let lines = fields::valid_lines(block).chain(close);
+        let lines = fields.iter(block).chain(close);
         if head.upgrade {
             if head.status != 101 {
                 exchange.refuse(Reason::Internal);

@@ -7,7 +7,7 @@ use std::cell::{Cell, RefCell, RefMut};
 use std::fmt;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::BytesMut;
@@ -18,19 +18,16 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::exchange::Exchange;
 use crate::h1::encode::{Asked, Framing};
-use crate::h1::head::{self, Head, Parsed, Version};
+use crate::h1::head::{self, Head, Parsed};
 use crate::h1::state::{Body, Reply, State, reason_of};
 use crate::limits::Timeouts;
-use crate::piece::Piece;
 use crate::reason::Reason;
 use crate::request::{ConnectionInfo, Handler, Request};
 use crate::transport::Transport;
 use crate::worker::Worker;
 
-/// Bodies up to this size are written in the same buffer as their head.
-const JOIN_BODY: usize = 4096;
 /// Bytes of later requests that are read while one is in progress.
-const READ_AHEAD: usize = 64 * 1024;
+pub(crate) const READ_AHEAD: usize = 64 * 1024;
 /// The most body bytes that are read and thrown away to keep a connection after an early response.
 const DRAIN_MOST: u64 = 1 << 20;
 /// After an error the client gets this long to stop sending, so that the close does not destroy the answer on its way
@@ -57,13 +54,6 @@ impl fmt::Debug for Conn {
     }
 }
 
-/// Whether a write completes its response, so that it may wait for the next response to share a system call.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Last {
-    Yes,
-    No,
-}
-
 enum Begun<F> {
     Exchange(Option<F>),
     Partial,
@@ -86,6 +76,14 @@ impl Conn {
 
     pub(crate) fn worker(&self) -> &Worker {
         &self.worker
+    }
+
+    pub(crate) fn info(&self) -> &ConnectionInfo {
+        &self.info
+    }
+
+    pub(crate) fn is_in_task(&self) -> bool {
+        self.in_task.get()
     }
 
     pub(crate) fn state(&self) -> RefMut<'_, State> {
@@ -226,7 +224,8 @@ impl Conn {
                 }
                 Poll::Ready(Ok(length)) if state.input.is_empty() => {
                     drop(state);
-                    self.begin_from_buffer(handler, &mut buffer[..length])
+                    // In the usual case this is one whole request, and nothing is copied.
+                    self.begin(handler, &mut buffer[..length])
                 }
                 Poll::Ready(Ok(length)) => {
                     state.input.extend_from_slice(&buffer[..length]);
@@ -241,7 +240,9 @@ impl Conn {
                     if state.output.is_empty() && state.deadlines.reading().is_none() {
                         state.deadlines.read_within(now(), self.timeouts().idle_connection, Reason::TimerConnectionIdle);
                     }
-                    let _ = self.poll_deadlines(cx, timer.as_mut(), &mut state);
+                    if self.poll_deadlines(cx, timer.as_mut(), &mut state).is_some() {
+                        cx.waker().wake_by_ref();
+                    }
                     self.worker.return_read_buffer(buffer);
                     break Poll::Pending;
                 }
@@ -279,11 +280,6 @@ impl Conn {
             return Begun::Refused;
         }
         self.begin(handler, &mut head)
-    }
-
-    /// Parses what one read brought. In the usual case that is one whole request, and nothing is copied.
-    fn begin_from_buffer<H: Handler>(self: &Rc<Self>, handler: &H, buffer: &mut [u8]) -> Begun<H::Future> {
-        self.begin(handler, buffer)
     }
 
     fn keep_partial<F>(&self, input: BytesMut, scanned: usize) -> Begun<F> {
@@ -580,124 +576,5 @@ impl Conn {
         };
         self.in_task.set(false);
         polled
-    }
-
-    /// Writes `head`, `body` and `tail`, now if possible.
-    pub(crate) fn write(&self, state: &mut State, head: &mut Vec<u8>, body: Piece<'_>, tail: &'static [u8], last: Last) {
-        let body_length = body.len();
-        if head.is_empty() && body.is_empty() && tail.is_empty() {
-            return;
-        }
-        // Later requests of this connection are waiting in its buffer: their responses can share a write with this one.
-        let later = last == Last::Yes && !state.input.is_empty() && state.body_is_done() && state.output.buffered() < READ_AHEAD;
-        if !state.output.is_empty() || later {
-            state.output.push_copy(head, 0);
-            state.output.push_piece(body, 0);
-            state.output.push_copy(tail, 0);
-            if !later {
-                let waker = std::mem::replace(&mut state.waker, Waker::noop().clone());
-                state.flush(&mut Context::from_waker(&waker), || self.now(), &self.timeouts());
-                state.waker = waker;
-            }
-            return;
-        }
-        let waker = std::mem::replace(&mut state.waker, Waker::noop().clone());
-        let mut cx = Context::from_waker(&waker);
-        let written = if body_length <= JOIN_BODY {
-            head.extend_from_slice(body.as_slice());
-            head.extend_from_slice(tail);
-            state.transport.poll_write(&mut cx, head)
-        } else {
-            let slices = [head.as_slice(), body.as_slice(), tail].map(std::io::IoSlice::new);
-            state.transport.poll_write_vectored(&mut cx, &slices)
-        };
-        state.waker = waker;
-        let written = match written {
-            Poll::Ready(Ok(written)) => written,
-            Poll::Pending => 0,
-            Poll::Ready(Err(error)) => {
-                state.break_off(reason_of(&error));
-                return self.nudge_with(state);
-            }
-        };
-        let total = if body_length <= JOIN_BODY { head.len() } else { head.len() + body_length + tail.len() };
-        if written == total {
-            state.output.note_drained(body_length);
-            return;
-        }
-        if body_length <= JOIN_BODY {
-            state.output.push_copy(head.get(written..).unwrap_or_default(), body_length);
-        } else {
-            let in_body = written.saturating_sub(head.len());
-            let in_tail = in_body.saturating_sub(body_length);
-            state.output.push_copy(head.get(written..).unwrap_or_default(), 0);
-            let body_written = in_body.min(body_length);
-            state.output.note_drained(body_written);
-            state.output.push_piece(body, body_written);
-            state.output.push_copy(tail.get(in_tail..).unwrap_or_default(), 0);
-        }
-        state.watch_send_rate(self.now(), &self.timeouts());
-        self.nudge_with(state);
-    }
-
-    fn nudge_with(&self, state: &State) {
-        if !self.in_task.get() {
-            state.waker.wake_by_ref();
-        }
-    }
-
-    /// The response is complete. In the steady state (kept alive, nothing waits) the task is left asleep: the next request
-    /// wakes it.
-    pub(crate) fn complete(&self, state: &mut State, now: Instant) {
-        state.reply = Reply::Complete;
-        state.deadlines.dequeued();
-        let timeouts = self.timeouts.borrow();
-        state.deadlines.read_within(now, timeouts.idle_connection, Reason::TimerConnectionIdle);
-        let asleep_is_fine = state.asked.persistent
-            && state.body_is_done()
-            && state.input.is_empty()
-            && state.output.is_empty()
-            && !state.read_closed
-            && !self.worker.is_draining();
-        if !asleep_is_fine {
-            self.nudge_with(state);
-        }
-    }
-
-    /// Answers with an error page, or breaks the connection off where an answer is no longer possible.
-    pub(crate) fn refuse(&self, mut state: RefMut<'_, State>, reason: Reason) {
-        tracing::debug!(%reason, peer = %self.info.peer, connection = self.info.id, "refused");
-        self.worker.count_refusal(reason);
-        let Some(status) = reason.status().filter(|_| state.reply == Reply::Awaited) else {
-            state.break_off(reason);
-            return self.nudge_with(&state);
-        };
-        // After a request that was not understood, nobody can tell where the next one begins.
-        if status < 500 || status == 501 || status == 505 || !state.body_is_done() {
-            state.asked.persistent = false;
-            state.linger = true;
-        }
-        let title = http::StatusCode::from_u16(status).ok().and_then(|status| status.canonical_reason()).unwrap_or_default();
-        let text = format!("{status} {title}\n\n{}\n", reason.detail());
-        let retry: &[(&[u8], &[u8])] = if status == 503 { &[(b"retry-after", b"1")] } else { &[] };
-        let headers = [(&b"content-type"[..], &b"text/plain; charset=utf-8"[..])].into_iter().chain(retry.iter().copied());
-        let mut head = self.worker.take_scratch();
-        let now = self.now();
-        let length = head::BodyLength::Exact(text.len() as u64);
-        let written = crate::h1::encode::write_head(&mut head, self.worker.clock(), now, state.asked, status, headers, length);
-        state.asked.persistent = written.persistent;
-        let body = if written.framing == Framing::None { Piece::EMPTY } else { Piece::Slice(text.as_bytes()) };
-        self.write(&mut state, &mut head, body, b"", Last::Yes);
-        self.worker.return_scratch(head);
-        self.complete(&mut state, now);
-    }
-
-    /// Refuses what never became a request.
-    fn refuse_outside(&self, mut state: RefMut<'_, State>, reason: Reason) {
-        let asked = Asked { version: Version::Http11, head_only: false, persistent: false };
-        state.begin(asked, head::BodyLength::Exact(0), false, None);
-        state.linger = true;
-        state.input.clear();
-        self.refuse(state, reason);
     }
 }

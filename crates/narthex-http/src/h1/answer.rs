@@ -1,0 +1,144 @@
+//! How a connection answers: whole writes where the socket takes them, and error pages for what no app sees.
+
+use std::cell::RefMut;
+use std::task::{Context, Poll, Waker};
+
+use tokio::time::Instant;
+
+use crate::h1::conn::{Conn, READ_AHEAD};
+use crate::h1::encode::{self, Asked, Framing};
+use crate::h1::head::{BodyLength, Version};
+use crate::h1::state::{Reply, State, reason_of};
+use crate::piece::Piece;
+use crate::reason::Reason;
+
+/// Bodies up to this size are written in the same buffer as their head.
+const JOIN_BODY: usize = 4096;
+
+/// Whether a write completes its response, so that it may wait for the next response to share a system call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Last {
+    Yes,
+    No,
+}
+
+impl Conn {
+    /// Writes `head`, `body` and `tail`, now if possible.
+    pub(crate) fn write(&self, state: &mut State, head: &mut Vec<u8>, body: Piece<'_>, tail: &'static [u8], last: Last) {
+        let body_length = body.len();
+        if head.is_empty() && body.is_empty() && tail.is_empty() {
+            return;
+        }
+        // Later requests of this connection are waiting in its buffer: their responses can share a write with this one.
+        let later = last == Last::Yes && !state.input.is_empty() && state.body_is_done() && state.output.buffered() < READ_AHEAD;
+        if !state.output.is_empty() || later {
+            state.output.push_copy(head, 0);
+            state.output.push_piece(body, 0);
+            state.output.push_copy(tail, 0);
+            if !later {
+                let waker = std::mem::replace(&mut state.waker, Waker::noop().clone());
+                state.flush(&mut Context::from_waker(&waker), || self.now(), &self.timeouts());
+                state.waker = waker;
+            }
+            return;
+        }
+        let waker = std::mem::replace(&mut state.waker, Waker::noop().clone());
+        let mut cx = Context::from_waker(&waker);
+        let written = if body_length <= JOIN_BODY {
+            head.extend_from_slice(body.as_slice());
+            head.extend_from_slice(tail);
+            state.transport.poll_write(&mut cx, head)
+        } else {
+            let slices = [head.as_slice(), body.as_slice(), tail].map(std::io::IoSlice::new);
+            state.transport.poll_write_vectored(&mut cx, &slices)
+        };
+        state.waker = waker;
+        let written = match written {
+            Poll::Ready(Ok(written)) => written,
+            Poll::Pending => 0,
+            Poll::Ready(Err(error)) => {
+                state.break_off(reason_of(&error));
+                return self.nudge_with(state);
+            }
+        };
+        let total = if body_length <= JOIN_BODY { head.len() } else { head.len() + body_length + tail.len() };
+        if written == total {
+            state.output.note_drained(body_length);
+            return;
+        }
+        if body_length <= JOIN_BODY {
+            state.output.push_copy(head.get(written..).unwrap_or_default(), body_length);
+        } else {
+            let in_body = written.saturating_sub(head.len());
+            let in_tail = in_body.saturating_sub(body_length);
+            state.output.push_copy(head.get(written..).unwrap_or_default(), 0);
+            let body_written = in_body.min(body_length);
+            state.output.note_drained(body_written);
+            state.output.push_piece(body, body_written);
+            state.output.push_copy(tail.get(in_tail..).unwrap_or_default(), 0);
+        }
+        state.watch_send_rate(self.now(), &self.timeouts());
+        self.nudge_with(state);
+    }
+
+    fn nudge_with(&self, state: &State) {
+        if !self.is_in_task() {
+            state.waker.wake_by_ref();
+        }
+    }
+
+    /// The response is complete. In the steady state (kept alive, nothing waits) the task is left asleep: the next request
+    /// wakes it.
+    pub(crate) fn complete(&self, state: &mut State, now: Instant) {
+        state.reply = Reply::Complete;
+        state.deadlines.dequeued();
+        let timeouts = self.timeouts();
+        state.deadlines.read_within(now, timeouts.idle_connection, Reason::TimerConnectionIdle);
+        let asleep_is_fine = state.asked.persistent
+            && state.body_is_done()
+            && state.input.is_empty()
+            && state.output.is_empty()
+            && !state.read_closed
+            && !self.worker().is_draining();
+        if !asleep_is_fine {
+            self.nudge_with(state);
+        }
+    }
+
+    /// Answers with an error page, or breaks the connection off where an answer is no longer possible.
+    pub(crate) fn refuse(&self, mut state: RefMut<'_, State>, reason: Reason) {
+        tracing::debug!(%reason, peer = %self.info().peer, connection = self.info().id, "refused");
+        self.worker().count_refusal(reason);
+        let Some(status) = reason.status().filter(|_| state.reply == Reply::Awaited) else {
+            state.break_off(reason);
+            return self.nudge_with(&state);
+        };
+        // After a request that was not understood, nobody can tell where the next one begins.
+        if status < 500 || status == 501 || status == 505 || !state.body_is_done() {
+            state.asked.persistent = false;
+            state.linger = true;
+        }
+        let title = http::StatusCode::from_u16(status).ok().and_then(|status| status.canonical_reason()).unwrap_or_default();
+        let text = format!("{status} {title}\n\n{}\n", reason.detail());
+        let retry: &[(&[u8], &[u8])] = if status == 503 { &[(b"retry-after", b"1")] } else { &[] };
+        let headers = [(&b"content-type"[..], &b"text/plain; charset=utf-8"[..])].into_iter().chain(retry.iter().copied());
+        let mut head = self.worker().take_scratch();
+        let now = self.now();
+        let length = BodyLength::Exact(text.len() as u64);
+        let written = encode::write_head(&mut head, self.worker().clock(), now, state.asked, status, headers, length);
+        state.asked.persistent = written.persistent;
+        let body = if written.framing == Framing::None { Piece::EMPTY } else { Piece::Slice(text.as_bytes()) };
+        self.write(&mut state, &mut head, body, b"", Last::Yes);
+        self.worker().return_scratch(head);
+        self.complete(&mut state, now);
+    }
+
+    /// Refuses what never became a request.
+    pub(crate) fn refuse_outside(&self, mut state: RefMut<'_, State>, reason: Reason) {
+        let asked = Asked { version: Version::Http11, head_only: false, persistent: false };
+        state.begin(asked, BodyLength::Exact(0), false, None);
+        state.linger = true;
+        state.input.clear();
+        self.refuse(state, reason);
+    }
+}
