@@ -3,17 +3,21 @@
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use narthex_proto::cooked::Cooking;
 use narthex_proto::prefix::UrlPrefix;
-use narthex_proto::wire::{ControlConnection, Hello, Message, ProtocolError, RefusalCode, RegisteredUrl, Role, Welcome};
+use narthex_proto::wire::{
+    ControlConnection, Hello, Message, MessageTooLarge, ProtocolError, RefusalCode, RegisteredUrl, Role, Welcome,
+};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::timeout;
 
 use super::state::Refusal;
-use super::{Shared, report};
+use super::{SPARE_CONNECTIONS, Shared, report};
 use crate::snapshot::AppId;
 use crate::worker::Command;
 
@@ -34,6 +38,9 @@ enum Ended {
     Io(#[from] io::Error),
     #[error("{0}")]
     Protocol(#[from] ProtocolError),
+    /// Nothing was sent: something shorter may be said instead.
+    #[error("{0}")]
+    TooLarge(#[from] MessageTooLarge),
 }
 
 struct Connection {
@@ -60,9 +67,7 @@ impl Connection {
     }
 
     async fn send(&mut self, message: &Message) -> Result<(), Ended> {
-        if let Err(error) = self.control.send(message) {
-            return Err(io::Error::new(io::ErrorKind::InvalidData, error).into());
-        }
+        self.control.send(message)?;
         self.flush().await
     }
 
@@ -75,34 +80,44 @@ impl Connection {
     }
 }
 
-pub(super) async fn serve(shared: Rc<Shared>, stream: UnixStream) {
+pub(super) async fn serve(shared: Rc<Shared>, stream: UnixStream, permit: OwnedSemaphorePermit) {
     let mut connection = Connection { stream, control: ControlConnection::new() };
-    if let Err(error) = greet(&shared, &mut connection).await {
+    if let Err(error) = greet(&shared, &mut connection, permit).await {
         tracing::debug!(%error, "a connection to the host's socket has ended");
     }
 }
 
 /// Reads the greeting and serves the connection as what it says.
-async fn greet(shared: &Rc<Shared>, connection: &mut Connection) -> Result<(), Ended> {
+async fn greet(shared: &Rc<Shared>, connection: &mut Connection, permit: OwnedSemaphorePermit) -> Result<(), Ended> {
     let credentials = connection.stream.peer_cred()?;
     let peer = Peer { uid: credentials.uid(), pid: credentials.pid().and_then(|pid| u32::try_from(pid).ok()).unwrap_or(0) };
     let Ok(first) = timeout(GREETING, connection.receive()).await else { return Ok(()) };
     let Some(Message::Hello(hello)) = first? else { return Ok(()) };
     let own = rustix::process::geteuid().as_raw();
     if peer.uid != own && peer.uid != 0 {
-        connection.send(&welcome(shared, 0, "")).await?;
         let message = format!("this host belongs to user id {own} and serves only that user's programs");
-        return connection.send(&Message::Refused { id: 0, code: RefusalCode::AccessDenied, message }).await;
+        return refuse(shared, connection, RefusalCode::AccessDenied, &message).await;
+    }
+    // An operator who wants to know why it is full gets in.
+    if hello.role != Role::Admin && shared.connections.available_permits() < SPARE_CONNECTIONS {
+        let message = "this host has all the connections that it takes: stop some apps";
+        return refuse(shared, connection, RefusalCode::LimitReached, message).await;
     }
     match hello.role {
         Role::App => app(shared, connection, peer, hello).await,
-        Role::Data => data(shared, connection, peer, &hello).await,
+        Role::Data => data(shared, connection, peer, &hello, permit).await,
         Role::Admin => admin(shared, connection).await,
         _ => {
-            let message = "this host does not know what the connection is for: it may be of an older version".to_owned();
-            connection.send(&Message::Refused { id: 0, code: RefusalCode::Unsupported, message }).await
+            let message = "this host does not know what the connection is for: it may be of an older version";
+            refuse(shared, connection, RefusalCode::Unsupported, message).await
         }
     }
+}
+
+/// Says why a connection is not served. A greeting comes first, as on every connection.
+async fn refuse(shared: &Shared, connection: &mut Connection, code: RefusalCode, message: &str) -> Result<(), Ended> {
+    connection.send(&welcome(shared, 0, "")).await?;
+    connection.send(&Message::Refused { id: 0, code, message: message.to_owned() }).await
 }
 
 fn welcome(shared: &Shared, app: AppId, token: &str) -> Message {
@@ -118,7 +133,7 @@ fn welcome(shared: &Shared, app: AppId, token: &str) -> Message {
 async fn app(shared: &Rc<Shared>, connection: &mut Connection, peer: Peer, hello: Hello) -> Result<(), Ended> {
     let token = token()?;
     let pid = if peer.pid == 0 { hello.pid } else { peer.pid };
-    let app = shared.state.borrow_mut().add_app(hello.name, pid, peer.uid, token.clone());
+    let app = shared.state.borrow_mut().add_app(&hello.name, hello.workers, pid, peer.uid, token.clone());
     let served = app_messages(shared, connection, app, &token).await;
     shared.app_gone(app).await;
     tracing::info!(app, pid, "an app has left");
@@ -130,24 +145,29 @@ async fn app_messages(shared: &Rc<Shared>, connection: &mut Connection, app: App
     while let Some(message) = connection.receive().await? {
         let answer = match message {
             Message::Register { id, group, urls } => {
-                let registered = shared.state.borrow_mut().register(app, &group, &urls);
+                let registered = shared.register(app, &group, &urls).await;
                 match registered {
-                    Ok((prefixes, change)) => {
-                        shared.publish(change).await;
-                        let urls: Vec<_> = prefixes
-                            .iter()
-                            .map(|(prefix, registration)| RegisteredUrl { url: prefix.to_string(), registration: *registration })
-                            .collect();
-                        tracing::info!(app, urls = ?urls.iter().map(|url| &url.url).collect::<Vec<_>>(), "registered");
-                        Message::Registered { id, urls }
+                    Ok(prefixes) => {
+                        tracing::info!(app, urls = prefixes.len(), first = ?prefixes.first(), "registered");
+                        let registered = registered_message(id, &prefixes);
+                        match connection.send(&registered).await {
+                            Err(Ended::TooLarge(error)) => {
+                                let prefixes: Vec<_> = prefixes.into_iter().map(|(prefix, _)| prefix).collect();
+                                shared.unregister(app, &prefixes).await;
+                                too_large(id, error)
+                            }
+                            sent => {
+                                sent?;
+                                continue;
+                            }
+                        }
                     }
                     Err(Refusal { code, message }) => Message::Refused { id, code, message },
                 }
             }
             Message::Unregister { id, urls } => {
                 let urls: Vec<UrlPrefix> = urls.iter().filter_map(|url| url.parse().ok()).collect();
-                let change = shared.state.borrow_mut().unregister(app, &urls);
-                shared.publish(change).await;
+                shared.unregister(app, &urls).await;
                 Message::Unregistered { id }
             }
             Message::Drain => continue,
@@ -159,42 +179,67 @@ async fn app_messages(shared: &Rc<Shared>, connection: &mut Connection, app: App
 }
 
 /// A data connection: after the greeting, its stream belongs to a worker.
-async fn data(shared: &Rc<Shared>, connection: &mut Connection, peer: Peer, hello: &Hello) -> Result<(), Ended> {
+async fn data(
+    shared: &Rc<Shared>,
+    connection: &mut Connection,
+    peer: Peer,
+    hello: &Hello,
+    of_host: OwnedSemaphorePermit,
+) -> Result<(), Ended> {
     let found = {
         let state = shared.state.borrow();
         let token = hello.token.as_deref().unwrap_or_default();
-        state.apps.iter().find(|(_, app)| app.uid == peer.uid && app.token == token).map(|(id, _)| *id)
+        let found = state.apps.iter().find(|(_, app)| app.uid == peer.uid && app.token == token);
+        found.map(|(id, app)| (*id, Arc::clone(&app.sessions)))
     };
     let worker = hello.host_worker.and_then(|index| shared.workers.get(usize::try_from(index).ok()?));
-    let (Some(app), Some(worker)) = (found, worker) else {
+    let (Some((app, sessions)), Some(worker)) = (found, worker) else {
         let message = "the data connection belongs to no app that this host knows, or asks for a worker that is not there";
-        let refused = Message::Refused { id: 0, code: RefusalCode::NotFound, message: message.to_owned() };
-        connection.send(&welcome(shared, 0, "")).await?;
-        return connection.send(&refused).await;
+        return refuse(shared, connection, RefusalCode::NotFound, message).await;
+    };
+    let Ok(of_app) = sessions.try_acquire_owned() else {
+        let message = "the app has all the data connections that its workers need: it has to close some first";
+        return refuse(shared, connection, RefusalCode::LimitReached, message).await;
     };
     connection.send(&welcome(shared, app, "")).await?;
     let (begun, _) = std::mem::take(&mut connection.control).into_parts();
     // The stream leaves this thread's event queue for the worker's.
     let (closed, _) = UnixStream::pair()?;
     let stream = std::mem::replace(&mut connection.stream, closed).into_std()?;
-    let _ = worker.send(Command::Attach { app, stream, begun });
+    // The app may have left meanwhile, and its Detach may be on its way: nothing may follow that.
+    if shared.state.borrow().apps.contains_key(&app) {
+        let _ = worker.send(Command::Attach { app, stream, begun, permits: [of_host, of_app] });
+    }
     Ok(())
 }
 
 async fn admin(shared: &Rc<Shared>, connection: &mut Connection) -> Result<(), Ended> {
     connection.send(&welcome(shared, 0, "")).await?;
     while let Some(message) = connection.receive().await? {
+        let id = id_of(&message);
         let answer = match message {
-            Message::ShowServiceState { id } => {
+            Message::ShowServiceState { .. } => {
                 let state = report::service_state(shared).await;
                 Message::ServiceState { id, state: serde_json::to_value(state).unwrap_or_default() }
             }
-            Message::Explain { id, url, local } => explain(shared, id, &url, local),
+            Message::Explain { url, local, .. } => explain(shared, id, &url, local),
             other => unsupported(&other),
         };
-        connection.send(&answer).await?;
+        match connection.send(&answer).await {
+            Err(Ended::TooLarge(error)) => connection.send(&too_large(id, error)).await?,
+            sent => sent?,
+        }
     }
     Ok(())
+}
+
+fn registered_message(id: u64, prefixes: &[(UrlPrefix, u32)]) -> Message {
+    let url = |(prefix, registration): &(UrlPrefix, u32)| RegisteredUrl { url: prefix.to_string(), registration: *registration };
+    Message::Registered { id, urls: prefixes.iter().map(url).collect() }
+}
+
+fn too_large(id: u64, error: MessageTooLarge) -> Message {
+    Message::Refused { id, code: RefusalCode::LimitReached, message: format!("the answer cannot be sent: {error}") }
 }
 
 fn explain(shared: &Shared, id: u64, url: &str, local: Option<SocketAddr>) -> Message {
@@ -219,9 +264,20 @@ fn explain(shared: &Shared, id: u64, url: &str, local: Option<SocketAddr>) -> Me
 }
 
 fn unsupported(message: &Message) -> Message {
-    tracing::debug!(?message, "a message that does not belong on this connection");
+    tracing::debug!("a message that does not belong on this connection");
     let text = "this host does not do that on this kind of connection: it may be of another version".to_owned();
-    Message::Refused { id: 0, code: RefusalCode::Unsupported, message: text }
+    Message::Refused { id: id_of(message), code: RefusalCode::Unsupported, message: text }
+}
+
+/// What the one who asks finds the answer by.
+fn id_of(message: &Message) -> u64 {
+    match message {
+        Message::Register { id, .. }
+        | Message::Unregister { id, .. }
+        | Message::ShowServiceState { id }
+        | Message::Explain { id, .. } => *id,
+        _ => 0,
+    }
 }
 
 /// 128 random bits from the OS: what a data connection shows must not be guessable by another process of the same user.

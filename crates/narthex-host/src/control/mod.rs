@@ -1,15 +1,20 @@
 //! The control thread: apps and operators talk to it over the host's socket; it alone changes what the host knows.
 
 mod connection;
+mod names;
 mod report;
 mod state;
+#[cfg(test)]
+mod tests;
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{mpsc, oneshot};
+use narthex_proto::prefix::UrlPrefix;
+use narthex_proto::wire::{GroupSettings, RefusalCode};
+use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::task::spawn_local;
 use tokio::time::Instant;
 
@@ -17,7 +22,13 @@ use crate::host::HostOptions;
 use crate::snapshot::{AppId, Snapshot};
 use crate::socket::HostSocket;
 use crate::worker::{Command, Report};
-use state::{PortChange, State};
+use state::{PortChange, Refusal, State};
+
+/// Connections to the host's socket: apps, their data connections, operators. A host of many workers takes more, since an app
+/// connects every worker of its own to every one of the host's.
+const MOST_CONNECTIONS: usize = 4_096;
+/// Connections beyond that which are told so, and operators. More are closed without a word.
+const SPARE_CONNECTIONS: usize = 64;
 
 /// What the control thread is made of, before it runs.
 pub(crate) struct Control {
@@ -37,11 +48,27 @@ struct Shared {
     state: RefCell<State>,
     workers: Vec<mpsc::UnboundedSender<Command>>,
     started: Instant,
-    /// Snapshots go out one at a time, in the order of the changes.
-    publishing: tokio::sync::Mutex<()>,
+    /// Held from a change of the state until all workers have followed it: no earlier snapshot overwrites a later one, and
+    /// an address that is being closed is free before somebody else asks for it.
+    changing: tokio::sync::Mutex<()>,
+    /// One permit for each connection to the host's socket.
+    connections: Arc<Semaphore>,
+    stopping: Cell<bool>,
 }
 
 impl Shared {
+    fn new(control: Control) -> Rc<Self> {
+        let most = MOST_CONNECTIONS.max(16 * control.workers.len().saturating_pow(2));
+        Rc::new(Self {
+            state: RefCell::new(control.state),
+            workers: control.workers,
+            started: Instant::now(),
+            changing: tokio::sync::Mutex::default(),
+            connections: Arc::new(Semaphore::new((most + SPARE_CONNECTIONS).min(Semaphore::MAX_PERMITS))),
+            stopping: Cell::new(false),
+        })
+    }
+
     fn tell(&self, command: impl Fn() -> Command) {
         for worker in &self.workers {
             // A worker that is gone has panicked; its thread's end is reported when the host stops.
@@ -49,23 +76,48 @@ impl Shared {
         }
     }
 
-    /// Makes the state's routes the ones in force, opening ports after and closing them before. Returns when every worker
-    /// uses them.
-    async fn publish(&self, change: PortChange) {
-        for address in change.closed {
-            self.tell(|| Command::Close { address });
+    fn ask<T>(&self, command: impl Fn(oneshot::Sender<T>) -> Command) -> Vec<oneshot::Receiver<T>> {
+        let ask = |worker: &mpsc::UnboundedSender<Command>| {
+            let (reply, answer) = oneshot::channel();
+            let _ = worker.send(command(reply));
+            answer
+        };
+        self.workers.iter().map(ask).collect()
+    }
+
+    async fn register(&self, app: AppId, group: &GroupSettings, urls: &[String]) -> Result<Vec<(UrlPrefix, u32)>, Refusal> {
+        let _one_at_a_time = self.changing.lock().await;
+        if self.stopping.get() {
+            return Err(Refusal::new(RefusalCode::ShuttingDown, "the host is stopping: register when it is back"));
         }
-        let _one_at_a_time = self.publishing.lock().await;
+        let (prefixes, change) = self.state.borrow_mut().register(app, group, urls)?;
+        self.publish(change).await;
+        Ok(prefixes)
+    }
+
+    async fn unregister(&self, app: AppId, urls: &[UrlPrefix]) {
+        let _one_at_a_time = self.changing.lock().await;
+        let change = self.state.borrow_mut().unregister(app, urls);
+        self.publish(change).await;
+    }
+
+    async fn app_gone(&self, app: AppId) {
+        let _one_at_a_time = self.changing.lock().await;
+        let change = self.state.borrow_mut().remove_app(app);
+        self.tell(|| Command::Detach { app });
+        self.publish(change).await;
+    }
+
+    /// Makes the state's routes the ones in force. Returns when every worker uses them, and the closed addresses are free.
+    /// The caller holds `changing`.
+    async fn publish(&self, change: PortChange) {
         let snapshot: Arc<Snapshot> = Arc::new(self.state.borrow().snapshot.clone());
         let mut answers = Vec::new();
-        for worker in &self.workers {
-            let (done, answer) = oneshot::channel();
-            let _ = worker.send(Command::Publish { snapshot: Arc::clone(&snapshot), done });
-            answers.push(answer);
+        for address in change.closed {
+            answers.extend(self.ask(|done| Command::Close { address, done }));
         }
-        for answer in answers {
-            let _ = answer.await;
-        }
+        answers.extend(self.ask(|done| Command::Publish { snapshot: Arc::clone(&snapshot), done }));
+        all(answers).await;
         for (address, listeners) in change.opened {
             for (worker, listener) in self.workers.iter().zip(listeners) {
                 let _ = worker.send(Command::Listen { address, listener });
@@ -73,43 +125,28 @@ impl Shared {
         }
     }
 
-    async fn app_gone(&self, app: AppId) {
-        let change = self.state.borrow_mut().remove_app(app);
-        self.publish(change).await;
-        self.tell(|| Command::Detach { app });
-    }
-
     async fn reports(&self) -> Vec<Report> {
-        let mut reports = Vec::new();
-        for worker in &self.workers {
-            let (reply, answer) = oneshot::channel();
-            let _ = worker.send(Command::Report { reply });
-            reports.extend(answer.await.ok());
-        }
-        reports
+        all(self.ask(|reply| Command::Report { reply })).await
     }
 
     async fn stop(&self, within: Duration) {
-        let mut answers = Vec::new();
-        for worker in &self.workers {
-            let (done, answer) = oneshot::channel();
-            let _ = worker.send(Command::Stop { within, done });
-            answers.push(answer);
-        }
-        for answer in answers {
-            let _ = answer.await;
-        }
+        self.stopping.set(true);
+        all(self.ask(|done| Command::Stop { within, done })).await;
     }
+}
+
+/// The answers of those workers that are there.
+async fn all<T>(answers: Vec<oneshot::Receiver<T>>) -> Vec<T> {
+    let mut given = Vec::with_capacity(answers.len());
+    for answer in answers {
+        given.extend(answer.await.ok());
+    }
+    given
 }
 
 /// Runs the control thread until `stop` says how long requests may take to finish.
 pub(crate) async fn run(control: Control, socket: HostSocket, stop: oneshot::Receiver<Duration>) {
-    let shared = Rc::new(Shared {
-        state: RefCell::new(control.state),
-        workers: control.workers,
-        started: Instant::now(),
-        publishing: tokio::sync::Mutex::default(),
-    });
+    let shared = Shared::new(control);
     let accepting = {
         let shared = Rc::clone(&shared);
         let listener = socket.listener.try_clone().and_then(tokio::net::UnixListener::from_std);
@@ -121,7 +158,11 @@ pub(crate) async fn run(control: Control, socket: HostSocket, stop: oneshot::Rec
             loop {
                 match listener.accept().await {
                     Ok((stream, _)) => {
-                        spawn_local(connection::serve(Rc::clone(&shared), stream));
+                        let Ok(permit) = Arc::clone(&shared.connections).try_acquire_owned() else {
+                            tracing::warn!("too many connections to the host's socket: one was closed");
+                            continue;
+                        };
+                        spawn_local(connection::serve(Rc::clone(&shared), stream, permit));
                     }
                     Err(error) => {
                         tracing::warn!(%error, "cannot accept apps; trying again");

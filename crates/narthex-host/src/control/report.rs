@@ -33,7 +33,7 @@ pub(super) async fn service_state(shared: &Shared) -> ServiceState {
                 state: "active".to_owned(),
                 queue: queue_id(group.queue),
                 timeouts: group.timeouts.as_ref().map(timeout_state),
-                urls: group.urls.iter().map(ToString::to_string).collect(),
+                urls: group.urls.iter().map(|url| url.prefix.to_string()).collect(),
             })
             .collect(),
     });

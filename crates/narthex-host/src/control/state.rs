@@ -1,6 +1,6 @@
 //! Who is there and who has registered what. Changed only here, by the control thread; published as snapshots.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::num::NonZeroU16;
 use std::sync::Arc;
@@ -11,12 +11,25 @@ use narthex_proto::prefix::{PrefixHost, PrefixSpec, Scheme, UrlPrefix};
 use narthex_proto::routing::Conflict;
 use narthex_proto::wire::{self, GroupSettings, RefusalCode};
 
+use tokio::sync::Semaphore;
+
+use super::names::{self, MOST_OF_NAME, MOST_OF_URL};
 use crate::snapshot::{AppId, MaxBody, Queue, QueueEntry, Registration, Snapshot};
 
 /// Registrations of one app that can hold a worker's memory. Far beyond what programs need.
 const MOST_URLS: usize = 100_000;
 /// HTTP.sys's own upper bound for the length of a queue.
 const MOST_QUEUED: u32 = 65_535;
+/// URL groups of one app, and so its queues.
+const MOST_GROUPS: usize = 1_000;
+/// Addresses that one app may have opened. Each is a socket per worker.
+const MOST_ADDRESSES: usize = 256;
+/// Characters, as in HTTP.sys.
+const LONGEST_QUEUE_NAME: usize = 260;
+/// A program says itself how many workers it has, and by that how many data connections it may open.
+const MOST_APP_WORKERS: usize = 1_024;
+/// For data connections that are new while their predecessors are not known to be broken.
+const SPARE_SESSIONS: usize = 16;
 
 /// A process that has greeted the host.
 pub(crate) struct App {
@@ -25,6 +38,10 @@ pub(crate) struct App {
     pub(crate) uid: u32,
     pub(crate) token: String,
     pub(crate) groups: Vec<Group>,
+    /// One permit for each data connection that it may have.
+    pub(crate) sessions: Arc<Semaphore>,
+    /// How many of its registrations need each address.
+    addresses: HashMap<SocketAddr, usize>,
 }
 
 /// A URL group of an app.
@@ -32,7 +49,15 @@ pub(crate) struct Group {
     pub(crate) id: u64,
     pub(crate) queue: usize,
     pub(crate) timeouts: Option<Timeouts>,
-    pub(crate) urls: Vec<UrlPrefix>,
+    pub(crate) urls: Vec<Held>,
+}
+
+/// A URL that an app has.
+pub(crate) struct Held {
+    pub(crate) prefix: UrlPrefix,
+    /// The addresses that it keeps open. One that could not be opened (no IPv6 on this machine) is not among them, even if
+    /// another registration opens it later.
+    addresses: Vec<SocketAddr>,
 }
 
 /// Sockets that a change has opened and addresses that it has closed.
@@ -89,9 +114,16 @@ impl State {
         id
     }
 
-    pub(crate) fn add_app(&mut self, name: String, pid: u32, uid: u32, token: String) -> AppId {
+    pub(crate) fn add_app(&mut self, name: &str, workers: u32, pid: u32, uid: u32, token: String) -> AppId {
         let id = self.next_id();
-        self.apps.insert(id, App { name, pid, uid, token, groups: Vec::new() });
+        let name = match name.trim() {
+            "" => "unnamed".to_owned(),
+            name => names::shown(name, MOST_OF_NAME),
+        };
+        let workers = usize::try_from(workers).unwrap_or(usize::MAX).clamp(1, MOST_APP_WORKERS);
+        let sessions = 4 * workers * self.workers.max(1) + SPARE_SESSIONS;
+        let sessions = Arc::new(Semaphore::new(sessions.min(Semaphore::MAX_PERMITS)));
+        self.apps.insert(id, App { name, pid, uid, token, groups: Vec::new(), sessions, addresses: HashMap::new() });
         id
     }
 
@@ -103,96 +135,106 @@ impl State {
         urls: &[String],
     ) -> Result<(Vec<(UrlPrefix, u32)>, PortChange), Refusal> {
         let queue_length = queue_length(settings.queue_length, self.queue_length)?;
+        check_queue_name(settings.queue_name.as_deref())?;
         let timeouts = timeouts(&settings.timeouts, &self.timeouts);
-        let held: usize = self.apps.get(&app).map_or(0, |app| app.groups.iter().map(|group| group.urls.len()).sum());
-        if held + urls.len() > MOST_URLS {
-            return Err(Refusal::new(RefusalCode::LimitReached, format!("one app may register at most {MOST_URLS} URLs")));
-        }
+        let (group_id, queue_id) = (self.next_id(), self.next_id());
+        let Some(owner) = self.apps.get(&app) else {
+            return Err(Refusal::new(RefusalCode::NotFound, "the app has left"));
+        };
+        check_room(owner, urls)?;
         let mut change = PortChange::default();
-        let mut prefixes = Vec::new();
+        let mut held: Vec<Held> = Vec::new();
+        let mut registered = Vec::new();
+        let mut fresh = HashSet::new();
         let mut routes = self.snapshot.routes.clone();
-        let (queue, entry) = self.queue_for(app, settings, queue_length)?;
+        let (queue, entry) = self.queue_for(app, owner.uid, settings, queue_id, queue_length)?;
         let max_body = settings.max_body.map_or(MaxBody::Inherited, MaxBody::Most);
         for url in urls {
-            let spec: PrefixSpec = url.parse().map_err(|error: narthex_proto::prefix::PrefixError| {
-                Refusal::new(RefusalCode::Invalid, format!("cannot register {url}: {error}"))
-            })?;
+            let cannot = |reason: &str| {
+                Refusal::new(RefusalCode::Invalid, format!("cannot register {}: {reason}", names::shown(url, MOST_OF_URL)))
+            };
+            let spec: PrefixSpec = url.parse().map_err(|error: narthex_proto::prefix::PrefixError| cannot(&error.to_string()))?;
             if spec.scheme() == Scheme::Https {
-                let advice = "this host has no TLS certificates yet; register an http:// prefix";
-                return Err(Refusal::new(RefusalCode::Invalid, format!("cannot register {url}: {advice}")));
+                return Err(cannot("this host has no TLS certificates yet; register an http:// prefix"));
             }
             let prefix = self.open_port(&spec, &mut change)?;
+            let mut addresses = self.addresses(prefix.host(), prefix.port().get());
+            addresses.retain(|address| self.is_open(address, &change));
+            fresh.extend(addresses.iter().filter(|address| !owner.addresses.contains_key(address)).copied());
+            if owner.addresses.len() + fresh.len() > MOST_ADDRESSES {
+                let message = format!("one app may listen on at most {MOST_ADDRESSES} addresses: register fewer ports");
+                return Err(Refusal::new(RefusalCode::LimitReached, message));
+            }
             let id = self.next_registration;
             self.next_registration = self.next_registration.wrapping_add(1);
             let registration = Registration { id, app, queue, max_body, timeouts: timeouts.clone() };
             routes.register(prefix.clone(), Arc::new(registration)).map_err(|conflict| self.conflict(&conflict))?;
-            prefixes.push((prefix, id));
+            registered.push((prefix.clone(), id));
+            held.push(Held { prefix, addresses });
         }
         self.snapshot.routes = routes;
         self.put_queue(queue, entry);
-        let id = self.next_id();
-        for (prefix, _) in &prefixes {
-            for address in self.addresses(prefix.host(), prefix.port().get()) {
-                // An address that could not be opened (no IPv6 on this machine) is not in use either.
-                if change.opened.iter().any(|(opened, _)| *opened == address) || self.listeners.contains_key(&address) {
-                    *self.listeners.entry(address).or_default() += 1;
-                }
+        if let Some(owner) = self.apps.get_mut(&app) {
+            for address in held.iter().flat_map(|url| &url.addresses) {
+                *owner.addresses.entry(*address).or_default() += 1;
+                *self.listeners.entry(*address).or_default() += 1;
             }
+            owner.groups.push(Group { id: group_id, queue, timeouts, urls: held });
         }
-        if let Some(app) = self.apps.get_mut(&app) {
-            app.groups.push(Group { id, queue, timeouts, urls: prefixes.iter().map(|(prefix, _)| prefix.clone()).collect() });
-        }
-        Ok((prefixes, change))
+        Ok((registered, change))
     }
 
-    /// Gives URLs back. Those that the app does not have are passed over.
+    /// Gives URLs back. Those that the app does not have are passed over. A group goes with its last URL.
     pub(crate) fn unregister(&mut self, app: AppId, urls: &[UrlPrefix]) -> PortChange {
-        let mut change = PortChange::default();
-        let Some(entry) = self.apps.get_mut(&app) else { return change };
-        let mut gone = Vec::new();
-        for group in &mut entry.groups {
-            group.urls.retain(|prefix| {
-                let keep = !urls.contains(prefix);
-                if !keep {
-                    gone.push(prefix.clone());
-                }
-                keep
-            });
-        }
-        for prefix in gone {
-            self.snapshot.routes.unregister(&prefix);
-            for address in self.addresses(prefix.host(), prefix.port().get()) {
-                let Some(users) = self.listeners.get_mut(&address) else { continue };
-                *users -= 1;
-                if *users == 0 {
-                    self.listeners.remove(&address);
-                    change.closed.push(address);
-                }
-            }
-        }
-        change
+        let urls: HashSet<&UrlPrefix> = urls.iter().collect();
+        self.give_back(app, |prefix| urls.contains(prefix))
     }
 
     /// The app's connection has ended: everything it had is free.
     pub(crate) fn remove_app(&mut self, app: AppId) -> PortChange {
-        let urls: Vec<_> =
-            self.apps.get(&app).into_iter().flat_map(|app| &app.groups).flat_map(|group| group.urls.clone()).collect();
-        let change = self.unregister(app, &urls);
+        let change = self.give_back(app, |_| true);
         self.apps.remove(&app);
-        for slot in &mut self.snapshot.queues {
-            if let Some(entry) = slot {
-                entry.apps.retain(|other| *other != app);
-                if entry.apps.is_empty() {
-                    *slot = None;
+        change
+    }
+
+    fn give_back(&mut self, app: AppId, gives: impl Fn(&UrlPrefix) -> bool) -> PortChange {
+        let mut change = PortChange::default();
+        let Some(owner) = self.apps.get_mut(&app) else { return change };
+        for group in &mut owner.groups {
+            for url in group.urls.extract_if(.., |url| gives(&url.prefix)) {
+                self.snapshot.routes.unregister(&url.prefix);
+                for address in url.addresses {
+                    release(&mut owner.addresses, address);
+                    if release(&mut self.listeners, address) {
+                        change.closed.push(address);
+                    }
                 }
             }
         }
+        owner.groups.retain(|group| !group.urls.is_empty());
+        let used: HashSet<usize> = owner.groups.iter().map(|group| group.queue).collect();
+        let queues = &mut self.snapshot.queues;
+        for (index, slot) in queues.iter_mut().enumerate() {
+            let Some(entry) = slot.as_mut().filter(|_| !used.contains(&index)) else { continue };
+            entry.apps.retain(|other| *other != app);
+            if entry.apps.is_empty() {
+                *slot = None;
+            }
+        }
+        let last = queues.iter().rposition(Option::is_some).map_or(0, |last| last + 1);
+        queues.truncate(last);
         change
     }
 
     /// The queue that a group of `app` gets, with `app` on it: the named one if some process of this user has it open.
-    fn queue_for(&mut self, app: AppId, settings: &GroupSettings, length: usize) -> Result<(usize, QueueEntry), Refusal> {
-        let uid = self.apps.get(&app).map_or(u32::MAX, |app| app.uid);
+    fn queue_for(
+        &self,
+        app: AppId,
+        uid: u32,
+        settings: &GroupSettings,
+        id: u64,
+        length: usize,
+    ) -> Result<(usize, QueueEntry), Refusal> {
         if let Some(name) = &settings.queue_name {
             let found = self.snapshot.queues.iter().enumerate().find_map(|(index, slot)| {
                 let entry = slot.as_ref()?;
@@ -210,7 +252,7 @@ impl State {
             }
         }
         let free = self.snapshot.queues.iter().position(Option::is_none).unwrap_or(self.snapshot.queues.len());
-        let queue = Queue::new(self.next_id(), settings.queue_name.clone(), uid, length);
+        let queue = Queue::new(id, settings.queue_name.clone(), uid, length);
         Ok((free, QueueEntry { queue: Arc::new(queue), apps: vec![app] }))
     }
 
@@ -229,6 +271,11 @@ impl State {
         ips.into_iter().map(|ip| SocketAddr::new(ip, port)).collect()
     }
 
+    /// Whether the address is open already, or by what `change` has opened.
+    fn is_open(&self, address: &SocketAddr, change: &PortChange) -> bool {
+        self.listeners.contains_key(address) || change.opened.iter().any(|(opened, _)| opened == address)
+    }
+
     /// Opens what a prefix needs and is not open yet, and settles its port if any would do.
     fn open_port(&self, spec: &PrefixSpec, change: &mut PortChange) -> Result<UrlPrefix, Refusal> {
         let mut port = spec.port();
@@ -236,8 +283,7 @@ impl State {
         let mut heard = false;
         for ip in self.addresses(spec.host(), port).iter().map(SocketAddr::ip) {
             let address = SocketAddr::new(ip, port);
-            let open = self.listeners.contains_key(&address) || change.opened.iter().any(|(opened, _)| *opened == address);
-            if open && port != 0 {
+            if port != 0 && self.is_open(&address, change) {
                 heard = true;
                 continue;
             }
@@ -270,6 +316,45 @@ impl State {
         let owner = owner.map_or(String::new(), |app| format!(" (it is {} with process id {})", app.name, app.pid));
         Refusal::new(code, format!("cannot register {}: {conflict}{owner}", conflict.prefix()))
     }
+}
+
+/// Takes one user of an address away. Whether it was the last.
+fn release(users: &mut HashMap<SocketAddr, usize>, address: SocketAddr) -> bool {
+    let Some(count) = users.get_mut(&address) else { return false };
+    *count = count.saturating_sub(1);
+    let last = *count == 0;
+    if last {
+        users.remove(&address);
+    }
+    last
+}
+
+/// Whether a group of `urls` is something that `owner` may add to what it has.
+fn check_room(owner: &App, urls: &[String]) -> Result<(), Refusal> {
+    if urls.is_empty() {
+        return Err(Refusal::new(RefusalCode::Invalid, "a registration has to name at least one URL prefix"));
+    }
+    if owner.groups.len() >= MOST_GROUPS {
+        let message = format!("one app may have at most {MOST_GROUPS} URL groups: register more URLs at a time");
+        return Err(Refusal::new(RefusalCode::LimitReached, message));
+    }
+    let held: usize = owner.groups.iter().map(|group| group.urls.len()).sum();
+    if held.saturating_add(urls.len()) > MOST_URLS {
+        return Err(Refusal::new(RefusalCode::LimitReached, format!("one app may register at most {MOST_URLS} URLs")));
+    }
+    Ok(())
+}
+
+/// The name is shown to operators, and is what other processes find the queue by.
+fn check_queue_name(name: Option<&str>) -> Result<(), Refusal> {
+    let Some(name) = name else { return Ok(()) };
+    let length = name.chars().count();
+    if (1..=LONGEST_QUEUE_NAME).contains(&length) && !name.contains(names::is_invisible) {
+        return Ok(());
+    }
+    let message =
+        format!("a request queue's name has 1 to {LONGEST_QUEUE_NAME} characters, and no control characters: choose another");
+    Err(Refusal::new(RefusalCode::Invalid, message))
 }
 
 fn queue_length(asked: Option<u32>, inherited: usize) -> Result<usize, Refusal> {

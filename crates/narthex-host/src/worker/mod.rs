@@ -16,7 +16,7 @@ use std::time::Duration;
 use narthex_http::{Admission, Counts, Settings, Worker};
 use narthex_proto::prefix::Scheme;
 use tokio::sync::mpsc::UnboundedReceiver;
-use tokio::sync::oneshot;
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use tokio::task::{JoinHandle, spawn_local};
 
 use crate::snapshot::{AppId, Snapshot};
@@ -30,10 +30,11 @@ pub(crate) enum Command {
     Publish { snapshot: Arc<Snapshot>, done: oneshot::Sender<()> },
     /// Accept here.
     Listen { address: SocketAddr, listener: TcpListener },
-    /// Stop accepting there. Connections go on.
-    Close { address: SocketAddr },
-    /// A data connection of an app, after its greeting. `begun` was read of it already.
-    Attach { app: AppId, stream: UnixStream, begun: Vec<u8> },
+    /// Stop accepting there, and say when the address is free. Connections go on.
+    Close { address: SocketAddr, done: oneshot::Sender<()> },
+    /// A data connection of an app, after its greeting. `begun` was read of it already. The permits are what it counts
+    /// against, and go back with its end.
+    Attach { app: AppId, stream: UnixStream, begun: Vec<u8>, permits: [OwnedSemaphorePermit; 2] },
     /// The app is gone.
     Detach { app: AppId },
     /// Say how it goes.
@@ -84,6 +85,7 @@ impl WorkerState {
                     *slot = wanted.map(|entry| Shard::new(Arc::clone(&entry.queue)));
                 }
             }
+            shards.truncate(snapshot.queues.len());
             let sessions = self.sessions.borrow();
             let mut served: HashMap<AppId, Vec<Weak<Shard>>> = HashMap::new();
             for (entry, shard) in snapshot.queues.iter().zip(shards.iter()) {
@@ -107,7 +109,7 @@ impl WorkerState {
         shards.iter().for_each(|shard| shard.pump_all());
     }
 
-    fn attach(self: &Rc<Self>, app: AppId, stream: UnixStream, begun: Vec<u8>) {
+    fn attach(self: &Rc<Self>, app: AppId, stream: UnixStream, begun: Vec<u8>, permits: [OwnedSemaphorePermit; 2]) {
         let stream = match stream.set_nonblocking(true).and_then(|()| tokio::net::UnixStream::from_std(stream)) {
             Ok(stream) => stream,
             Err(error) => return tracing::error!(app, %error, "cannot use a data connection"),
@@ -118,6 +120,7 @@ impl WorkerState {
         let state = Rc::clone(self);
         spawn_local(async move {
             session.run(stream, begun).await;
+            drop(permits);
             let mut sessions = state.sessions.borrow_mut();
             if let Some(of_app) = sessions.get_mut(&app) {
                 of_app.retain(|other| !Rc::ptr_eq(other, &session));
@@ -152,12 +155,15 @@ pub(crate) async fn run(settings: Settings, admission: Arc<Admission>, mut comma
     let worker = Worker::new(settings, admission);
     let relay = Rc::new(Relay { state: Rc::clone(&state) });
     let mut listeners: HashMap<SocketAddr, JoinHandle<()>> = HashMap::new();
+    let mut stopping = false;
     while let Some(command) = commands.recv().await {
         match command {
             Command::Publish { snapshot, done } => {
                 state.publish(snapshot);
                 let _ = done.send(());
             }
+            // Its Register came just before the host was stopped.
+            Command::Listen { .. } if stopping => {}
             Command::Listen { address, listener } => {
                 let listener = match tokio::net::TcpListener::from_std(listener) {
                     Ok(listener) => listener,
@@ -174,25 +180,36 @@ pub(crate) async fn run(settings: Settings, admission: Arc<Admission>, mut comma
                 });
                 listeners.insert(address, accepting);
             }
-            Command::Close { address } => {
-                if let Some(accepting) = listeners.remove(&address) {
-                    accepting.abort();
-                }
+            Command::Close { address, done } => {
+                let accepting = listeners.remove(&address);
+                spawn_local(async move {
+                    if let Some(accepting) = accepting {
+                        accepting.abort();
+                        // The task ends, and its socket with it, at its next turn.
+                        let _ = accepting.await;
+                    }
+                    let _ = done.send(());
+                });
             }
-            Command::Attach { app, stream, begun } => state.attach(app, stream, begun),
+            Command::Attach { app, stream, begun, permits } => state.attach(app, stream, begun, permits),
             Command::Detach { app } => state.detach(app),
             Command::Report { reply } => {
                 let _ = reply.send(Report { counts: worker.counts(), in_progress: state.in_progress() });
             }
             Command::Stop { within, done } => {
+                stopping = true;
                 listeners.drain().for_each(|(_, accepting)| accepting.abort());
                 worker.drain();
-                if tokio::time::timeout(within, worker.emptied()).await.is_err() {
-                    worker.kill_connections();
-                    worker.emptied().await;
-                }
-                // The sessions stay until every worker is done: an app takes the end of one for the end of the host.
-                let _ = done.send(());
+                let worker = Rc::clone(&worker);
+                // Apps leave and operators ask while the connections finish.
+                spawn_local(async move {
+                    if tokio::time::timeout(within, worker.emptied()).await.is_err() {
+                        worker.kill_connections();
+                        worker.emptied().await;
+                    }
+                    // The sessions stay until every worker is done: an app takes the end of one for the end of the host.
+                    let _ = done.send(());
+                });
             }
         }
     }

@@ -85,6 +85,25 @@ pub(crate) enum Taken {
     Refused,
 }
 
+/// A request that an app works on, as its session keeps it.
+pub(crate) struct InProgress {
+    pub(crate) exchange: Exchange,
+    shard: Rc<Shard>,
+}
+
+impl InProgress {
+    fn new(exchange: &Exchange, shard: &Rc<Shard>) -> Self {
+        shard.working.set(shard.working.get() + 1);
+        Self { exchange: exchange.clone(), shard: Rc::clone(shard) }
+    }
+}
+
+impl Drop for InProgress {
+    fn drop(&mut self) {
+        self.shard.working.set(self.shard.working.get().saturating_sub(1));
+    }
+}
+
 /// One worker's part of a queue.
 pub(crate) struct Shard {
     pub(crate) queue: Arc<Queue>,
@@ -92,27 +111,35 @@ pub(crate) struct Shard {
     waiting: RefCell<VecDeque<Rc<Waiting>>>,
     /// The session after the one that got the last request.
     turn: Cell<usize>,
+    /// Requests that apps have.
+    working: Cell<usize>,
 }
 
 impl Shard {
     pub(crate) fn new(queue: Arc<Queue>) -> Rc<Self> {
-        Rc::new(Self { queue, sessions: RefCell::default(), waiting: RefCell::default(), turn: Cell::new(0) })
+        Rc::new(Self {
+            queue,
+            sessions: RefCell::default(),
+            waiting: RefCell::default(),
+            turn: Cell::new(0),
+            working: Cell::new(0),
+        })
     }
 
     pub(crate) fn set_sessions(&self, sessions: Vec<Rc<Session>>) {
         *self.sessions.borrow_mut() = sessions;
     }
 
-    /// Sessions of this worker, and the requests that they work on.
+    /// Requests that apps work on.
     pub(crate) fn in_progress(&self) -> usize {
-        self.sessions.borrow().iter().map(|session| session.streams()).sum()
+        self.working.get()
     }
 
     /// Gives a request to the session with most credit, or lets it wait for one.
-    pub(crate) fn take(&self, request: &wire::Request<'_>, exchange: &Exchange) -> Taken {
+    pub(crate) fn take(self: &Rc<Self>, request: &wire::Request<'_>, exchange: &Exchange) -> Taken {
         let first_in_line = self.waiting.borrow().is_empty();
         if let Some(session) = first_in_line.then(|| self.most_credit()).flatten() {
-            match session.open(request, exchange.clone()) {
+            match session.open(request, InProgress::new(exchange, self)) {
                 Ok(id) => return Taken::Open(session, id),
                 Err(OpenError::TooLarge) => {
                     exchange.refuse(Reason::RequestLength);
@@ -153,10 +180,10 @@ impl Shard {
     }
 
     /// `session` has credit: it gets the requests that have waited longest.
-    pub(crate) fn pump(&self, session: &Rc<Session>) {
+    pub(crate) fn pump(self: &Rc<Self>, session: &Rc<Session>) {
         while session.credit() > 0 {
             let Some(waiting) = self.next() else { return };
-            match session.open(&waiting.request(), waiting.exchange.clone()) {
+            match session.open(&waiting.request(), InProgress::new(&waiting.exchange, self)) {
                 Ok(id) => {
                     waiting.place.replace(Place::Open(Rc::clone(session), id));
                     waiting.exchange.dequeued();
@@ -177,7 +204,7 @@ impl Shard {
     }
 
     /// Passes on what waits, as far as there is credit.
-    pub(crate) fn pump_all(&self) {
+    pub(crate) fn pump_all(self: &Rc<Self>) {
         while self.has_waiting() {
             let Some(session) = self.most_credit() else { return };
             self.pump(&session);

@@ -18,7 +18,7 @@ use tokio::net::UnixStream;
 use tokio::time::{Instant, Sleep, sleep};
 
 use crate::snapshot::AppId;
-use crate::worker::queue::Shard;
+use crate::worker::queue::{InProgress, Shard};
 
 /// How often a session looks whether its app is still there.
 const HEARTBEAT: Duration = Duration::from_secs(5);
@@ -28,7 +28,7 @@ const DEAD_AFTER: u64 = 120_000;
 /// The host's end of a session, as the connections of its worker use it.
 pub(crate) struct Session {
     pub(crate) app: AppId,
-    end: RefCell<HostEnd<Exchange>>,
+    end: RefCell<HostEnd<InProgress>>,
     /// The session's task, to be woken once per turn.
     waker: RefCell<Waker>,
     woken: Cell<bool>,
@@ -66,13 +66,8 @@ impl Session {
         if end.can_open() && !self.gone.get() { end.credit() } else { 0 }
     }
 
-    /// Streams that are not over.
-    pub(crate) fn streams(&self) -> usize {
-        self.end.borrow().streams()
-    }
-
-    pub(crate) fn open(&self, request: &wire::Request<'_>, exchange: Exchange) -> Result<StreamId, OpenError> {
-        let id = self.end.borrow_mut().open(request, exchange)?;
+    pub(crate) fn open(&self, request: &wire::Request<'_>, stream: InProgress) -> Result<StreamId, OpenError> {
+        let id = self.end.borrow_mut().open(request, stream)?;
         self.wake();
         Ok(id)
     }
@@ -110,11 +105,11 @@ impl Session {
 
     /// The client's side of a stream is over. Does nothing if the app's is too.
     pub(crate) fn cancel(&self, id: StreamId) {
-        let exchange = self.end.borrow_mut().cancel(id, CancelCode::CLIENT_GONE);
-        if exchange.is_some() {
+        let stream = self.end.borrow_mut().cancel(id, CancelCode::CLIENT_GONE);
+        if stream.is_some() {
             self.wake();
         }
-        drop(exchange);
+        drop(stream);
     }
 
     /// Breaks the session off; its streams end as if the app had died.
@@ -150,8 +145,8 @@ impl Session {
         self.gone.set(true);
         self.held_back.take().into_iter().for_each(Waker::wake);
         let end = std::mem::take(&mut *self.end.borrow_mut());
-        for (_, exchange) in end.abandon() {
-            exchange.refuse(Reason::ConnectionAbandonedByReqQueue);
+        for (_, stream) in end.abandon() {
+            stream.exchange.refuse(Reason::ConnectionAbandonedByReqQueue);
         }
     }
 
@@ -236,19 +231,18 @@ impl Session {
         }
     }
 
-    fn on_event(self: &Rc<Self>, event: HostEvent<'_, Exchange>) {
+    fn on_event(self: &Rc<Self>, event: HostEvent<'_, InProgress>) {
         match event {
             HostEvent::Response { id, head, headers, body, end, closed } => {
                 self.on_response(id, head, headers, body, end, closed)
             }
             HostEvent::Data { id, bytes, end, closed } => {
-                let exchange = closed.or_else(|| self.exchange(id));
-                if let Some(exchange) = exchange {
+                if let Some(exchange) = self.exchange_of(id, closed.as_ref()) {
                     self.pass_on(id, &exchange, bytes, end);
                 }
             }
             HostEvent::Trailers { id, lines, closed } => {
-                if let Some(exchange) = closed.or_else(|| self.exchange(id)) {
+                if let Some(exchange) = self.exchange_of(id, closed.as_ref()) {
                     let _ = exchange.trailers(lines);
                 }
             }
@@ -266,9 +260,9 @@ impl Session {
                     exchange.wake();
                 }
             }
-            HostEvent::Cancelled { data: exchange, code, .. } => {
+            HostEvent::Cancelled { data: stream, code, .. } => {
                 tracing::debug!(app = self.app, ?code, "an app gave a request up");
-                exchange.refuse(if code == CancelCode::SHUTTING_DOWN { Reason::AppShutdown } else { Reason::Internal });
+                stream.exchange.refuse(if code == CancelCode::SHUTTING_DOWN { Reason::AppShutdown } else { Reason::Internal });
             }
             HostEvent::Credit(_) | HostEvent::Pong(_) | HostEvent::Drain => {}
         }
@@ -283,7 +277,12 @@ impl Session {
     }
 
     fn exchange(&self, id: StreamId) -> Option<Exchange> {
-        self.end.borrow().get(id).cloned()
+        self.end.borrow().get(id).map(|stream| stream.exchange.clone())
+    }
+
+    /// The exchange of a stream that an event may have closed.
+    fn exchange_of(&self, id: StreamId, closed: Option<&InProgress>) -> Option<Exchange> {
+        closed.map(|stream| stream.exchange.clone()).or_else(|| self.exchange(id))
     }
 
     fn on_response(
@@ -293,10 +292,10 @@ impl Session {
         block: &[u8],
         body: &[u8],
         end: bool,
-        closed: Option<Exchange>,
+        closed: Option<InProgress>,
     ) {
         let whole = closed.is_some() && end && !head.upgrade;
-        let Some(exchange) = closed.or_else(|| self.exchange(id)) else { return };
+        let Some(exchange) = self.exchange_of(id, closed.as_ref()) else { return };
         let mut fields = self.fields.borrow_mut();
         if !fields.parse(block) {
             tracing::error!(app = self.app, "an app sent header lines that are not HTTP; the client gets 500 instead");

@@ -1,0 +1,113 @@
+//! What cannot be timed from outside: a full host, and an app that leaves at the wrong moment.
+
+use std::io::{Read, Write};
+use std::os::unix::net::UnixStream;
+
+use narthex_proto::wire::{ControlConnection, Hello, Message, Role};
+
+use super::*;
+
+/// A control thread with one worker that only writes down what it is told.
+fn control() -> (Rc<Shared>, Rc<RefCell<Vec<&'static str>>>) {
+    let (sender, mut commands) = mpsc::unbounded_channel();
+    let shared = Shared::new(Control::new(&HostOptions::default(), vec![sender]));
+    let told = Rc::new(RefCell::new(Vec::new()));
+    let log = Rc::clone(&told);
+    spawn_local(async move {
+        while let Some(command) = commands.recv().await {
+            let (name, done) = match command {
+                Command::Publish { done, .. } => ("publish", Some(done)),
+                Command::Close { done, .. } => ("close", Some(done)),
+                Command::Listen { .. } => ("listen", None),
+                Command::Attach { .. } => ("attach", None),
+                Command::Detach { .. } => ("detach", None),
+                Command::Report { .. } => ("report", None),
+                Command::Stop { done, .. } => ("stop", Some(done)),
+            };
+            log.borrow_mut().push(name);
+            if let Some(done) = done {
+                let _ = done.send(());
+            }
+        }
+    });
+    (shared, told)
+}
+
+/// Runs `test` as the control thread runs.
+fn run<F: Future<Output = ()>>(test: impl FnOnce() -> F + Send + 'static) {
+    narthex_http::spawn_worker("test".to_owned(), test).unwrap().join().unwrap();
+}
+
+/// Serves a connection whose peer has said `hello`; returns the peer's end.
+fn serve(
+    shared: &Rc<Shared>,
+    stream: UnixStream,
+    mut peer: UnixStream,
+    hello: Hello,
+) -> (UnixStream, tokio::task::JoinHandle<()>) {
+    let mut connection = ControlConnection::new();
+    connection.send(&Message::Hello(hello)).unwrap();
+    peer.write_all(connection.output()).unwrap();
+    stream.set_nonblocking(true).unwrap();
+    let stream = tokio::net::UnixStream::from_std(stream).unwrap();
+    let permit = Arc::clone(&shared.connections).try_acquire_owned().unwrap();
+    (peer, spawn_local(connection::serve(Rc::clone(shared), stream, permit)))
+}
+
+fn messages(mut peer: UnixStream) -> Vec<Message> {
+    let mut bytes = Vec::new();
+    peer.read_to_end(&mut bytes).unwrap();
+    let mut connection = ControlConnection::new();
+    connection.push(&bytes);
+    std::iter::from_fn(|| connection.receive().unwrap()).collect()
+}
+
+#[test]
+fn a_full_host_tells_apps_so_and_lets_operators_in() {
+    run(|| async {
+        let (shared, _) = control();
+        let others = u32::try_from(shared.connections.available_permits() - SPARE_CONNECTIONS).unwrap();
+        let _others = Arc::clone(&shared.connections).try_acquire_many_owned(others).unwrap();
+        for (role, served) in [(Role::App, false), (Role::Data, false), (Role::Admin, true)] {
+            let (stream, peer) = UnixStream::pair().unwrap();
+            let (peer, serving) = serve(&shared, stream, peer, Hello::new(role));
+            peer.shutdown(std::net::Shutdown::Write).unwrap();
+            serving.await.unwrap();
+            let last = messages(peer).pop();
+            let refused = matches!(last, Some(Message::Refused { code: RefusalCode::LimitReached, .. }));
+            assert_eq!(refused, !served, "{role:?}: {last:?}");
+        }
+    });
+}
+
+#[test]
+fn a_data_connection_of_an_app_that_leaves_during_the_greeting_is_dropped() {
+    for leaves in [false, true] {
+        run(move || async move {
+            let (shared, told) = control();
+            let app = shared.state.borrow_mut().add_app("app", 1, 1, rustix::process::geteuid().as_raw(), "token".to_owned());
+            let (mut stream, mut peer) = UnixStream::pair().unwrap();
+            // The host's greeting finds no room, so that it waits.
+            stream.set_nonblocking(true).unwrap();
+            let mut filled = 0;
+            while let Ok(written) = stream.write(&[0; 1024]) {
+                filled += written;
+            }
+            let hello = Hello { token: Some("token".to_owned()), host_worker: Some(0), ..Hello::new(Role::Data) };
+            peer.set_nonblocking(false).unwrap();
+            let (moved, serving) = serve(&shared, stream, peer, hello);
+            peer = moved;
+            while shared.state.borrow().apps[&app].sessions.available_permits() == 4 + 16 {
+                tokio::task::yield_now().await;
+            }
+            if leaves {
+                shared.app_gone(app).await;
+            }
+            peer.read_exact(&mut vec![0; filled]).unwrap();
+            serving.await.unwrap();
+            tokio::task::yield_now().await;
+            let expected: &[_] = if leaves { &["detach", "publish"] } else { &["attach"] };
+            assert_eq!(*told.borrow(), expected);
+        });
+    }
+}
