@@ -40,18 +40,18 @@ where
 
 pin_project! {
     /// Calls `S` with one request and sends its response to `D`.
+    // The fields are dropped in this order: what is the app's first.
+    #[project = CallProjection]
     struct Call<S, D>
     where
         S: App,
     {
-        downstream: D,
-        feed: Option<Feed>,
-        donor: Option<Donor>,
-        head_only: bool,
-        // The header map of the response that was sent, for a later request.
-        spare: HeaderMap,
         #[pin]
         phase: Phase<S>,
+        feed: Option<Feed>,
+        donor: Option<Donor>,
+        downstream: D,
+        head_only: bool,
     }
 }
 
@@ -66,14 +66,16 @@ pin_project! {
         Calling { #[pin] future: S::Future },
         Responding { #[pin] body: S::ResponseBody, response: Responding },
         Tunnel { tunnel: Tunnel },
-        Done,
+        /// Nothing to do, or nothing yet.
+        Idle,
     }
 }
 
 /// How far a response is.
 struct Responding {
-    /// The head, until it is sent.
-    head: Option<Parts>,
+    /// Without its fields once it is sent, except by [`Downstream::send`], which ends the response.
+    head: Parts,
+    begun: bool,
     /// Body bytes that the client has no room for yet.
     pending: Bytes,
     /// They are the last.
@@ -93,10 +95,10 @@ impl<S: App, D: Downstream> Future for Running<S, D> {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        match self.0.as_mut().as_pin_mut() {
-            Some(call) => call.poll(cx),
-            None => Poll::Ready(()),
-        }
+        let Some(call) = self.0.as_mut().as_pin_mut() else { return Poll::Ready(()) };
+        ready!(call.poll(cx));
+        self.0.set(None);
+        Poll::Ready(())
     }
 }
 
@@ -105,39 +107,50 @@ pub(crate) struct Calls<S: App, D: Downstream> {
     service: RefCell<S>,
     /// Room for a call. A call is too large to be moved around, and most end where they began.
     room: Cell<Option<Room<S, D>>>,
-    /// An empty header map that has room for some fields.
-    headers: Cell<HeaderMap>,
+    /// The header map of an earlier response: empty, with room for some fields. Swapped in and out, not moved: making an
+    /// empty one to take its place and dropping that again costs as much as a header field.
+    headers: RefCell<HeaderMap>,
 }
 
 impl<S: App, D: Downstream> Calls<S, D> {
     pub(crate) fn new(service: S) -> Self {
-        Self { service: RefCell::new(service), room: Cell::new(None), headers: Cell::new(HeaderMap::new()) }
+        Self { service: RefCell::new(service), room: Cell::new(None), headers: RefCell::default() }
     }
 
-    /// An empty header map for a request, if possible one that need not grow.
-    pub(crate) fn headers(&self) -> HeaderMap {
-        self.headers.take()
+    /// A request to be filled in, whose empty header map has room if possible.
+    pub(crate) fn request(&self, body: Body) -> Request<Body> {
+        let mut request = Request::new(body);
+        std::mem::swap(request.headers_mut(), &mut self.headers.borrow_mut());
+        request
     }
 
     /// Calls the app. `None` if it has answered already.
     pub(crate) fn begin(&self, request: Request<Body>, means: Means<D>) -> Option<Running<S, D>> {
+        let Means { downstream, feed, donor } = means;
+        let head_only = request.method() == Method::HEAD;
         let mut room = self.room.take().unwrap_or_else(|| Box::pin(None));
-        room.set(Some(Call::new(&mut *self.service.borrow_mut(), request, means)));
-        let mut running = Running(room);
-        // Nothing is lost by a waker that wakes nobody: whoever goes on with the call polls it first of all.
-        if Pin::new(&mut running).poll(&mut Context::from_waker(Waker::noop())).is_pending() {
-            return Some(running);
-        }
-        if let Some(call) = running.0.as_mut().as_pin_mut() {
-            let mut spare = std::mem::take(call.project().spare);
-            if spare.capacity() <= MOST_SPARE_FIELDS {
-                spare.clear();
-                self.headers.set(spare);
+        room.set(Some(Call { phase: Phase::Idle, feed, donor, downstream, head_only }));
+        if let Some(mut call) = room.as_mut().as_pin_mut() {
+            call.as_mut().start(&mut *self.service.borrow_mut(), request);
+            // Nothing is lost by a waker that wakes nobody: whoever goes on with the call polls it first of all.
+            if call.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending() {
+                return Some(Running(room));
+            }
+            if let PhaseProjection::Responding { response, .. } = call.project().phase.project() {
+                self.keep(&mut response.head.headers);
             }
         }
-        running.0.set(None);
-        self.room.set(Some(running.0));
+        room.set(None);
+        self.room.set(Some(room));
         None
+    }
+
+    /// Keeps a header map for a later request.
+    fn keep(&self, headers: &mut HeaderMap) {
+        if headers.capacity() <= MOST_SPARE_FIELDS {
+            headers.clear();
+            std::mem::swap(headers, &mut self.headers.borrow_mut());
+        }
     }
 }
 
@@ -165,174 +178,171 @@ impl From<Closed> for Failure {
 
 impl<S: App, D: Downstream> Call<S, D> {
     /// Starts on a request. `service` stays the worker's: it is called here if it is ready, and replaced by a clone if not.
-    fn new(service: &mut S, request: Request<Body>, means: Means<D>) -> Self {
-        let Means { downstream, feed, donor } = means;
-        let head_only = request.method() == Method::HEAD;
-        let begun = guarded(|| match service.poll_ready(&mut Context::from_waker(Waker::noop())) {
-            Poll::Ready(Ok(())) => Ok(Phase::Calling { future: service.call(request) }),
-            Poll::Ready(Err(error)) => Err(Failure::Error(error.into())),
-            Poll::Pending => {
-                // Whoever asked may hold a place in some line, so it is the one that asked that has to wait.
-                let fresh = service.clone();
-                let service = std::mem::replace(service, fresh);
-                Ok(Phase::Waiting { waiting: Some(Box::new((service, request))) })
+    fn start(self: Pin<&mut Self>, service: &mut S, request: Request<Body>) {
+        let mut this = self.project();
+        // The closure borrows what it takes, since its captures are moved more than once on the way through the guard.
+        let mut request = Some(request);
+        let begun = guarded(|| {
+            let Some(request) = request.take() else { return Ok(()) };
+            match service.poll_ready(&mut Context::from_waker(Waker::noop())) {
+                Poll::Ready(Ok(())) => this.phase.set(Phase::Calling { future: service.call(request) }),
+                Poll::Ready(Err(error)) => return Err(Failure::Error(error.into())),
+                Poll::Pending => {
+                    // Whoever asked may hold a place in some line, so it is the one that asked that has to wait.
+                    let fresh = service.clone();
+                    let service = std::mem::replace(service, fresh);
+                    this.phase.set(Phase::Waiting { waiting: Some(Box::new((service, request))) });
+                }
             }
+            Ok(())
         });
-        let phase = begun.and_then(|begun| begun).unwrap_or_else(|failure| {
-            fail(&downstream, failure);
-            Phase::Done
-        });
-        Self { downstream, feed, donor, head_only, spare: HeaderMap::new(), phase }
+        if let Err(failure) = begun.and_then(|begun| begun) {
+            fail(this.downstream, failure);
+        }
     }
 
     /// One step. `Ready`: the exchange is over.
     fn step(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Failure>> {
         let mut this = self.project();
         loop {
-            let next = match this.phase.as_mut().project() {
+            match this.phase.as_mut().project() {
                 PhaseProjection::Waiting { waiting } => {
                     let Some(both) = waiting.as_mut() else { return Poll::Ready(Err(Failure::Closed)) };
-                    ready!(guarded(|| both.0.poll_ready(cx))?).map_err(|error| Failure::Error(error.into()))?;
+                    ready!(both.0.poll_ready(cx)).map_err(|error| Failure::Error(error.into()))?;
                     let Some(both) = waiting.take() else { return Poll::Ready(Err(Failure::Closed)) };
                     let (mut service, request) = *both;
-                    Phase::Calling { future: guarded(|| service.call(request))? }
+                    this.phase.set(Phase::Calling { future: service.call(request) });
                 }
-                PhaseProjection::Calling { future } => match guarded(|| future.poll(cx))? {
-                    Poll::Pending => return Poll::Pending,
-                    Poll::Ready(Err(error)) => return Poll::Ready(Err(Failure::Error(error.into()))),
-                    Poll::Ready(Ok(response)) => {
-                        let (head, body) = response.into_parts();
-                        if head.status == StatusCode::SWITCHING_PROTOCOLS {
-                            let donor = this.donor.take().ok_or(Failure::Invalid("101 without an upgrade that was asked for"))?;
-                            this.downstream.upgrade(&head)?;
-                            Phase::Tunnel { tunnel: donor.accept().ok_or(Failure::Closed)? }
-                        } else {
-                            *this.donor = None;
-                            if head.status.is_informational() {
-                                return Poll::Ready(Err(Failure::Invalid("an informational status as the final one")));
-                            }
-                            if *this.head_only || body.is_end_stream() {
-                                return Poll::Ready(send_bodiless(this.downstream, *this.head_only, &head, &body));
-                            }
-                            let response = Responding { head: Some(head), pending: Bytes::new(), last: false };
-                            Phase::Responding { body, response }
-                        }
+                PhaseProjection::Calling { future } => {
+                    let response = ready!(future.poll(cx)).map_err(|error| Failure::Error(error.into()))?;
+                    if answered(&mut this, response)? {
+                        return Poll::Ready(Ok(()));
                     }
-                },
-                PhaseProjection::Responding { body, response } => return response.poll(body, this.downstream, this.spare, cx),
+                }
+                PhaseProjection::Responding { body, response } => return response.poll(body, this.downstream, cx),
                 PhaseProjection::Tunnel { tunnel } => return tunnel.poll(this.downstream, cx).map(Ok),
-                PhaseProjection::Done => return Poll::Ready(Ok(())),
-            };
-            this.phase.set(next);
+                PhaseProjection::Idle => return Poll::Ready(Ok(())),
+            }
         }
     }
-}
 
-impl<S: App, D: Downstream> Future for Call<S, D> {
-    type Output = ();
-
+    /// `Ready`: the exchange is over. What is left of the call is the caller's to drop.
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         loop {
-            let polled = self.as_mut().step(cx);
-            let mut this = self.as_mut().project();
-            match polled {
-                Poll::Pending => {
+            let stepped = guarded(|| self.as_mut().step(cx));
+            let failure = match stepped {
+                Ok(Poll::Ready(Ok(()))) => return Poll::Ready(()),
+                Ok(Poll::Pending) => {
+                    let this = self.as_mut().project();
                     if this.feed.as_ref().is_some_and(|feed| feed.pump(cx, this.downstream)) {
                         continue;
                     }
                     return Poll::Pending;
                 }
-                Poll::Ready(result) => {
-                    this.phase.set(Phase::Done);
-                    *this.feed = None;
-                    if let Err(failure) = result {
-                        fail(this.downstream, failure);
-                    }
-                    return Poll::Ready(());
-                }
-            }
+                Ok(Poll::Ready(Err(failure))) | Err(failure) => failure,
+            };
+            let mut this = self.as_mut().project();
+            this.phase.set(Phase::Idle);
+            *this.feed = None;
+            fail(this.downstream, failure);
+            return Poll::Ready(());
         }
     }
 }
 
+/// Goes on with the service's response. Returns whether it was all sent.
+fn answered<S, D>(this: &mut CallProjection<'_, S, D>, response: Response<S::ResponseBody>) -> Result<bool, Failure>
+where
+    S: App,
+    D: Downstream,
+{
+    let (head, body) = response.into_parts();
+    if head.status == StatusCode::SWITCHING_PROTOCOLS {
+        let donor = this.donor.take().ok_or(Failure::Invalid("101 without an upgrade that was asked for"))?;
+        this.downstream.upgrade(&head)?;
+        this.phase.set(Phase::Tunnel { tunnel: donor.accept().ok_or(Failure::Closed)? });
+        return Ok(false);
+    }
+    *this.donor = None;
+    if head.status.is_informational() {
+        return Err(Failure::Invalid("an informational status as the final one"));
+    }
+    if *this.head_only || body.is_end_stream() {
+        send_bodiless(this.downstream, *this.head_only, &head, &body)?;
+        return Ok(true);
+    }
+    this.phase.set(Phase::Responding { body, response: Responding { head, begun: false, pending: Bytes::new(), last: false } });
+    Ok(false)
+}
+
 impl Responding {
-    fn poll<B>(
-        &mut self,
-        mut body: Pin<&mut B>,
-        downstream: &impl Downstream,
-        spare: &mut HeaderMap,
-        cx: &mut Context<'_>,
-    ) -> Poll<Result<(), Failure>>
+    fn poll<B>(&mut self, mut body: Pin<&mut B>, downstream: &impl Downstream, cx: &mut Context<'_>) -> Poll<Result<(), Failure>>
     where
         B: HttpBody<Error: Into<BoxError>>,
     {
         loop {
-            if !self.pending.is_empty() {
+            while !self.pending.is_empty() {
                 let room = ready!(downstream.poll_ready(cx))?;
                 let now = self.pending.split_to(room.min(self.pending.len()));
                 let end = self.last && self.pending.is_empty();
                 downstream.data(Piece::Shared(now), end)?;
             }
-            if !self.pending.is_empty() {
-                continue;
-            }
             if self.last {
                 return Poll::Ready(Ok(()));
             }
-            if self.head.is_none() {
+            let mut exact = None;
+            if self.begun {
                 // A body is not asked for what the client has no room for.
                 ready!(downstream.poll_ready(cx))?;
+            } else {
+                exact = body.size_hint().exact();
             }
-            let exact = body.size_hint().exact();
-            let frame = match guarded(|| body.as_mut().poll_frame(cx))? {
-                Poll::Ready(frame) => frame.transpose().map_err(|error| Failure::Error(error.into()))?,
-                Poll::Pending => {
-                    if let Some(head) = self.head.take() {
-                        downstream.start(&head, announced(&head.headers, exact))?;
-                    }
-                    return Poll::Pending;
-                }
+            let Poll::Ready(frame) = body.as_mut().poll_frame(cx) else {
+                self.start(downstream, exact)?;
+                return Poll::Pending;
             };
-            let Some(frame) = frame else {
-                match self.head.take() {
-                    Some(head) => downstream.send(&head, Bytes::new())?,
-                    None => downstream.data(Piece::EMPTY, true)?,
-                }
-                return Poll::Ready(Ok(()));
+            let Some(frame) = frame.transpose().map_err(|error| Failure::Error(error.into()))? else {
+                return Poll::Ready(self.send_last(downstream, Bytes::new()).map_err(Failure::from));
             };
             match frame.into_data() {
                 Ok(mut data) => {
                     let bytes = data.copy_to_bytes(data.remaining());
-                    self.last = body.is_end_stream();
-                    if let Some(head) = self.head.take() {
-                        if !self.last && exact == Some(bytes.len() as u64) {
-                            // Some bodies know their length and yet not their end.
-                            self.last = matches!(guarded(|| body.as_mut().poll_frame(cx))?, Poll::Ready(None));
-                        }
-                        let whole = self.last && bytes.len() <= downstream.longest_whole();
-                        if whole {
-                            downstream.send(&head, bytes)?;
-                            *spare = head.headers;
-                            return Poll::Ready(Ok(()));
-                        }
-                        let exact = if self.last { Some(bytes.len() as u64) } else { exact };
-                        downstream.start(&head, announced(&head.headers, exact))?;
+                    let length = bytes.len() as u64;
+                    // Some bodies know their length and yet not their end.
+                    self.last = body.is_end_stream()
+                        || exact == Some(length) && matches!(body.as_mut().poll_frame(cx), Poll::Ready(None));
+                    if self.last && (bytes.is_empty() || !self.begun && bytes.len() <= downstream.longest_whole()) {
+                        return Poll::Ready(self.send_last(downstream, bytes).map_err(Failure::from));
                     }
-                    if bytes.is_empty() && self.last {
-                        downstream.data(Piece::EMPTY, true)?;
-                    }
+                    self.start(downstream, if self.last { Some(length) } else { exact })?;
                     self.pending = bytes;
                 }
                 Err(frame) => {
                     let Ok(trailers) = frame.into_trailers() else { continue };
-                    if let Some(head) = self.head.take() {
-                        downstream.start(&head, BodyLength::Unknown)?;
+                    if !self.begun {
+                        downstream.start(&self.head, BodyLength::Unknown)?;
                     }
                     downstream.trailers(&lines(&trailers))?;
                     return Poll::Ready(Ok(()));
                 }
             }
         }
+    }
+
+    /// Sends the head, if that is still to be done.
+    fn start(&mut self, downstream: &impl Downstream, exact: Option<u64>) -> Result<(), Closed> {
+        if !self.begun {
+            self.begun = true;
+            downstream.start(&self.head, announced(&self.head.headers, exact))?;
+            // A long response need not keep them.
+            self.head.headers = HeaderMap::new();
+        }
+        Ok(())
+    }
+
+    /// Sends what ends the response: all of it, or the empty end of one that was begun.
+    fn send_last(&self, downstream: &impl Downstream, bytes: Bytes) -> Result<(), Closed> {
+        if self.begun { downstream.data(Piece::EMPTY, true) } else { downstream.send(&self.head, bytes) }
     }
 }
 

@@ -11,6 +11,7 @@ use http::Version;
 use narthex_http::{
     Admission, BodyLength, ConnectionCaps, Exchange, Handler, ListenError, Reason, Settings, Worker, addresses, listen,
 };
+use narthex_proto::cooked::Relative;
 use narthex_proto::prefix::{PrefixHost, PrefixSpec, Scheme, UrlPrefix};
 use narthex_proto::routing::{Route, Table};
 use tokio::task::JoinSet;
@@ -32,6 +33,7 @@ pub(crate) struct Embedded {
     pub(crate) prefixes: Vec<PrefixSpec>,
     pub(crate) settings: Settings,
     pub(crate) workers: usize,
+    pub(crate) connection_info: bool,
     pub(crate) shutdown_timeout: Duration,
 }
 
@@ -44,9 +46,9 @@ impl Embedded {
         let mut workers = Workers::new();
         for (index, listeners) in listeners.into_iter().enumerate() {
             let (app, table, phases) = (app.clone(), Arc::clone(&table), workers.phases());
-            let (settings, admission) = (self.settings.clone(), Arc::clone(&admission));
+            let (settings, admission, connection_info) = (self.settings.clone(), Arc::clone(&admission), self.connection_info);
             workers.spawn(format!("narthex-app-{index}"), move || {
-                let handler = Mounted { calls: Calls::new(app), table, heads: Heads::new() };
+                let handler = Mounted { calls: Calls::new(app), table, heads: Heads::new(connection_info) };
                 run_worker(Worker::new(settings, admission), listeners, Rc::new(handler), phases)
             })?;
         }
@@ -95,60 +97,68 @@ impl<S: App> Handler for Mounted<S> {
     type Future = Running<S, Exchange>;
 
     fn handle(&self, request: narthex_http::Request<'_>, exchange: Exchange) -> Option<Self::Future> {
-        match self.accept(&request, &exchange) {
-            Ok((app_request, feed, donor)) => self.calls.begin(app_request, Means { downstream: exchange, feed, donor }),
+        let prefix = match self.route(&request) {
+            Ok(prefix) => prefix,
             Err(reason) => {
                 exchange.refuse(reason);
-                None
+                return None;
             }
-        }
-    }
-}
-
-type Accepted = (http::Request<Body>, Option<Feed>, Option<Donor>);
-
-impl<S: App> Mounted<S> {
-    /// Routes a request and builds what the app gets, or says why it gets nothing.
-    fn accept(&self, request: &narthex_http::Request<'_>, exchange: &Exchange) -> Result<Accepted, Reason> {
-        let connection = request.connection;
-        let route = self.table.route(connection.scheme, connection.local, request.host, request.cooked.path());
-        let prefix = match route {
-            Route::Registered { prefix, .. } => prefix,
-            Route::Reserved { .. } => return Err(Reason::NotAvailable),
-            Route::NoPath => return Err(Reason::NotFound),
-            Route::NoHost => return Err(Reason::UnknownHost),
-        };
-        let relative = request.cooked.relative_to(prefix.path());
-        let head = Head {
-            raw: request.raw,
-            method: request.method,
-            target: request.target.as_bytes(),
-            path_base: relative.path_base.as_bytes(),
-            relative: relative.path_and_query.as_bytes(),
-            headers: request.headers(),
-            connection: ConnectionInfo {
-                peer: connection.peer,
-                local: connection.local,
-                tls: connection.scheme == Scheme::Https,
-                version: match request.version {
-                    narthex_http::Version::Http10 => Version::HTTP_10,
-                    narthex_http::Version::Http11 => Version::HTTP_11,
-                },
-            },
         };
         let (body, feed) = match request.body {
             BodyLength::Exact(0) => (Body::empty(), None),
             BodyLength::Exact(length) => with_feed(Body::channel(Some(length))),
             BodyLength::Unknown => with_feed(Body::channel(None)),
         };
-        let mut app_request = self.heads.request(head, self.calls.headers(), body).map_err(|_| Reason::Url)?;
+        // Filled in where it is: a request is too large to be passed from hand to hand.
+        let mut app_request = self.calls.request(body);
+        let relative = request.cooked.relative_to(prefix.path());
+        if self.heads.fill(&mut app_request, head(&request, &relative)).is_err() {
+            exchange.refuse(Reason::Url);
+            return None;
+        }
         let donor = if request.wants_upgrade { Donor::new() } else { None };
         let donor = donor.map(|(donor, on_upgrade)| {
             app_request.extensions_mut().insert(on_upgrade);
             donor
         });
-        debug_assert!(exchange.is_open());
-        Ok((app_request, feed, donor))
+        self.calls.begin(app_request, Means { downstream: exchange, feed, donor })
+    }
+}
+
+impl<S: App> Mounted<S> {
+    /// The prefix that a request is for, or why there is none.
+    fn route(&self, request: &narthex_http::Request<'_>) -> Result<&UrlPrefix, Reason> {
+        let connection = request.connection;
+        match self.table.route(connection.scheme, connection.local, request.host, request.cooked.path()) {
+            Route::Registered { prefix, .. } => Ok(prefix),
+            Route::Reserved { .. } => Err(Reason::NotAvailable),
+            Route::NoPath => Err(Reason::NotFound),
+            Route::NoHost => Err(Reason::UnknownHost),
+        }
+    }
+}
+
+fn head<'a>(
+    request: &narthex_http::Request<'a>,
+    relative: &'a Relative<'_>,
+) -> Head<'a, impl ExactSizeIterator<Item = (&'a str, &'a [u8])> + use<'a>> {
+    let connection = request.connection;
+    Head {
+        raw: request.raw,
+        method: request.method,
+        target: request.target.as_bytes(),
+        path_base: relative.path_base.as_bytes(),
+        relative: relative.path_and_query.as_bytes(),
+        headers: request.headers(),
+        connection: ConnectionInfo {
+            peer: connection.peer,
+            local: connection.local,
+            tls: connection.scheme == Scheme::Https,
+            version: match request.version {
+                narthex_http::Version::Http10 => Version::HTTP_10,
+                narthex_http::Version::Http11 => Version::HTTP_11,
+            },
+        },
     }
 }
 

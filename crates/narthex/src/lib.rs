@@ -12,8 +12,8 @@
 //! on the same port. Else it opens the port itself. See [`Provider`]. With settings, use [`Server`].
 //!
 //! The app sees paths relative to its prefix: a request for `/MyApp/ping` is `/ping` to it. In the request's extensions are
-//! [`PathBase`] (`/MyApp`), [`ConnectionInfo`], and, with the default feature `axum`, what axum's extractors `OriginalUri`
-//! and `ConnectInfo<SocketAddr>` look for. WebSockets work as with `axum::serve`.
+//! [`PathBase`] (`/MyApp`), with the default feature `axum` what axum's extractors `OriginalUri` and
+//! `ConnectInfo<SocketAddr>` look for, and [`ConnectionInfo`] [if wanted](Server::connection_info). WebSockets work as with `axum::serve`.
 
 mod bindings;
 mod body;

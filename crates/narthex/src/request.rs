@@ -9,8 +9,9 @@ use std::net::SocketAddr;
 use std::ops::Range;
 
 use bytes::{Bytes, BytesMut};
+use http::header::HOST;
 use http::uri::Uri;
-use http::{Extensions, HeaderMap, HeaderName, HeaderValue, Method, Request, Version};
+use http::{Extensions, HeaderName, HeaderValue, Method, Request, Version};
 
 use crate::body::Body;
 
@@ -70,7 +71,10 @@ impl<S: Sync> axum::extract::FromRequestParts<S> for PathBase {
     }
 }
 
-/// The client's connection. Every request has it in its extensions.
+/// The client's connection.
+///
+/// Requests have it in their extensions if the server is told so with
+/// [`connection_info`](crate::Server::connection_info). Not all apps need it, and an entry costs each request an allocation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ConnectionInfo {
@@ -87,6 +91,8 @@ pub struct ConnectionInfo {
 /// What a worker makes requests from.
 pub(crate) struct Heads {
     arena: RefCell<BytesMut>,
+    /// The last `Host`. The next one is likely to be the same, and a clone costs less than to find a copy valid.
+    host: RefCell<HeaderValue>,
     /// What every request has in its extensions. Each gets a clone: that costs less than to insert anew, and leaves room
     /// for what axum inserts.
     extensions: RefCell<Extensions>,
@@ -100,7 +106,6 @@ pub(crate) struct Head<'a, H> {
     pub(crate) raw: &'a [u8],
     pub(crate) method: &'a str,
     /// The target as it was sent.
-    #[cfg_attr(not(feature = "axum"), allow(dead_code, reason = "only axum has a place for it"))]
     pub(crate) target: &'a [u8],
     /// The part of `target` that the prefix took.
     pub(crate) path_base: &'a [u8],
@@ -115,33 +120,46 @@ pub(crate) struct Head<'a, H> {
 pub(crate) struct NotRepresentable;
 
 impl Heads {
-    pub(crate) fn new() -> Self {
+    /// With `connection_info`, requests have a [`ConnectionInfo`].
+    pub(crate) fn new(connection_info: bool) -> Self {
         let nowhere = SocketAddr::from(([0, 0, 0, 0], 0));
-        let connection = ConnectionInfo { peer: nowhere, local: nowhere, tls: false, version: Version::HTTP_11 };
         let mut extensions = Extensions::new();
-        extensions.insert(connection);
         #[cfg(feature = "axum")]
         extensions.insert(axum::extract::ConnectInfo(nowhere));
-        // A map that has grown stays large, and so do its clones.
-        extensions.insert(Room::<0>);
-        extensions.insert(Room::<1>);
-        extensions.insert(Room::<2>);
-        extensions.remove::<Room<0>>();
-        extensions.remove::<Room<1>>();
-        extensions.remove::<Room<2>>();
-        Self { arena: RefCell::new(BytesMut::new()), extensions: RefCell::new(extensions) }
+        if connection_info {
+            extensions.insert(ConnectionInfo { peer: nowhere, local: nowhere, tls: false, version: Version::HTTP_11 });
+        }
+        // A map that has grown stays large, and so do its clones. An empty one allocates when it is cloned, too.
+        if !extensions.is_empty() {
+            extensions.insert(Room::<0>);
+            extensions.insert(Room::<1>);
+            extensions.insert(Room::<2>);
+            extensions.remove::<Room<0>>();
+            extensions.remove::<Room<1>>();
+            extensions.remove::<Room<2>>();
+        }
+        let host = RefCell::new(HeaderValue::from_static(""));
+        Self { arena: RefCell::new(BytesMut::new()), host, extensions: RefCell::new(extensions) }
     }
 
     fn extensions(&self, connection: ConnectionInfo) -> Extensions {
         let mut extensions = self.extensions.borrow_mut();
-        if let Some(known) = extensions.get_mut() {
-            *known = connection;
-        }
         #[cfg(feature = "axum")]
         if let Some(known) = extensions.get_mut() {
             *known = axum::extract::ConnectInfo(connection.peer);
         }
+        if let Some(known) = extensions.get_mut() {
+            *known = connection;
+        }
         extensions.clone()
+    }
+
+    fn host(&self, text: &[u8]) -> Result<HeaderValue, NotRepresentable> {
+        let mut last = self.host.borrow_mut();
+        if last.as_bytes() != text {
+            *last = HeaderValue::from_bytes(text).map_err(|_| NotRepresentable)?;
+        }
+        Ok(last.clone())
     }
 
     /// Copies `raw`. Once all earlier heads are gone, their memory is used again, so this seldom allocates.
@@ -154,45 +172,58 @@ impl Heads {
         arena.split().freeze()
     }
 
-    /// Builds the request.
-    /// `headers` is empty, and may have room.
-    pub(crate) fn request<'a, H>(
-        &self,
-        head: Head<'a, H>,
-        mut headers: HeaderMap,
-        body: Body,
-    ) -> Result<Request<Body>, NotRepresentable>
+    /// Fills in a request, which is new but for room in its header map.
+    pub(crate) fn fill<'a, H>(&self, request: &mut Request<Body>, head: Head<'a, H>) -> Result<(), NotRepresentable>
     where
         H: ExactSizeIterator<Item = (&'a str, &'a [u8])>,
     {
-        let Head { raw, method, path_base, relative, headers: fields, connection, .. } = head;
-        let kept = Kept { bytes: self.keep(raw), raw };
-        let uri = kept.uri(relative)?;
-        headers.try_reserve(fields.len()).map_err(|_| NotRepresentable)?;
-        for (name, value) in fields {
-            let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| NotRepresentable)?;
-            let value = HeaderValue::from_maybe_shared(kept.slice(value)).map_err(|_| NotRepresentable)?;
+        let kept = Kept { bytes: self.keep(head.raw), raw: head.raw };
+        // A new request is `GET /`.
+        if head.method != "GET" {
+            *request.method_mut() = Method::from_bytes(head.method.as_bytes()).map_err(|_| NotRepresentable)?;
+        }
+        if head.relative != b"/" {
+            *request.uri_mut() = kept.uri(head.relative)?;
+        }
+        *request.version_mut() = head.connection.version;
+        let headers = request.headers_mut();
+        headers.try_reserve(head.headers.len()).map_err(|_| NotRepresentable)?;
+        for (name, value) in head.headers {
+            let (name, value) = if name.eq_ignore_ascii_case("host") {
+                (HOST, self.host(value)?)
+            } else {
+                (HeaderName::from_bytes(name.as_bytes()).map_err(|_| NotRepresentable)?, kept.value(value)?)
+            };
             headers.try_append(name, value).map_err(|_| NotRepresentable)?;
         }
+        // RFC 9112 section 3.2.2: what Host says of an absolute target is to be ignored.
+        if let Some(authority) = authority(head.target) {
+            headers.try_insert(HOST, self.host(authority)?).map_err(|_| NotRepresentable)?;
+        }
 
-        let mut request = Request::new(body);
-        *request.method_mut() =
-            if method == "GET" { Method::GET } else { Method::from_bytes(method.as_bytes()).map_err(|_| NotRepresentable)? };
-        *request.uri_mut() = uri;
-        *request.version_mut() = connection.version;
-        *request.headers_mut() = headers;
-        *request.extensions_mut() = self.extensions(connection);
         let extensions = request.extensions_mut();
-        if !path_base.is_empty() {
-            extensions.insert(PathBase(kept.slice(path_base)));
+        *extensions = self.extensions(head.connection);
+        if !head.path_base.is_empty() {
+            extensions.insert(PathBase(kept.slice(head.path_base)));
         }
         // Where the app sees the URI as it was sent, axum notes it by itself.
         #[cfg(feature = "axum")]
-        if head.target != relative {
-            extensions.insert(axum::extract::OriginalUri(kept.original_uri(head.target, path_base, relative)?));
+        if head.target != head.relative {
+            let original = kept.original_uri(head.target, head.path_base, head.relative)?;
+            extensions.insert(axum::extract::OriginalUri(original));
         }
-        Ok(request)
+        Ok(())
     }
+}
+
+/// The authority of an absolute target.
+fn authority(target: &[u8]) -> Option<&[u8]> {
+    if target.starts_with(b"/") {
+        return None;
+    }
+    let scheme = target.iter().position(|&byte| byte == b':')?;
+    let rest = target.get(scheme..)?.strip_prefix(b"://")?;
+    rest.split(|byte| b"/?#".contains(byte)).next()
 }
 
 /// The copy of a head, and the head itself, by which parts of it are found in the copy.
@@ -211,6 +242,10 @@ impl Kept<'_> {
             Some(range) => self.bytes.slice(range),
             None => Bytes::copy_from_slice(part),
         }
+    }
+
+    fn value(&self, text: &[u8]) -> Result<HeaderValue, NotRepresentable> {
+        HeaderValue::from_maybe_shared(self.slice(text)).map_err(|_| NotRepresentable)
     }
 
     fn uri(&self, text: &[u8]) -> Result<Uri, NotRepresentable> {
@@ -238,6 +273,10 @@ mod tests {
     const RAW: &[u8] = b"GET /My/App/x?q HTTP/1.1\r\nHost: a\r\n\r\n";
 
     fn build(path_base: &[u8], relative: &[u8]) -> Request<Body> {
+        build_from(&RAW[4..15], path_base, relative, false)
+    }
+
+    fn build_from(target: &[u8], path_base: &[u8], relative: &[u8], connection_info: bool) -> Request<Body> {
         let connection = ConnectionInfo {
             peer: ([127, 0, 0, 1], 1).into(),
             local: ([127, 0, 0, 1], 2).into(),
@@ -245,8 +284,10 @@ mod tests {
             version: Version::HTTP_11,
         };
         let headers = [("Host", &RAW[32..33])].into_iter();
-        let head = Head { raw: RAW, method: "GET", target: &RAW[4..15], path_base, relative, headers, connection };
-        Heads::new().request(head, HeaderMap::new(), Body::empty()).unwrap()
+        let head = Head { raw: RAW, method: "GET", target, path_base, relative, headers, connection };
+        let mut request = Request::new(Body::empty());
+        Heads::new(connection_info).fill(&mut request, head).unwrap();
+        request
     }
 
     #[test]
@@ -265,8 +306,34 @@ mod tests {
     }
 
     #[test]
+    fn the_authority_of_an_absolute_target_replaces_host() {
+        for (target, host) in [("http://b:80/x", "b:80"), ("HTTP://b?q", "b"), ("http://[::1]", "[::1]"), ("/http://b/", "a")] {
+            let request = build_from(target.as_bytes(), b"", b"/x", false);
+            assert_eq!(request.headers().get_all("host").iter().collect::<Vec<_>>(), [host], "{target}");
+        }
+        assert_eq!(build_from(b"*", b"", b"*", false).headers()["host"], "a");
+    }
+
+    #[test]
+    fn requests_have_connection_info_only_if_it_is_wanted() {
+        let has = |wanted| build_from(b"/x", b"", b"/x", wanted).extensions().get::<ConnectionInfo>().is_some();
+        assert!(has(true));
+        assert!(!has(false));
+    }
+
+    #[test]
+    fn a_host_is_the_one_that_was_sent_and_not_an_earlier_one() {
+        let heads = Heads::new(false);
+        for host in [&b"a"[..], b"a", b"b:80", b"", b"a"] {
+            assert_eq!(heads.host(host).unwrap().as_bytes(), host);
+        }
+        assert!(heads.host(b"a\n").is_err());
+        assert_eq!(heads.host(b"a").unwrap(), "a");
+    }
+
+    #[test]
     fn heads_of_finished_requests_lend_their_memory_to_later_ones() {
-        let heads = Heads::new();
+        let heads = Heads::new(false);
         let first = heads.keep(RAW).as_ptr();
         assert!((0..1000).all(|_| heads.keep(RAW).as_ptr().addr().abs_diff(first.addr()) < ARENA));
     }

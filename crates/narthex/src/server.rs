@@ -57,6 +57,7 @@ pub struct Server<S> {
     limits: Limits,
     max_body: Option<Option<u64>>,
     workers: usize,
+    connection_info: bool,
     provider: Provider,
     shutdown_timeout: Duration,
     handle: ServerHandle,
@@ -92,6 +93,7 @@ impl<S> Server<S> {
             limits: Limits::default(),
             max_body: None,
             workers: default_workers(),
+            connection_info: false,
             provider: Provider::default(),
             shutdown_timeout: SHUTDOWN_TIMEOUT,
             handle: ServerHandle::default(),
@@ -143,6 +145,12 @@ impl<S> Server<S> {
     /// How many worker threads. Default: one per core. At least one.
     pub fn workers(mut self, workers: usize) -> Self {
         self.workers = workers.max(1);
+        self
+    }
+
+    /// Whether requests have a [`ConnectionInfo`](crate::ConnectionInfo) in their extensions. Default: `false`.
+    pub fn connection_info(mut self, wanted: bool) -> Self {
+        self.connection_info = wanted;
         self
     }
 
@@ -243,6 +251,7 @@ impl<S> Server<S> {
                     timeouts: self.timeouts,
                     max_body: self.max_body,
                     workers: self.workers,
+                    connection_info: self.connection_info,
                     shutdown_timeout: self.shutdown_timeout,
                 };
                 shared.run(self.app, host, stop, ready).await
@@ -258,6 +267,7 @@ impl<S> Server<S> {
                     prefixes: bindings.prefixes().to_vec(),
                     settings,
                     workers: self.workers,
+                    connection_info: self.connection_info,
                     shutdown_timeout: self.shutdown_timeout,
                 };
                 let ready = move |prefixes: &[UrlPrefix]| {

@@ -38,6 +38,7 @@ pub(crate) struct Shared {
     pub(crate) timeouts: Timeouts,
     pub(crate) max_body: Option<Option<u64>>,
     pub(crate) workers: usize,
+    pub(crate) connection_info: bool,
     pub(crate) shutdown_timeout: Duration,
 }
 
@@ -58,8 +59,8 @@ impl Shared {
         let mut attach = Vec::new();
         for index in 0..self.workers.max(1) {
             let (sender, commands) = mpsc::unbounded_channel();
-            let (app, phases) = (app.clone(), workers.phases());
-            workers.spawn(format!("narthex-app-{index}"), move || worker::run(app, commands, phases))?;
+            let (app, connection_info, phases) = (app.clone(), self.connection_info, workers.phases());
+            workers.spawn(format!("narthex-app-{index}"), move || worker::run(app, connection_info, commands, phases))?;
             attach.push(sender);
         }
         let path = host.path().to_owned();

@@ -68,7 +68,8 @@ impl FakeHost {
         let directory = tempfile::tempdir().unwrap();
         let socket = directory.path().join("host.sock");
         let listener = UnixListener::bind(&socket).unwrap();
-        let server = Server::new(app()).prefix("http://+:0/x/").workers(1).provider(Provider::shared_at(&socket));
+        let server = Server::new(app()).prefix("http://+:0/x/").workers(1).connection_info(true);
+        let server = server.provider(Provider::shared_at(&socket));
         let (ready, is_ready) = tokio::sync::oneshot::channel();
         let server = server.on_ready(|prefixes| ready.send(prefixes.to_vec()).unwrap());
         let handle = server.handle();

@@ -35,8 +35,13 @@ pub(super) struct Attach {
 }
 
 /// Runs a worker until the server drains and its sessions have ended.
-pub(super) async fn run<S: App>(app: S, mut commands: mpsc::UnboundedReceiver<Attach>, mut phases: Phases) {
-    let worker = Rc::new(Worker { calls: Calls::new(app), heads: Heads::new() });
+pub(super) async fn run<S: App>(
+    app: S,
+    connection_info: bool,
+    mut commands: mpsc::UnboundedReceiver<Attach>,
+    mut phases: Phases,
+) {
+    let worker = Rc::new(Worker { calls: Calls::new(app), heads: Heads::new(connection_info) });
     let mut sessions = JoinSet::new();
     let mut draining = phases.clone();
     loop {
@@ -98,11 +103,13 @@ impl<S: App> Worker<S> {
                 (body, Some(feed))
             }
         };
-        let Ok(mut app_request) = self.build(request, body) else {
+        // Filled in where it is: a request is too large to be passed from hand to hand.
+        let mut app_request = self.calls.request(body);
+        if self.fill(&mut app_request, request).is_err() {
             tracing::error!("the host passed on a request that is not valid HTTP");
             session.cancel(id, CancelCode::HANDLER_GONE);
             return;
-        };
+        }
         let donor = if request.upgrade { Donor::new() } else { None };
         let donor = donor.map(|(donor, on_upgrade)| {
             app_request.extensions_mut().insert(on_upgrade);
@@ -116,7 +123,7 @@ impl<S: App> Worker<S> {
         }
     }
 
-    fn build(&self, request: &Request<'_>, body: Body) -> Result<http::Request<Body>, NotRepresentable> {
+    fn fill(&self, app_request: &mut http::Request<Body>, request: &Request<'_>) -> Result<(), NotRepresentable> {
         let mut slots = [const { MaybeUninit::uninit() }; Limits::MOST_HEADERS];
         let mut parsed = httparse::Request::new(&mut []);
         let status = parsed.parse_with_uninit_headers(request.head, &mut slots);
@@ -144,7 +151,7 @@ impl<S: App> Worker<S> {
                 },
             },
         };
-        self.heads.request(head, self.calls.headers(), body)
+        self.heads.fill(app_request, head)
     }
 }
 

@@ -150,7 +150,7 @@ impl Place {
 
     pub(crate) fn server(&self, prefix: &str) -> Server<Router> {
         let provider = if self.host.is_some() { Provider::shared_at(self.socket()) } else { Provider::embedded() };
-        Server::new(app()).prefix(prefix).provider(provider).workers(2)
+        Server::new(app()).prefix(prefix).provider(provider).workers(2).connection_info(true)
     }
 
     pub(crate) async fn start(&self, prefix: &str) -> Running {
