@@ -135,6 +135,23 @@ impl Client {
         self.stream.shutdown(Shutdown::Write)
     }
 
+    /// A second handle, to send with while this one reads.
+    ///
+    /// # Errors
+    /// When the process has no more descriptors.
+    pub fn sender(&self) -> std::io::Result<TcpStream> {
+        self.stream.try_clone()
+    }
+
+    /// Leaves with a reset instead of an orderly end.
+    ///
+    /// # Errors
+    /// When the system does not allow it.
+    pub fn reset(self) -> std::io::Result<()> {
+        rustix::net::sockopt::set_socket_linger(&self.stream, Some(Duration::ZERO))?;
+        Ok(())
+    }
+
     /// The client's own address.
     ///
     /// # Errors
@@ -148,7 +165,15 @@ impl Client {
     /// # Errors
     /// When no whole, well-formed response comes.
     pub fn response(&mut self, head: bool) -> Result<Response, ReadError> {
-        let deadline = Instant::now() + PATIENCE;
+        self.response_within(head, PATIENCE)
+    }
+
+    /// As `response`, for answers that take longer, or must not.
+    ///
+    /// # Errors
+    /// When no whole, well-formed response comes in this time.
+    pub fn response_within(&mut self, head: bool, wait: Duration) -> Result<Response, ReadError> {
+        let deadline = Instant::now() + wait;
         let end = loop {
             if let Some(end) = find(&self.buffer, b"\r\n\r\n") {
                 break end;

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -20,6 +21,7 @@ pub struct Process {
     // A lock, so that threads can share what owns a process.
     lines: Mutex<Receiver<String>>,
     log: Arc<Mutex<String>>,
+    readers: Vec<JoinHandle<()>>,
 }
 
 impl Process {
@@ -39,14 +41,14 @@ impl Process {
         let stdout = child.stdout.take().expect("stdout is piped");
         let stderr = child.stderr.take().expect("stderr is piped");
         let kept = Arc::clone(&log);
-        collect(name, stdout, move |line| {
+        let out = collect(name, stdout, move |line| {
             keep(&kept, line);
             // Nobody may be waiting for lines any more.
             let _ = sender.send(line.to_owned());
         });
         let kept = Arc::clone(&log);
-        collect(name, stderr, move |line| keep(&kept, line));
-        Self { name: name.to_owned(), child, lines: Mutex::new(lines), log }
+        let err = collect(name, stderr, move |line| keep(&kept, line));
+        Self { name: name.to_owned(), child, lines: Mutex::new(lines), log, readers: vec![out, err] }
     }
 
     /// Waits for a line on standard output that starts with `prefix` and returns the rest of it.
@@ -93,6 +95,16 @@ impl Process {
         self.signal(Signal::TERM);
     }
 
+    /// Stops it from running, as a debugger or a sleeping laptop does (`SIGSTOP`).
+    pub fn pause(&self) {
+        self.signal(Signal::STOP);
+    }
+
+    /// Lets it run on after `pause`.
+    pub fn resume(&self) {
+        self.signal(Signal::CONT);
+    }
+
     /// Ends it as a crash would (`kill -9`) and waits until it is gone.
     pub fn crash(&mut self) {
         self.signal(Signal::KILL);
@@ -107,6 +119,8 @@ impl Process {
         let deadline = Instant::now() + wait;
         loop {
             if let Some(status) = self.child.try_wait().expect("the child can be waited for") {
+                // What it printed last is to be in the log.
+                self.readers.drain(..).for_each(|reader| reader.join().expect("a reader does not panic"));
                 return status;
             }
             assert!(Instant::now() < deadline, "{} still runs after {wait:?}; its output:\n{}", self.name, self.log());
@@ -149,7 +163,7 @@ fn keep(log: &Mutex<String>, line: &str) {
     log.push('\n');
 }
 
-fn collect(name: &str, source: impl Read + Send + 'static, mut each: impl FnMut(&str) + Send + 'static) {
+fn collect(name: &str, source: impl Read + Send + 'static, mut each: impl FnMut(&str) + Send + 'static) -> JoinHandle<()> {
     let name = name.to_owned();
     let show = std::env::var_os("NARTHEX_SHOW_LOGS").is_some();
     std::thread::spawn(move || {
@@ -159,7 +173,7 @@ fn collect(name: &str, source: impl Read + Send + 'static, mut each: impl FnMut(
             }
             each(&line);
         }
-    });
+    })
 }
 
 /// The app under test, which cargo builds for this package's integration tests.

@@ -43,10 +43,18 @@ impl Host {
     /// # Panics
     /// When it does not start.
     pub fn start(directory: &Path) -> Self {
+        Self::start_with(directory, 2)
+    }
+
+    /// As `start`, with this many workers.
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub fn start_with(directory: &Path, workers: usize) -> Self {
         let socket = directory.join("host.sock");
         let mut command = Command::new(narthex_program());
         command.arg("host").arg("--socket").arg(&socket);
-        command.args(["--listen", "127.0.0.1", "--workers", "2"]);
+        command.args(["--listen", "127.0.0.1", "--workers", &workers.to_string()]);
         let process = Process::start("host", &mut command);
         let deadline = Instant::now() + Duration::from_secs(30);
         while std::os::unix::net::UnixStream::connect(&socket).is_err() {

@@ -119,6 +119,13 @@ impl Exchange {
         polled
     }
 
+    /// Nobody waits for the body that [`poll_body`](Self::poll_body) was just asked for: its timer rests.
+    pub fn body_may_rest(&self) {
+        if let Ok(mut state) = self.live() {
+            state.body_awaited = false;
+        }
+    }
+
     /// Whether the request body was read to its end, or never had a byte, so that [`poll_body`](Self::poll_body) says so at
     /// once.
     #[must_use]
@@ -204,7 +211,8 @@ impl Exchange {
         }
         let mut head = self.conn.worker().take_scratch();
         encode::write_status_line(&mut head, status);
-        for (name, value) in headers {
+        // An interim response has no body, and must not speak of one (RFC 9110 section 8.6).
+        for (name, value) in headers.filter(|(name, _)| fields::may_trail(name)) {
             fields::write_field(name, value, &mut head);
         }
         head.extend_from_slice(b"\r\n");

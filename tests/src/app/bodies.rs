@@ -3,10 +3,12 @@
 use std::convert::Infallible;
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use axum::body::{Body, Bytes};
 use http::HeaderMap;
 use http_body::{Body as HttpBody, Frame, SizeHint};
+use tokio::time::{Sleep, sleep};
 
 const PATTERN: &[u8] = &[b'x'; 64 * 1024];
 
@@ -78,6 +80,46 @@ impl HttpBody for Raw {
 
     fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
         Poll::Ready(self.0.take().map(|bytes| Ok(Frame::data(bytes))))
+    }
+}
+
+/// Pieces of `x` with a pause before each but the first; instead of an end, it may break off.
+pub(super) struct Dripping {
+    remaining: u64,
+    size: usize,
+    pause: Duration,
+    breaks_off: bool,
+    pausing: Pin<Box<Sleep>>,
+}
+
+impl Dripping {
+    pub(super) fn new(pieces: u64, size: u64, pause: Duration) -> Self {
+        let size = usize::try_from(size).unwrap_or(PATTERN.len()).clamp(1, PATTERN.len());
+        Self { remaining: pieces, size, pause, breaks_off: false, pausing: Box::pin(sleep(Duration::ZERO)) }
+    }
+
+    /// Fails after the last piece's pause.
+    pub(super) fn breaking_off(mut self) -> Self {
+        self.breaks_off = true;
+        self
+    }
+}
+
+impl HttpBody for Dripping {
+    type Data = Bytes;
+    type Error = std::io::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, std::io::Error>>> {
+        if self.remaining == 0 && !self.breaks_off {
+            return Poll::Ready(None);
+        }
+        std::task::ready!(self.pausing.as_mut().poll(cx));
+        if self.remaining == 0 {
+            return Poll::Ready(Some(Err(std::io::Error::other("this body breaks off on purpose"))));
+        }
+        self.remaining -= 1;
+        self.pausing = Box::pin(sleep(self.pause));
+        Poll::Ready(Some(Ok(Frame::data(Bytes::from_static(&PATTERN[..self.size])))))
     }
 }
 

@@ -51,6 +51,8 @@ pub fn router(settings: Settings) -> Router {
         .route("/len", post(length))
         .route("/bytes", get(bytes))
         .route("/stream", get(stream))
+        .route("/drip", get(drip))
+        .route("/break-off", get(break_off))
         .route("/slow", any(slow))
         .route("/early", any(|| async { "early" }))
         .route("/ignore-body", any(|| async { "ignored" }))
@@ -130,6 +132,18 @@ async fn bytes(Query(query): Query<Vec<(String, u64)>>) -> Body {
 async fn stream(Query(query): Query<Vec<(String, u64)>>) -> Body {
     let numbers = Numbers::of(&query);
     Body::new(Counted::new(numbers.chunks.saturating_mul(numbers.size), numbers.size))
+}
+
+async fn drip(Query(query): Query<Vec<(String, u64)>>) -> Body {
+    Body::new(dripping(Numbers::of(&query)))
+}
+
+async fn break_off(Query(query): Query<Vec<(String, u64)>>) -> Body {
+    Body::new(dripping(Numbers::of(&query)).breaking_off())
+}
+
+fn dripping(numbers: Numbers) -> bodies::Dripping {
+    bodies::Dripping::new(numbers.chunks, numbers.size, Duration::from_millis(numbers.ms))
 }
 
 async fn slow(Query(query): Query<Vec<(String, u64)>>) -> &'static str {

@@ -175,7 +175,13 @@ impl Relayed {
                 }
                 // Answered by the engine; the stream is cancelled when this is dropped.
                 Poll::Ready(Some(Err(_))) => self.body = Pump::Done,
-                Poll::Pending => return,
+                Poll::Pending => {
+                    // What was passed on lies unread at the app: it does not wait for more, so the client is not late.
+                    if window < wire::INITIAL_WINDOW as usize {
+                        self.exchange.body_may_rest();
+                    }
+                    return;
+                }
             }
         }
     }

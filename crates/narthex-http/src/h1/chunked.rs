@@ -21,7 +21,7 @@ pub(crate) enum Decoded {
     NeedMore,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 enum State {
     Size,
     Data(u64),
@@ -30,7 +30,7 @@ enum State {
     Done,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Decoder {
     state: State,
     extensions: usize,
@@ -39,6 +39,18 @@ pub(crate) struct Decoder {
 impl Decoder {
     pub(crate) fn new() -> Self {
         Self { state: State::Size, extensions: 0 }
+    }
+
+    /// Whether the body's end, or an error, is in `input`, which is looked at and left alone.
+    pub(crate) fn ends_within(&self, input: &BytesMut) -> bool {
+        let (mut decoder, mut input) = (self.clone(), input.clone());
+        loop {
+            match decoder.decode(&mut input) {
+                Ok(Decoded::Data(_)) => {}
+                Ok(Decoded::NeedMore) => return false,
+                Ok(Decoded::End(_)) | Err(_) => return true,
+            }
+        }
     }
 
     /// How much of the present chunk is still to come.

@@ -467,7 +467,7 @@ impl Conn {
                     state.read_closed = true;
                     match state.body {
                         Body::Raw => {}
-                        Body::Length(left) if left > state.input.len() as u64 => state.break_off(Reason::ConnectionDropped),
+                        _ if !state.rest_of_body_is_here() => state.break_off(Reason::ConnectionDropped),
                         _ => {
                             let now = self.now();
                             state.deadlines.half_closed(now);

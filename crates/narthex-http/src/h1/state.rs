@@ -212,6 +212,15 @@ impl State {
         matches!(self.body, Body::Done | Body::Length(0))
     }
 
+    /// Whether the request can still be read to its end although the client sends no more.
+    pub(crate) fn rest_of_body_is_here(&self) -> bool {
+        match &self.body {
+            Body::Done | Body::Raw => true,
+            Body::Length(left) => *left <= self.input.len() as u64,
+            Body::Chunked(decoder) => decoder.ends_within(&self.input),
+        }
+    }
+
     /// The connection cannot go on. What waits to be written is dropped.
     pub(crate) fn break_off(&mut self, reason: Reason) {
         // Without a length or chunks, an orderly end would pass for the end of the response.

@@ -112,15 +112,16 @@ impl<T> AppEnd<T> {
         self.streams.get_mut(id)?.data.as_mut()
     }
 
-    /// The app is going to read the request's body: lets a client that expects 100-continue send it.
-    /// Does nothing for other requests or the second time.
+    /// The app waits for the request's body. Lets a client that expects 100-continue send it, and shows the host, by a
+    /// window that is whole again, that it is the client whom the app waits for.
     pub fn want_body(&mut self, id: StreamId) {
-        if let Some(stream) = self.streams.get_mut(id)
-            && stream.withheld
-        {
+        let Some(stream) = self.streams.get_mut(id) else { return };
+        if stream.withheld {
             stream.withheld = false;
             stream.receive_window = INITIAL_WINDOW;
             frame::put_u32(&mut self.out, Kind::Window, id, INITIAL_WINDOW);
+        } else {
+            stream.return_all(id, &mut self.out);
         }
     }
 

@@ -176,7 +176,14 @@ impl<T> Stream<T> {
         let n = self.buffered.min(u32::try_from(n).unwrap_or(u32::MAX));
         self.buffered -= n;
         self.unreturned += n;
-        if self.unreturned >= INITIAL_WINDOW / 2 && !self.received_end {
+        if self.unreturned >= INITIAL_WINDOW / 2 {
+            self.return_all(id, out);
+        }
+    }
+
+    /// Says at once what is otherwise said together with more.
+    pub(super) fn return_all(&mut self, id: StreamId, out: &mut Vec<u8>) {
+        if self.unreturned > 0 && !self.received_end {
             frame::put_u32(out, Kind::Window, id, self.unreturned);
             self.receive_window += self.unreturned;
             self.unreturned = 0;

@@ -1,0 +1,203 @@
+//! An app that speaks the wire protocol by itself, so that it can also break it.
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::SocketAddr;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use narthex_proto::wire::{
+    AppEnd, AppEvent, BodyLength, CancelCode, ControlConnection, GroupSettings, Hello, Message, Received, Response, ResponseHead,
+    Role, StreamId, Welcome,
+};
+use narthex_tests::Host;
+
+/// How long the host may take to answer.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// A connection to the host before it is a session.
+struct Greeting {
+    stream: UnixStream,
+    control: ControlConnection,
+}
+
+impl Greeting {
+    fn connect(socket: &Path, hello: Hello) -> (Self, Welcome) {
+        let stream = UnixStream::connect(socket).expect("the host accepts apps");
+        stream.set_read_timeout(Some(PATIENCE)).expect("a socket has time-outs");
+        stream.set_write_timeout(Some(PATIENCE)).expect("a socket has time-outs");
+        let mut greeting = Self { stream, control: ControlConnection::new() };
+        match greeting.ask(&Message::Hello(hello)) {
+            Message::Welcome(welcome) => (greeting, welcome),
+            other => panic!("the host greets with {other:?}"),
+        }
+    }
+
+    fn ask(&mut self, message: &Message) -> Message {
+        self.control.send(message).expect("the message is small");
+        let bytes = std::mem::take(self.control.output());
+        self.stream.write_all(&bytes).expect("the host reads");
+        loop {
+            if let Some(message) = self.control.receive().expect("the host keeps to the protocol") {
+                return message;
+            }
+            let mut chunk = [0; 4096];
+            let read = self.stream.read(&mut chunk).expect("the host answers");
+            assert_ne!(read, 0, "the host ends the connection instead of an answer to {message:?}");
+            self.control.push(&chunk[..read]);
+        }
+    }
+}
+
+/// An app with one worker; its registrations end with it.
+pub(crate) struct WireApp {
+    control: Greeting,
+    socket: PathBuf,
+    token: String,
+}
+
+impl WireApp {
+    /// An app that has not registered anything.
+    pub(crate) fn new(host: &Host) -> Self {
+        let hello = Hello { name: "wire".to_owned(), workers: 1, ..Hello::new(Role::App) };
+        let (control, welcome) = Greeting::connect(host.socket(), hello);
+        Self { control, socket: host.socket().to_owned(), token: welcome.token }
+    }
+
+    /// An app that has registered this prefix; also where its clients connect to.
+    pub(crate) fn at(host: &Host, prefix: &str, group: GroupSettings) -> (Self, SocketAddr) {
+        let mut app = Self::new(host);
+        let address = app.register(prefix, group).unwrap_or_else(|refusal| panic!("{refusal}"));
+        (app, address)
+    }
+
+    /// Registers a prefix and returns where its clients connect to, or why not.
+    pub(crate) fn register(&mut self, prefix: &str, group: GroupSettings) -> Result<SocketAddr, String> {
+        match self.control.ask(&Message::Register { id: 1, group, urls: vec![prefix.to_owned()] }) {
+            Message::Registered { urls, .. } => {
+                let authority = urls.first().and_then(|url| url.url.strip_prefix("http://")?.split('/').next());
+                Ok(authority.expect("the URL has an authority").parse().expect("the authority is an address"))
+            }
+            Message::Refused { message, .. } => Err(message),
+            other => panic!("the host answers a registration with {other:?}"),
+        }
+    }
+
+    /// Gives a prefix back.
+    pub(crate) fn unregister(&mut self, prefix: &str) {
+        let answer = self.control.ask(&Message::Unregister { id: 2, urls: vec![prefix.to_owned()] });
+        assert!(matches!(answer, Message::Unregistered { .. }), "{prefix} cannot be given back: {answer:?}");
+    }
+
+    /// Begins to take requests from the host's first worker.
+    pub(crate) fn session(&self) -> Session {
+        let hello =
+            Hello { token: Some(self.token.clone()), app_worker: Some(0), host_worker: Some(0), ..Hello::new(Role::Data) };
+        let (greeting, _) = Greeting::connect(&self.socket, hello);
+        let (input, _) = greeting.control.into_parts();
+        let mut session = Session { stream: greeting.stream, end: AppEnd::new(), input };
+        session.end.grant(1024);
+        session.flush();
+        session
+    }
+}
+
+/// What a test waits for.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Event {
+    Request(StreamId),
+    Cancelled(StreamId),
+    /// The host has broken the session off.
+    Ended,
+}
+
+/// A session with the host's worker. Bodies are left unread, so that their window is never returned.
+pub(crate) struct Session {
+    stream: UnixStream,
+    end: AppEnd<()>,
+    input: Vec<u8>,
+}
+
+impl Session {
+    /// The next event, if one comes within `wait`.
+    pub(crate) fn event(&mut self, wait: Duration) -> Option<Event> {
+        let deadline = Instant::now() + wait;
+        loop {
+            let (used, event) = match self.end.receive(&self.input).expect("the host keeps to the protocol") {
+                Received::NeedMore { used, .. } => (used, None),
+                Received::Event { used, event: AppEvent::Request { id, .. } } => (used, Some(Event::Request(id))),
+                Received::Event { used, event: AppEvent::Cancelled { id, .. } } => (used, Some(Event::Cancelled(id))),
+                Received::Event { used, .. } => {
+                    self.input.drain(..used);
+                    continue;
+                }
+            };
+            self.input.drain(..used);
+            self.flush();
+            if event.is_some() {
+                return event;
+            }
+            let left = deadline.checked_duration_since(Instant::now()).filter(|left| !left.is_zero())?;
+            self.stream.set_read_timeout(Some(left)).expect("a socket has time-outs");
+            let mut chunk = [0; 16 * 1024];
+            match self.stream.read(&mut chunk) {
+                Ok(0) => return Some(Event::Ended),
+                Ok(read) => self.input.extend_from_slice(&chunk[..read]),
+                Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => return None,
+                Err(_) => return Some(Event::Ended),
+            }
+        }
+    }
+
+    /// The next request.
+    pub(crate) fn request(&mut self) -> StreamId {
+        match self.event(PATIENCE) {
+            Some(Event::Request(id)) => id,
+            other => panic!("instead of a request comes {other:?}"),
+        }
+    }
+
+    /// Answers with a small body.
+    pub(crate) fn answer(&mut self, id: StreamId, body: &str) {
+        let head = ResponseHead::new(200, BodyLength::Exact(body.len() as u64));
+        let response = Response { head, headers: b"", body: body.as_bytes() };
+        self.end.respond(id, &response, true).expect("the stream is open");
+        self.flush();
+    }
+
+    /// Begins an answer whose length only its end shows.
+    pub(crate) fn begin_answer(&mut self, id: StreamId) {
+        let response = Response { head: ResponseHead::new(200, BodyLength::Unknown), headers: b"", body: b"" };
+        self.end.respond(id, &response, false).expect("the stream is open");
+        self.flush();
+    }
+
+    /// Sends more of an answer.
+    pub(crate) fn send_data(&mut self, id: StreamId, bytes: &[u8], end: bool) {
+        self.end.send_data(id, bytes, end).expect("the stream is open");
+        self.flush();
+    }
+
+    /// Ends an answer with these lines, whatever they are.
+    pub(crate) fn send_trailers(&mut self, id: StreamId, lines: &[u8]) {
+        self.end.send_trailers(id, lines).expect("the stream is open");
+        self.flush();
+    }
+
+    /// Gives an answer up.
+    pub(crate) fn cancel(&mut self, id: StreamId) {
+        self.end.cancel(id, CancelCode::HANDLER_GONE);
+        self.flush();
+    }
+
+    /// Writes bytes that need not be frames of the protocol.
+    pub(crate) fn write(&mut self, bytes: &[u8]) {
+        // The host may have had enough of it, and ended the session.
+        let _ = self.stream.write_all(bytes);
+    }
+
+    fn flush(&mut self) {
+        let bytes = std::mem::take(self.end.output());
+        self.write(&bytes);
+    }
+}
