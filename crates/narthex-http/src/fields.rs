@@ -38,7 +38,7 @@ impl Fields {
     }
 
     /// Names and values of the fields of `block`, the one that was parsed last.
-    pub fn iter<'a>(&'a self, block: &'a [u8]) -> impl Iterator<Item = (&'a [u8], &'a [u8])> {
+    pub fn iter<'a>(&'a self, block: &'a [u8]) -> impl ExactSizeIterator<Item = (&'a [u8], &'a [u8])> {
         let part = |(start, end): (usize, usize)| block.get(start..end).unwrap_or_default();
         self.0.iter().map(move |place| (part(place.name), part(place.value)))
     }
@@ -46,23 +46,27 @@ impl Fields {
 
 /// The line that starts at `start`, and where the next one does.
 fn line(block: &[u8], start: usize) -> Option<(Place, usize)> {
-    let name = block.get(start..)?;
-    let colon = start + name.iter().position(|&byte| !NAME[usize::from(byte)])?;
-    if colon == start || block.get(colon) != Some(&b':') {
-        return None;
-    }
-    let value = block.get(colon + 1..)?;
-    let end = colon + 1 + value.iter().position(|&byte| !is_value(byte))?;
+    let colon = start + memchr::memchr(b':', block.get(start..)?)?;
+    let end = colon + memchr::memchr(b'\r', block.get(colon..)?)?;
     let after = end + 2;
-    if block.get(end..after) != Some(b"\r\n") {
+    let (name, value) = (block.get(start..colon)?, block.get(colon + 1..end)?);
+    if name.is_empty() || has(name, NOT_IN_NAME) || has(value, NOT_IN_VALUE) || block.get(end..after) != Some(b"\r\n") {
         return None;
     }
     // Optional white space is SP and HTAB only: what else looks blank must not be overlooked.
-    let blank = |byte: &&u8| matches!(byte, b' ' | b'\t');
-    let value = block.get(colon + 1..end)?;
-    let leading = value.iter().take_while(blank).count();
-    let trailing = value.iter().rev().take_while(blank).count().min(value.len() - leading);
-    Some((Place { name: (start, colon), value: (colon + 1 + leading, end - trailing) }, after))
+    let (mut from, mut to) = (colon + 1, end);
+    while from < to && matches!(block.get(from), Some(b' ' | b'\t')) {
+        from += 1;
+    }
+    while from < to && matches!(block.get(to - 1), Some(b' ' | b'\t')) {
+        to -= 1;
+    }
+    Some((Place { name: (start, colon), value: (from, to) }, after))
+}
+
+/// Whether a byte of one of these classes is in `bytes`. Without an early end, since there is hardly ever one to find.
+fn has(bytes: &[u8], classes: u8) -> bool {
+    bytes.iter().fold(0, |found, &byte| found | CLASS[usize::from(byte)]) & classes != 0
 }
 
 /// Appends `name: value` and CRLF.
@@ -73,24 +77,27 @@ pub(crate) fn write_field(name: &[u8], value: &[u8], out: &mut Vec<u8>) {
     out.extend_from_slice(b"\r\n");
 }
 
-fn is_value(byte: u8) -> bool {
-    byte >= b' ' && byte != 0x7f || byte == b'\t'
-}
+const NOT_IN_NAME: u8 = 1;
+const NOT_IN_VALUE: u8 = 2;
 
-/// `tchar` of RFC 9110 section 5.6.2.
-static NAME: [bool; 256] = {
-    let mut table = [false; 256];
-    let mut byte = 0;
-    while byte < 128 {
-        table[byte] = (byte as u8).is_ascii_alphanumeric();
-        byte += 1;
-    }
-    let others = b"!#$%&'*+-.^_`|~";
+/// By RFC 9110: a name is made of `tchar` (section 5.6.2), a value of anything but control characters other than HTAB
+/// (section 5.5).
+static CLASS: [u8; 256] = {
+    let tchar = b"!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+    let mut table = [NOT_IN_NAME; 256];
     let mut index = 0;
-    while index < others.len() {
-        table[others[index] as usize] = true;
+    while index < tchar.len() {
+        table[tchar[index] as usize] = 0;
         index += 1;
     }
+    let mut byte = 0;
+    while byte < 0x20 {
+        if byte != b'\t' {
+            table[byte as usize] |= NOT_IN_VALUE;
+        }
+        byte += 1;
+    }
+    table[0x7f] |= NOT_IN_VALUE;
     table
 };
 

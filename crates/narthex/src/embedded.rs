@@ -141,7 +141,7 @@ impl<S: App> Mounted<S> {
 fn head<'a>(
     request: &narthex_http::Request<'a>,
     relative: &'a Relative<'_>,
-) -> Head<'a, impl ExactSizeIterator<Item = (&'a str, &'a [u8])> + use<'a>> {
+) -> Head<'a, impl ExactSizeIterator<Item = (&'a [u8], &'a [u8])> + use<'a>> {
     let connection = request.connection;
     Head {
         raw: request.raw,
@@ -149,7 +149,7 @@ fn head<'a>(
         target: request.target.as_bytes(),
         path_base: relative.path_base.as_bytes(),
         relative: relative.path_and_query.as_bytes(),
-        headers: request.headers(),
+        headers: request.headers().map(|(name, value)| (name.as_bytes(), value)),
         connection: ConnectionInfo {
             peer: connection.peer,
             local: connection.local,

@@ -175,7 +175,7 @@ impl Heads {
     /// Fills in a request, which is new but for room in its header map.
     pub(crate) fn fill<'a, H>(&self, request: &mut Request<Body>, head: Head<'a, H>) -> Result<(), NotRepresentable>
     where
-        H: ExactSizeIterator<Item = (&'a str, &'a [u8])>,
+        H: ExactSizeIterator<Item = (&'a [u8], &'a [u8])>,
     {
         let kept = Kept { bytes: self.keep(head.raw), raw: head.raw };
         // A new request is `GET /`.
@@ -189,10 +189,10 @@ impl Heads {
         let headers = request.headers_mut();
         headers.try_reserve(head.headers.len()).map_err(|_| NotRepresentable)?;
         for (name, value) in head.headers {
-            let (name, value) = if name.eq_ignore_ascii_case("host") {
+            let (name, value) = if name.eq_ignore_ascii_case(b"host") {
                 (HOST, self.host(value)?)
             } else {
-                (HeaderName::from_bytes(name.as_bytes()).map_err(|_| NotRepresentable)?, kept.value(value)?)
+                (HeaderName::from_bytes(name).map_err(|_| NotRepresentable)?, kept.value(value)?)
             };
             headers.try_append(name, value).map_err(|_| NotRepresentable)?;
         }
@@ -283,7 +283,7 @@ mod tests {
             tls: false,
             version: Version::HTTP_11,
         };
-        let headers = [("Host", &RAW[32..33])].into_iter();
+        let headers = [(&b"Host"[..], &RAW[32..33])].into_iter();
         let head = Head { raw: RAW, method: "GET", target, path_base, relative, headers, connection };
         let mut request = Request::new(Body::empty());
         Heads::new(connection_info).fill(&mut request, head).unwrap();

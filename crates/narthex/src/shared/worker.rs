@@ -1,11 +1,11 @@
 //! One worker of an app behind a host: its sessions, and the way from a request frame to the app.
 
-use std::mem::MaybeUninit;
+use std::cell::RefCell;
 use std::path::PathBuf;
 use std::rc::Rc;
 
 use http::Version;
-use narthex_http::Limits;
+use narthex_http::fields::Fields;
 use narthex_proto::wire::{BodyLength, CancelCode, Hello, HttpVersion, Request, Role, StreamId};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{JoinSet, spawn_local};
@@ -41,7 +41,7 @@ pub(super) async fn run<S: App>(
     mut commands: mpsc::UnboundedReceiver<Attach>,
     mut phases: Phases,
 ) {
-    let worker = Rc::new(Worker { calls: Calls::new(app), heads: Heads::new(connection_info) });
+    let worker = Rc::new(Worker { calls: Calls::new(app), heads: Heads::new(connection_info), fields: RefCell::default() });
     let mut sessions = JoinSet::new();
     let mut draining = phases.clone();
     loop {
@@ -88,6 +88,8 @@ async fn serve<S: App>(worker: Rc<Worker<S>>, attach: Attach, phases: Phases) {
 pub(super) struct Worker<S: App> {
     calls: Calls<S, WireStream>,
     heads: Heads,
+    /// Where the header fields of the request at hand are.
+    fields: RefCell<Fields>,
 }
 
 impl<S: App> Worker<S> {
@@ -124,13 +126,16 @@ impl<S: App> Worker<S> {
     }
 
     fn fill(&self, app_request: &mut http::Request<Body>, request: &Request<'_>) -> Result<(), NotRepresentable> {
-        let mut slots = [const { MaybeUninit::uninit() }; Limits::MOST_HEADERS];
-        let mut parsed = httparse::Request::new(&mut []);
-        let status = parsed.parse_with_uninit_headers(request.head, &mut slots);
-        let (Ok(httparse::Status::Complete(_)), Some(method), Some(target)) = (status, parsed.method, parsed.path) else {
+        // The host has judged the head; all that is left is to find its parts.
+        let head = request.head.strip_prefix(b"\r\n").unwrap_or(request.head);
+        let end_of_line = memchr::memchr(b'\r', head).ok_or(NotRepresentable)?;
+        let (line, rest) = head.split_at(end_of_line);
+        let (method, target) = request_line(line).ok_or(NotRepresentable)?;
+        let block = rest.strip_prefix(b"\r\n").and_then(|rest| rest.strip_suffix(b"\r\n")).ok_or(NotRepresentable)?;
+        let mut fields = self.fields.borrow_mut();
+        if !fields.parse(block) {
             return Err(NotRepresentable);
-        };
-        let target = target.as_bytes();
+        }
         let (path_base, relative) = split(target, request.path_base, request.target);
         let head = Head {
             raw: request.head,
@@ -138,7 +143,7 @@ impl<S: App> Worker<S> {
             target,
             path_base,
             relative,
-            headers: parsed.headers.iter().map(|header| (header.name, header.value)),
+            headers: fields.iter(block),
             connection: ConnectionInfo {
                 peer: request.peer,
                 local: request.local,
@@ -153,6 +158,13 @@ impl<S: App> Worker<S> {
         };
         self.heads.fill(app_request, head)
     }
+}
+
+/// Method and target.
+fn request_line(line: &[u8]) -> Option<(&str, &[u8])> {
+    let method = memchr::memchr(b' ', line)?;
+    let version = memchr::memrchr(b' ', line)?;
+    Some((std::str::from_utf8(line.get(..method)?).ok()?, line.get(method + 1..version)?))
 }
 
 /// The path base and the relative target, where possible as parts of the head's target, which is copied anyway.
