@@ -243,7 +243,7 @@ impl<S> Server<S> {
             Some(host) => {
                 let place = host.path().display().to_string();
                 let ready = move |prefixes: &[UrlPrefix]| {
-                    tracing::info!("serving {} through the host at {place}", listed(prefixes));
+                    announce(&format!("serving {} through the host at {place}", listed(prefixes)));
                     on_ready(prefixes);
                 };
                 let shared = crate::shared::Shared {
@@ -271,12 +271,22 @@ impl<S> Server<S> {
                     shutdown_timeout: self.shutdown_timeout,
                 };
                 let ready = move |prefixes: &[UrlPrefix]| {
-                    tracing::info!("serving {} on a listener of its own: {why}", listed(prefixes));
+                    announce(&format!("serving {} on a listener of its own: {why}", listed(prefixes)));
                     on_ready(prefixes);
                 };
                 embedded.run(self.app, stop, ready).await
             }
         }
+    }
+}
+
+/// The one line that says where requests come from. A program that has set up no logging gets it on standard error: it is
+/// the first thing to look at when requests do not come.
+fn announce(line: &str) {
+    if tracing::dispatcher::has_been_set() {
+        tracing::info!("{line}");
+    } else {
+        eprintln!("narthex: {line}");
     }
 }
 
