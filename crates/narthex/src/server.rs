@@ -51,6 +51,7 @@ const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(5);
 #[must_use = "a server does nothing until it is run"]
 pub struct Server<S> {
     app: S,
+    name: Option<String>,
     prefixes: Vec<String>,
     queue: RequestQueue,
     timeouts: Timeouts,
@@ -87,6 +88,7 @@ impl<S> Server<S> {
     pub fn new(app: S) -> Self {
         Self {
             app,
+            name: None,
             prefixes: Vec::new(),
             queue: RequestQueue::default(),
             timeouts: Timeouts::default(),
@@ -120,6 +122,12 @@ impl<S> Server<S> {
     /// The request queue. It is the host's: an embedded listener has none.
     pub fn queue(mut self, queue: RequestQueue) -> Self {
         self.queue = queue;
+        self
+    }
+
+    /// What the app is called where the host tells who is there (`narthex show servicestate`). Default: the program's name.
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.name = Some(name.into());
         self
     }
 
@@ -214,12 +222,14 @@ impl<S> Server<S> {
         let stop = Stop::new(hooks.stop, self.handle.clone())?;
         let prefixes = self.prefixes.iter().map(|prefix| bindings::parse(prefix)).collect::<Result<Vec<_>>>()?;
 
+        #[cfg(unix)]
+        let name = self.name.clone().unwrap_or_else(crate::shared::program_name);
         let (host, why) = match &self.provider.0 {
             Kind::Embedded => (None, "as asked".to_owned()),
             #[cfg(unix)]
-            Kind::Shared(path) => (Some(crate::shared::find(path.as_deref(), self.workers).await?), String::new()),
+            Kind::Shared(path) => (Some(crate::shared::find(path.as_deref(), &name, self.workers).await?), String::new()),
             #[cfg(unix)]
-            Kind::Auto => match crate::shared::find(None, self.workers).await {
+            Kind::Auto => match crate::shared::find(None, &name, self.workers).await {
                 Ok(host) => (Some(host), String::new()),
                 Err(Error::NoHost { tried, .. }) => (None, format!("no host answers at {}", crate::error::places(&tried))),
                 Err(error) => (None, error.to_string()),
@@ -247,6 +257,7 @@ impl<S> Server<S> {
                     on_ready(prefixes);
                 };
                 let shared = crate::shared::Shared {
+                    name,
                     bindings,
                     timeouts: self.timeouts,
                     max_body: self.max_body,

@@ -18,7 +18,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{sleep, timeout};
 
 use self::control::Connection;
-pub(crate) use self::control::{Host, find};
+pub(crate) use self::control::{Host, find, program_name};
 use self::worker::Attach;
 use crate::bindings::Bindings;
 use crate::call::App;
@@ -34,6 +34,7 @@ const UNREGISTER: Duration = Duration::from_secs(1);
 
 /// A server that has not started.
 pub(crate) struct Shared {
+    pub(crate) name: String,
     pub(crate) bindings: Bindings,
     pub(crate) timeouts: Timeouts,
     pub(crate) max_body: Option<Option<u64>>,
@@ -145,7 +146,7 @@ impl Shared {
             // Many apps wait for the same host: they should not all come at once.
             sleep(pause.mul_f64(0.5 + fastrand::f64() / 2.0)).await;
             pause = (pause * 2).min(LONGEST_PAUSE);
-            let tried = match find(Some(path), workers.len()).await {
+            let tried = match find(Some(path), &self.name, workers.len()).await {
                 Ok(host) => self.establish(host, workers, urls.clone()).await,
                 Err(error) => Err(error),
             };

@@ -39,7 +39,7 @@ impl Lobby {
     pub(super) async fn serve(self, ready: Arc<Notify>) -> anyhow::Result<()> {
         let prefix = format!("http://+:{}/", self.0.port);
         let provider = narthex::Provider::shared_at(&self.0.socket);
-        let server = narthex::Server::new(self.router()).prefix(prefix).provider(provider);
+        let server = narthex::Server::new(self.router()).name("demo start page").prefix(prefix).provider(provider);
         // The demo itself knows when to stop.
         let server = server.with_graceful_shutdown(std::future::pending());
         server.on_ready(move |_| ready.notify_one()).run().await.map_err(Into::into)

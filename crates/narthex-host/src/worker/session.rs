@@ -112,7 +112,7 @@ impl Session {
         drop(stream);
     }
 
-    /// Breaks the session off; its streams end as if the app had died.
+    /// The app has left: once what it has sent is read, the session ends, and its streams with it.
     pub(crate) fn close(&self) {
         self.gone.set(true);
         self.wake();
@@ -162,9 +162,6 @@ impl Session {
             *self.waker.borrow_mut() = cx.waker().clone();
         }
         self.woken.set(true);
-        if self.gone.get() {
-            return Poll::Ready(Ok(()));
-        }
         let now = || u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
         loop {
             // Writing first gives a turn's requests one write; after reading there may be more to say (credits, windows).
@@ -180,6 +177,10 @@ impl Session {
                 Poll::Pending => break,
             }
             self.receive(link)?;
+        }
+        // The app has left; what it had sent before was read just now.
+        if self.gone.get() {
+            return Poll::Ready(Ok(()));
         }
         // Judged after reading: what waits to be read after a pause of ours is a sign of life.
         while heartbeat.as_mut().poll(cx).is_ready() {

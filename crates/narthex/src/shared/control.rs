@@ -30,16 +30,16 @@ impl Host {
     }
 }
 
-/// Greets the host at `path`, or else the first one that answers of those that this user could mean.
+/// Greets the host at `path`, or else the first one that answers of those that this user could mean, as the app `name`.
 ///
 /// # Errors
 /// [`Error::NoHost`] if none answers; [`Error::Host`] if something else does.
-pub(crate) async fn find(path: Option<&Path>, workers: usize) -> Result<Host> {
+pub(crate) async fn find(path: Option<&Path>, name: &str, workers: usize) -> Result<Host> {
     let tried = path.map_or_else(rendezvous::candidates, |path| vec![path.to_owned()]);
     let mut said = io::Error::from(io::ErrorKind::NotFound);
     for path in &tried {
         let mut hello = Hello::new(Role::App);
-        hello.name = program_name();
+        hello.name = name.to_owned();
         hello.pid = std::process::id();
         hello.workers = u32::try_from(workers).unwrap_or(u32::MAX);
         match Connection::greet(path, hello).await {
@@ -51,7 +51,8 @@ pub(crate) async fn find(path: Option<&Path>, workers: usize) -> Result<Host> {
     Err(Error::NoHost { tried, source: said })
 }
 
-fn program_name() -> String {
+/// What the running program's file is called.
+pub(crate) fn program_name() -> String {
     let program = std::env::current_exe().ok();
     program.and_then(|path| Some(path.file_stem()?.to_string_lossy().into_owned())).unwrap_or_default()
 }

@@ -105,6 +105,7 @@ async fn serve(arguments: &DemoAppArguments) -> anyhow::Result<()> {
         stopping,
     }));
     narthex::Server::new(router(app))
+        .name(arguments.name.to_string())
         .prefix(&arguments.prefix)
         .provider(narthex::Provider::shared_at(&arguments.socket))
         // Uploads are hashed and thrown away, so any size will do.
