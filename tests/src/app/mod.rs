@@ -11,7 +11,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::ws::{Message, WebSocketUpgrade};
 use axum::extract::{ConnectInfo, Path, Query, Request};
-use axum::middleware::{from_fn_with_state, map_response};
+use axum::middleware::{Next, from_fn, from_fn_with_state, map_response};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get, post};
 use http::header::{CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING};
@@ -29,6 +29,9 @@ pub struct Settings {
     pub name: String,
     /// Where to write down every byte that reaches the app.
     pub recorder: Option<Recorder>,
+    /// Read every request to its end before answering, as most apps do: an answer that has begun cannot say that the rest of
+    /// the request was bad.
+    pub whole_bodies: bool,
 }
 
 /// What the server put into the request besides HTTP: the path base and the original URI.
@@ -65,6 +68,7 @@ pub fn router(settings: Settings) -> Router {
         .route("/ws", any(web_socket))
         .fallback(echo)
         .layer(map_response(sign));
+    let router = if settings.whole_bodies { router.layer(from_fn(whole_body)) } else { router };
     match settings.recorder {
         Some(recorder) => router.layer(from_fn_with_state(recorder, record::layer)),
         None => router,
@@ -79,6 +83,14 @@ async fn root(request: Request) -> Response {
 }
 
 /// Sends the body back as it arrives; its length, where known, becomes the response's.
+async fn whole_body(request: Request, next: Next) -> Response {
+    let (head, body) = request.into_parts();
+    match axum::body::to_bytes(body, usize::MAX).await {
+        Ok(bytes) => next.run(Request::from_parts(head, bytes.into())).await,
+        Err(_) => StatusCode::IM_A_TEAPOT.into_response(),
+    }
+}
+
 async fn echo(request: Request) -> Response {
     if request.uri().path() == "*" {
         return "the server as a whole".into_response();

@@ -31,6 +31,9 @@ struct Arguments {
     /// Writes every request's head and body to this file.
     #[arg(long)]
     record: Option<PathBuf>,
+    /// Reads every request to its end before answering.
+    #[arg(long)]
+    whole_bodies: bool,
     /// Lifts the limit on request bodies.
     #[arg(long)]
     unlimited_body: bool,
@@ -40,7 +43,7 @@ struct Arguments {
 async fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
     let recorder = arguments.record.as_deref().map(Recorder::create).transpose().context("cannot create the record")?;
-    let settings = Settings { name: arguments.name.clone(), recorder };
+    let settings = Settings { name: arguments.name.clone(), recorder, whole_bodies: arguments.whole_bodies };
     let provider = match (arguments.provider, &arguments.host_socket) {
         (Provider::Embedded, _) => narthex::Provider::embedded(),
         (Provider::Shared, Some(socket)) => narthex::Provider::shared_at(socket),
