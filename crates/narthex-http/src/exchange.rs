@@ -114,7 +114,7 @@ impl Exchange {
         let polled = state.poll_body(cx, || self.conn.now(), &timeouts);
         drop(state);
         if let Poll::Ready(Some(Err(reason))) = polled {
-            self.fail(reason);
+            self.refuse(reason);
         }
         polled
     }
@@ -130,7 +130,7 @@ impl Exchange {
     /// once.
     #[must_use]
     pub fn body_is_at_end(&self) -> bool {
-        self.live().map_or(true, |state| matches!(state.body, Body::Done | Body::Length(0)))
+        self.live().map_or(true, |state| state.body_is_done())
     }
 
     /// Whether the exchange has become a tunnel.
@@ -158,16 +158,7 @@ impl Exchange {
         body: Piece<'_>,
     ) -> Result<(), ExchangeClosed> {
         let mut state = self.awaited()?;
-        let mut head = self.conn.worker().take_scratch();
-        let now = self.conn.now();
-        let length = BodyLength::Exact(body.len() as u64);
-        let asked = state.asked_now();
-        let written = encode::write_head(&mut head, self.conn.worker().clock(), now, asked, status, headers, length);
-        state.asked.persistent = written.persistent;
-        let body = if written.framing == Framing::None { Piece::EMPTY } else { body };
-        self.conn.write(&mut state, &mut head, body, b"", Last::Yes);
-        self.conn.worker().return_scratch(head);
-        self.conn.complete(&mut state, now);
+        self.conn.respond(&mut state, status, headers, body);
         Ok(())
     }
 
@@ -362,7 +353,9 @@ impl Exchange {
     /// Answers for the app: an error page with this reason's status, and a close where the reason asks for it. If the
     /// response was begun, the connection is broken off instead, so that nobody takes the part for the whole.
     pub fn refuse(&self, reason: Reason) {
-        self.fail(reason);
+        if let Ok(state) = self.live() {
+            self.conn.refuse(state, reason);
+        }
     }
 
     /// Breaks the connection off. What was not yet written is lost.
@@ -377,11 +370,5 @@ impl Exchange {
     /// Wakes the handler's future.
     pub fn wake(&self) {
         self.conn.nudge();
-    }
-
-    fn fail(&self, reason: Reason) {
-        if let Ok(state) = self.live() {
-            self.conn.refuse(state, reason);
-        }
     }
 }

@@ -81,6 +81,25 @@ impl Conn {
         self.nudge_with(state);
     }
 
+    /// Answers with a whole response.
+    pub(crate) fn respond<'h>(
+        &self,
+        state: &mut State,
+        status: u16,
+        headers: impl Iterator<Item = (&'h [u8], &'h [u8])>,
+        body: Piece<'_>,
+    ) {
+        let mut head = self.worker().take_scratch();
+        let now = self.now();
+        let (asked, length) = (state.asked_now(), BodyLength::Exact(body.len() as u64));
+        let written = encode::write_head(&mut head, self.worker().clock(), now, asked, status, headers, length);
+        state.asked.persistent = written.persistent;
+        let body = if written.framing == Framing::None { Piece::EMPTY } else { body };
+        self.write(state, &mut head, body, b"", Last::Yes);
+        self.worker().return_scratch(head);
+        self.complete(state, now);
+    }
+
     fn nudge_with(&self, state: &State) {
         if !self.is_in_task() {
             state.waker.wake_by_ref();
@@ -122,15 +141,7 @@ impl Conn {
         let text = format!("{status} {title}\n\n{}\n", reason.detail());
         let retry: &[(&[u8], &[u8])] = if status == 503 { &[(b"retry-after", b"1")] } else { &[] };
         let headers = [(&b"content-type"[..], &b"text/plain; charset=utf-8"[..])].into_iter().chain(retry.iter().copied());
-        let mut head = self.worker().take_scratch();
-        let now = self.now();
-        let length = BodyLength::Exact(text.len() as u64);
-        let written = encode::write_head(&mut head, self.worker().clock(), now, state.asked, status, headers, length);
-        state.asked.persistent = written.persistent;
-        let body = if written.framing == Framing::None { Piece::EMPTY } else { Piece::Slice(text.as_bytes()) };
-        self.write(&mut state, &mut head, body, b"", Last::Yes);
-        self.worker().return_scratch(head);
-        self.complete(&mut state, now);
+        self.respond(&mut state, status, headers, Piece::Slice(text.as_bytes()));
     }
 
     /// Refuses what never became a request.
