@@ -6,6 +6,7 @@
 #![cfg(unix)]
 
 pub mod admin;
+pub mod config;
 mod control;
 mod host;
 mod snapshot;

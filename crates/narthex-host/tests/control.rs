@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use narthex_host::admin::{Client, ServiceState};
 use narthex_host::{Host, HostOptions};
-use narthex_proto::wire::{ControlConnection, GroupSettings, Hello, Message, RefusalCode, Role, Welcome};
+use narthex_proto::wire::{ControlConnection, GroupSettings, Hello, Message, QueueSettings, RefusalCode, Role, Welcome};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -95,8 +95,8 @@ impl Peer {
 
     fn register_as(&mut self, group: GroupSettings, urls: &[&str]) -> Result<Vec<String>, (RefusalCode, String)> {
         let urls = urls.iter().map(|url| (*url).to_owned()).collect();
-        match self.ask(&Message::Register { id: 7, group, urls }) {
-            Message::Registered { id: 7, urls } => Ok(urls.into_iter().map(|registered| registered.url).collect()),
+        match self.ask(&Message::Register { id: 7, group, urls, into: None }) {
+            Message::Registered { id: 7, urls, .. } => Ok(urls.into_iter().map(|registered| registered.url).collect()),
             Message::Refused { id: 7, code, message } => Err((code, message)),
             other => panic!("{other:?}"),
         }
@@ -113,7 +113,10 @@ impl Peer {
 }
 
 fn named(queue: &str) -> GroupSettings {
-    GroupSettings { queue_name: Some(queue.to_owned()), ..GroupSettings::default() }
+    GroupSettings {
+        queue: QueueSettings { name: Some(queue.to_owned()), ..QueueSettings::default() },
+        ..GroupSettings::default()
+    }
 }
 
 /// A port that the host had and has given back.

@@ -13,7 +13,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use narthex_proto::prefix::UrlPrefix;
-use narthex_proto::wire::{GroupSettings, Message};
+use narthex_proto::wire::{GroupSettings, Message, Properties, QueueSettings};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{sleep, timeout};
 
@@ -121,12 +121,18 @@ impl Shared {
             is_done.await.map_err(|_| Error::WorkerDied)??;
         }
         let group = GroupSettings {
-            queue_name: self.bindings.queue().name.clone(),
-            queue_length: self.bindings.queue().length,
-            max_body: self.max_body.map(|most| most.unwrap_or(u64::MAX)),
-            timeouts: self.timeouts.for_host(),
+            queue: QueueSettings {
+                name: self.bindings.queue().name.clone(),
+                length: self.bindings.queue().length,
+                ..QueueSettings::default()
+            },
+            properties: Properties {
+                max_body: self.max_body.map(|most| most.unwrap_or(u64::MAX)),
+                timeouts: self.timeouts.for_host(),
+                ..Properties::default()
+            },
         };
-        let register = Message::Register { id: 1, group, urls: urls.clone() };
+        let register = Message::Register { id: 1, group, urls: urls.clone(), into: None };
         let refused = |code, message| Error::Refused { prefixes: urls.clone(), code, message };
         let urls = match connection.ask(register).await.map_err(|error| error.at(&path))? {
             Message::Registered { urls, .. } => urls,

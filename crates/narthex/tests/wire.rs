@@ -91,7 +91,7 @@ impl FakeHost {
         let Message::Register { id, urls, .. } = message(&mut control, &mut messages).await else { panic!("no registration") };
         assert_eq!(urls, ["http://+:0/x/"]);
         let urls = vec![RegisteredUrl { url: "http://+:7000/x/".into(), registration: 5 }];
-        say(&mut control, &mut messages, &Message::Registered { id, urls }).await;
+        say(&mut control, &mut messages, &Message::Registered { id, group: 1, urls }).await;
         let mut host = Self { control, messages, data, end: HostEnd::new(), input, handle, server, _directory: directory };
         assert_eq!(host.seen().await, Seen::Credit(1024));
         assert_eq!(is_ready.await.unwrap()[0].as_str(), "http://+:7000/x/");

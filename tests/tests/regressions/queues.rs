@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use narthex_proto::wire::GroupSettings;
+use narthex_proto::wire::{GroupSettings, QueueSettings};
 use narthex_tests::{Client, Ending};
 
 use crate::stage::{Stage, connect, get, shown};
@@ -34,7 +34,8 @@ fn post(client: &mut Client, fields: &str) {
 
 fn leavers_make_room(fields: &str, how: Leave) {
     let stage = Stage::new();
-    let group = GroupSettings { queue_length: Some(LENGTH), ..GroupSettings::default() };
+    let group =
+        GroupSettings { queue: QueueSettings { length: Some(LENGTH), ..QueueSettings::default() }, ..GroupSettings::default() };
     // It has no session yet: what comes waits.
     let (app, address) = WireApp::at(&stage.host, "http://127.0.0.1:0/", group);
     let mut leavers: Vec<Client> = (0..LENGTH).map(|_| connect(address)).collect();

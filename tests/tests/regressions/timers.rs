@@ -2,17 +2,20 @@
 
 use std::time::Duration;
 
-use narthex_proto::wire::{GroupSettings, Timeouts};
+use narthex_proto::wire::{GroupSettings, Properties, Timeouts};
 use narthex_tests::Ending;
 
 use crate::stage::{Stage, connect, get, shown};
 use crate::wire_app::WireApp;
 
+fn timed(timeouts: Timeouts) -> GroupSettings {
+    GroupSettings { properties: Properties { timeouts, ..Properties::default() }, ..GroupSettings::default() }
+}
+
 #[test]
 fn timers_of_one_app_do_not_apply_to_the_next_apps_requests_on_the_connection() {
     let stage = Stage::new();
-    let hurried =
-        GroupSettings { timeouts: Timeouts { request_queue: Some(1), ..Timeouts::default() }, ..GroupSettings::default() };
+    let hurried = timed(Timeouts { request_queue: Some(1), ..Timeouts::default() });
     let (short, address) = WireApp::at(&stage.host, "http://127.0.0.1:0/short/", hurried);
     // It has no sessions, so its requests wait.
     let _other = WireApp::at(&stage.host, &format!("http://{address}/other/"), GroupSettings::default());
@@ -30,8 +33,7 @@ fn timers_of_one_app_do_not_apply_to_the_next_apps_requests_on_the_connection() 
 #[test]
 fn an_apps_own_queue_timer_still_ends_its_requests() {
     let stage = Stage::new();
-    let hurried =
-        GroupSettings { timeouts: Timeouts { request_queue: Some(1), ..Timeouts::default() }, ..GroupSettings::default() };
+    let hurried = timed(Timeouts { request_queue: Some(1), ..Timeouts::default() });
     let (_short, address) = WireApp::at(&stage.host, "http://127.0.0.1:0/short/", hurried);
     let mut client = connect(address);
     get(&mut client, "/short/");
@@ -43,8 +45,7 @@ fn an_apps_own_queue_timer_still_ends_its_requests() {
 fn the_entity_body_timer_rests_while_the_app_does_not_read_the_body() {
     const TICKS: usize = 7;
     let stage = Stage::new();
-    let hurried =
-        GroupSettings { timeouts: Timeouts { entity_body: Some(1), ..Timeouts::default() }, ..GroupSettings::default() };
+    let hurried = timed(Timeouts { entity_body: Some(1), ..Timeouts::default() });
     let (app, address) = WireApp::at(&stage.host, "http://127.0.0.1:0/", hurried);
     let mut session = app.session();
     let mut client = connect(address);

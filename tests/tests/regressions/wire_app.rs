@@ -73,7 +73,7 @@ impl WireApp {
 
     /// Registers a prefix and returns where its clients connect to, or why not.
     pub(crate) fn register(&mut self, prefix: &str, group: GroupSettings) -> Result<SocketAddr, String> {
-        match self.control.ask(&Message::Register { id: 1, group, urls: vec![prefix.to_owned()] }) {
+        match self.control.ask(&Message::Register { id: 1, group, urls: vec![prefix.to_owned()], into: None }) {
             Message::Registered { urls, .. } => {
                 let authority = urls.first().and_then(|url| url.url.strip_prefix("http://")?.split('/').next());
                 Ok(authority.expect("the URL has an authority").parse().expect("the authority is an address"))

@@ -144,7 +144,7 @@ async fn app_messages(shared: &Rc<Shared>, connection: &mut Connection, app: App
     connection.send(&welcome(shared, app, token)).await?;
     while let Some(message) = connection.receive().await? {
         let answer = match message {
-            Message::Register { id, group, urls } => {
+            Message::Register { id, group, urls, into: _ } => {
                 let registered = shared.register(app, &group, &urls).await;
                 match registered {
                     Ok(prefixes) => {
@@ -235,7 +235,7 @@ async fn admin(shared: &Rc<Shared>, connection: &mut Connection) -> Result<(), E
 
 fn registered_message(id: u64, prefixes: &[(UrlPrefix, u32)]) -> Message {
     let url = |(prefix, registration): &(UrlPrefix, u32)| RegisteredUrl { url: prefix.to_string(), registration: *registration };
-    Message::Registered { id, urls: prefixes.iter().map(url).collect() }
+    Message::Registered { id, group: 0, urls: prefixes.iter().map(url).collect() }
 }
 
 fn too_large(id: u64, error: MessageTooLarge) -> Message {

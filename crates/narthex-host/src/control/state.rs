@@ -134,9 +134,9 @@ impl State {
         settings: &GroupSettings,
         urls: &[String],
     ) -> Result<(Vec<(UrlPrefix, u32)>, PortChange), Refusal> {
-        let queue_length = queue_length(settings.queue_length, self.queue_length)?;
-        check_queue_name(settings.queue_name.as_deref())?;
-        let timeouts = timeouts(&settings.timeouts, &self.timeouts);
+        let queue_length = queue_length(settings.queue.length, self.queue_length)?;
+        check_queue_name(settings.queue.name.as_deref())?;
+        let timeouts = timeouts(&settings.properties.timeouts, &self.timeouts);
         let (group_id, queue_id) = (self.next_id(), self.next_id());
         let Some(owner) = self.apps.get(&app) else {
             return Err(Refusal::new(RefusalCode::NotFound, "the app has left"));
@@ -148,7 +148,7 @@ impl State {
         let mut fresh = HashSet::new();
         let mut routes = self.snapshot.routes.clone();
         let (queue, entry) = self.queue_for(app, owner.uid, settings, queue_id, queue_length)?;
-        let max_body = settings.max_body.map_or(MaxBody::Inherited, MaxBody::Most);
+        let max_body = settings.properties.max_body.map_or(MaxBody::Inherited, MaxBody::Most);
         for url in urls {
             let cannot = |reason: &str| {
                 Refusal::new(RefusalCode::Invalid, format!("cannot register {}: {reason}", names::shown(url, MOST_OF_URL)))
@@ -235,7 +235,7 @@ impl State {
         id: u64,
         length: usize,
     ) -> Result<(usize, QueueEntry), Refusal> {
-        if let Some(name) = &settings.queue_name {
+        if let Some(name) = &settings.queue.name {
             let found = self.snapshot.queues.iter().enumerate().find_map(|(index, slot)| {
                 let entry = slot.as_ref()?;
                 (entry.queue.name.as_ref() == Some(name)).then(|| (index, entry.clone()))
@@ -252,7 +252,7 @@ impl State {
             }
         }
         let free = self.snapshot.queues.iter().position(Option::is_none).unwrap_or(self.snapshot.queues.len());
-        let queue = Queue::new(id, settings.queue_name.clone(), uid, length);
+        let queue = Queue::new(id, settings.queue.name.clone(), uid, length);
         Ok((free, QueueEntry { queue: Arc::new(queue), apps: vec![app] }))
     }
 
@@ -368,14 +368,14 @@ fn queue_length(asked: Option<u32>, inherited: usize) -> Result<usize, Refusal> 
     }
 }
 
-/// The group's timers, if it has any of its own. 0 switches one off.
+/// The group's timers, if it has any of its own.
 fn timeouts(asked: &wire::Timeouts, inherited: &Timeouts) -> Option<Timeouts> {
     if *asked == wire::Timeouts::default() {
         return None;
     }
     let seconds = |asked: Option<u32>, inherited| match asked {
-        None => inherited,
-        Some(0) => None,
+        None | Some(0) => inherited,
+        Some(wire::Timeouts::DISABLED) => None,
         Some(seconds) => Some(Duration::from_secs(seconds.into())),
     };
     let mut timeouts = inherited.clone();
@@ -384,6 +384,10 @@ fn timeouts(asked: &wire::Timeouts, inherited: &Timeouts) -> Option<Timeouts> {
     timeouts.entity_body = seconds(asked.entity_body, timeouts.entity_body);
     timeouts.drain_entity_body = seconds(asked.drain_entity_body, timeouts.drain_entity_body);
     timeouts.request_queue = seconds(asked.request_queue, timeouts.request_queue);
-    timeouts.min_send_rate = asked.min_send_rate.unwrap_or(timeouts.min_send_rate);
+    timeouts.min_send_rate = match asked.min_send_rate {
+        None | Some(0) => timeouts.min_send_rate,
+        Some(wire::Timeouts::NO_MIN_SEND_RATE) => 0,
+        Some(rate) => rate,
+    };
     Some(timeouts)
 }

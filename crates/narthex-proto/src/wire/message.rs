@@ -22,11 +22,17 @@ pub enum Message {
         group: GroupSettings,
         /// UrlPrefixes as typed.
         urls: Vec<String>,
+        /// A group of this app to which the URLs are added; `group` says nothing then.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        into: Option<u64>,
     },
     /// Host: all URLs are registered, in the order of the request.
     Registered {
         /// The request's.
         id: u64,
+        /// The group that has them.
+        #[serde(default)]
+        group: u64,
         /// One for each URL asked for.
         urls: Vec<RegisteredUrl>,
     },
@@ -41,6 +47,38 @@ pub enum Message {
     Unregistered {
         /// The request's.
         id: u64,
+    },
+    /// App: change settings while they are in use. What is absent stays as it is.
+    Set {
+        /// Comes back in `Done` or `Refused`.
+        id: u64,
+        /// What has the settings.
+        of: Owner,
+        /// The settings of a session or a group.
+        #[serde(default, skip_serializing_if = "Properties::is_empty")]
+        properties: Properties,
+        /// The settings of a group's queue. Its name cannot change.
+        #[serde(default, skip_serializing_if = "QueueSettings::is_empty")]
+        queue: QueueSettings,
+    },
+    /// Host: what was asked for is done.
+    Done {
+        /// The request's.
+        id: u64,
+    },
+    /// Operator: a question or a command; the host defines them.
+    Ask {
+        /// Comes back in `Answer` or `Refused`.
+        id: u64,
+        /// The question.
+        question: serde_json::Value,
+    },
+    /// Host: the answer to `Ask`.
+    Answer {
+        /// The request's.
+        id: u64,
+        /// The answer.
+        answer: serde_json::Value,
     },
     /// Host: the request was not fulfilled, and changed nothing.
     Refused {
@@ -150,24 +188,194 @@ pub struct Welcome {
     pub token: String,
 }
 
-/// The settings that the URLs of one registration share. What is absent is inherited from the host.
+/// The settings of a URL group and of its request queue. What is absent is inherited: a group's from the app's session, a
+/// session's from the host.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct GroupSettings {
-    /// The request queue's name; processes that name the same queue share it.
+    /// The queue where the group's requests wait.
+    #[serde(skip_serializing_if = "QueueSettings::is_empty")]
+    pub queue: QueueSettings,
+    /// The group's own.
+    #[serde(flatten)]
+    pub properties: Properties,
+}
+
+/// What a session or a URL group has of its own. What is absent is inherited.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Properties {
+    /// Whether requests are taken; while it is inactive they are answered 503 (`Disabled`).
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub queue_name: Option<String>,
-    /// How many requests may wait.
+    pub state: Option<Activity>,
+    /// Client connections at a time; one more gets 503 (`ConnLimit`). Of groups only. [`u32::MAX`] is no limit.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub queue_length: Option<u32>,
-    /// The longest request body in bytes.
+    pub max_connections: Option<u32>,
+    /// Bytes per second to all clients together. [`u64::MAX`] is no limit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_bandwidth: Option<u64>,
+    /// The longest request body in bytes. [`u64::MAX`] is no limit.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_body: Option<u64>,
-    /// The group's timers.
+    /// Whether the host may answer from its response cache.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub response_cache: Option<bool>,
+    /// Where and how requests are logged.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub logging: Option<Logging>,
+    /// The timers.
+    #[serde(skip_serializing_if = "Timeouts::is_empty")]
     pub timeouts: Timeouts,
 }
 
-/// Timers in seconds. What is absent is inherited from the host.
+impl Properties {
+    /// Whether everything is inherited.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// Whether something takes requests.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Activity {
+    /// It does.
+    #[default]
+    Active,
+    /// It does not.
+    Inactive,
+}
+
+/// The settings of a request queue.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct QueueSettings {
+    /// Processes that name the same queue share it. Without a name it is this group's alone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// How many requests may wait: 1 to 65 535.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub length: Option<u32>,
+    /// Whether the queue gives out requests; while it is inactive they are answered 503 (`Disabled`).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub state: Option<Activity>,
+    /// What clients get where the host answers 503.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub verbosity: Option<Verbosity>,
+    /// Who may open the queue besides its owner.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub openers: Vec<Principal>,
+    /// Whether other queues may delegate requests to this one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub accepts_delegation: Option<bool>,
+}
+
+impl QueueSettings {
+    /// Whether everything is as the host has it.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// What a client gets where the host itself would answer 503 (`Http503Verbosity`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Verbosity {
+    /// Nothing: the connection is reset.
+    Basic,
+    /// 503 Service Unavailable.
+    #[default]
+    Limited,
+    /// 503 with the reason token as its reason phrase.
+    Full,
+}
+
+/// A user or a group of the machine, or everybody.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Principal {
+    /// By user id.
+    User(u32),
+    /// By group id.
+    Group(u32),
+    /// Every user.
+    Everyone,
+}
+
+/// Where and how the requests of a group are logged.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Logging {
+    /// The folder's name below the host's log directory: letters, digits, `-`, `_` and `.`. Default: the app's name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub site: Option<String>,
+    /// How a line looks.
+    pub format: LogFormat,
+    /// The fields of a line by their W3C names, for formats that have a choice. Empty: HTTP.sys's default ones.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub fields: Vec<String>,
+    /// When a new file is begun.
+    pub rollover: Rollover,
+    /// The size for [`Rollover::Size`] in bytes. Default 1 MiB.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_size: Option<u64>,
+    /// Periods begin by local time, not UTC.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub local_time: bool,
+    /// Only some of the responses.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub only: Option<LoggedResponses>,
+}
+
+/// How a line of an access log looks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum LogFormat {
+    /// Not at all: switches inherited logging off.
+    Off,
+    /// W3C extended.
+    #[default]
+    W3c,
+    /// NCSA combined.
+    Ncsa,
+    /// One JSON object a line.
+    Json,
+}
+
+/// When a log goes on in a new file.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[expect(missing_docs, reason = "the names say it")]
+pub enum Rollover {
+    Size,
+    Hourly,
+    #[default]
+    Daily,
+    Weekly,
+    Monthly,
+}
+
+/// Which responses a log has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum LoggedResponses {
+    /// Those with status 400 and above.
+    Errors,
+    /// Those below 400.
+    Successes,
+}
+
+/// What of an app has settings that can be changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Owner {
+    /// The app itself: what its groups inherit.
+    Session,
+    /// One of its groups, and that group's queue.
+    Group(u64),
+}
+
+/// Timers in seconds. What is absent or 0 is inherited; [`Timeouts::DISABLED`] switches a timer off, as in HTTP.sys.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Timeouts {
@@ -189,6 +397,18 @@ pub struct Timeouts {
     /// Not a time: the bytes per second that a client must take of a response.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub min_send_rate: Option<u32>,
+}
+
+impl Timeouts {
+    /// The number of seconds that means "never".
+    pub const DISABLED: u32 = 0xffff;
+    /// The minimum send rate that means "any".
+    pub const NO_MIN_SEND_RATE: u32 = u32::MAX;
+
+    /// Whether all are inherited.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// A URL that has been registered.

@@ -93,7 +93,10 @@ pub use error::{Blame, MessageTooLarge, OpenError, ProtocolError, StreamError};
 pub use frame::{HEADER_LEN, Kind, MAX_PAYLOAD, Received};
 pub use host::{HostEnd, HostEvent};
 pub use keep_alive::{Beat, DEAD_AFTER, PING_AFTER, PingTimer};
-pub use message::{GroupSettings, Hello, Message, RefusalCode, RegisteredUrl, Role, Timeouts, Welcome};
+pub use message::{
+    Activity, GroupSettings, Hello, LogFormat, LoggedResponses, Logging, Message, Owner, Principal, Properties, QueueSettings,
+    RefusalCode, RegisteredUrl, Role, Rollover, Timeouts, Verbosity, Welcome,
+};
 pub use request::{BodyLength, HttpVersion, MAX_HEAD, Request};
 pub use response::{HeaderBlock, Response, ResponseHead};
 pub use stream::{CancelCode, INITIAL_WINDOW, StreamId};

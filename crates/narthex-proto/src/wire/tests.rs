@@ -371,13 +371,30 @@ fn every_message() -> Vec<Message> {
         Message::Register {
             id,
             group: GroupSettings {
-                queue_name: Some("q".into()),
-                timeouts: Timeouts { header_wait: Some(10), ..Timeouts::default() },
-                ..GroupSettings::default()
+                queue: QueueSettings {
+                    name: Some("q".into()),
+                    openers: vec![Principal::User(1000), Principal::Everyone],
+                    ..QueueSettings::default()
+                },
+                properties: Properties {
+                    timeouts: Timeouts { header_wait: Some(10), ..Timeouts::default() },
+                    logging: Some(Logging::default()),
+                    ..Properties::default()
+                },
             },
             urls: vec!["http://+:0/a/".into()],
+            into: Some(3),
         },
-        Message::Registered { id, urls: vec![RegisteredUrl { url: "http://+:4711/a/".into(), registration: 9 }] },
+        Message::Set {
+            id,
+            of: Owner::Group(4),
+            properties: Properties { state: Some(Activity::Inactive), ..Properties::default() },
+            queue: QueueSettings { verbosity: Some(Verbosity::Full), ..QueueSettings::default() },
+        },
+        Message::Done { id },
+        Message::Ask { id, question: serde_json::json!({ "verb": "show-urlacl" }) },
+        Message::Answer { id, answer: serde_json::json!([1]) },
+        Message::Registered { id, group: 1, urls: vec![RegisteredUrl { url: "http://+:4711/a/".into(), registration: 9 }] },
         Message::Unregister { id, urls: vec![] },
         Message::Unregistered { id },
         Message::Refused { id, code: RefusalCode::AlreadyRegistered, message: "m".into() },

@@ -1,5 +1,7 @@
 //! Asking a running host: what `narthex show` and `narthex explain` use.
 
+mod verbs;
+
 use std::io::{self, Read, Write};
 use std::net::SocketAddr;
 use std::os::unix::net::UnixStream;
@@ -8,6 +10,8 @@ use std::time::Duration;
 
 use narthex_proto::wire::{ControlConnection, Hello, Message, ProtocolError, Role};
 use serde::{Deserialize, Serialize};
+
+pub use verbs::{Answer, CachedState, CacheparamState, Grant, NamedGrant, Question, SettingState, TimerState, UrlaclState};
 
 /// A host answers at once or is stuck.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -194,6 +198,20 @@ impl Client {
         let id = self.id();
         match self.ask(&Message::Explain { id, url: url.to_owned(), local })? {
             Message::Explained { text, detail, .. } => Ok(Explained { text, detail }),
+            Message::Refused { message, .. } => Err(AdminError::Refused(message)),
+            _ => Err(AdminError::Unexpected),
+        }
+    }
+
+    /// Asks one of netsh's verbs.
+    ///
+    /// # Errors
+    /// If the host refuses, or the connection fails.
+    pub fn question(&mut self, question: &Question) -> Result<Answer, AdminError> {
+        let id = self.id();
+        let question = serde_json::to_value(question).map_err(|_| AdminError::Unexpected)?;
+        match self.ask(&Message::Ask { id, question })? {
+            Message::Answer { answer, .. } => serde_json::from_value(answer).map_err(|_| AdminError::Unexpected),
             Message::Refused { message, .. } => Err(AdminError::Refused(message)),
             _ => Err(AdminError::Unexpected),
         }
