@@ -5,55 +5,72 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use narthex_http::Timeouts;
 use narthex_proto::routing::Table;
+use narthex_proto::wire::{Principal, Verbosity};
+
+use crate::admin::Grant;
 
 /// An app's number, for as long as the host runs.
 pub(crate) type AppId = u64;
 
-/// Who may register under a prefix. Reservations get their owners with the operator's verbs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Reservation;
+/// Who may do what below a prefix, whether an app is there or not.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Reservation {
+    pub(crate) grants: Vec<Grant>,
+}
 
-pub(crate) type Routes = Table<Reservation, Arc<Registration>>;
+pub(crate) type Routes = Table<Arc<Reservation>, Registration>;
 
 /// A prefix that a live app has.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Registration {
     pub(crate) id: u32,
+    /// An index into [`Snapshot::groups`].
+    pub(crate) group: usize,
+}
+
+/// A URL group, its inheritance resolved.
+#[derive(Clone, Debug)]
+pub(crate) struct Group {
+    pub(crate) id: u64,
     pub(crate) app: AppId,
     /// Where its requests wait: an index into [`Snapshot::queues`].
     pub(crate) queue: usize,
-    pub(crate) max_body: MaxBody,
+    pub(crate) active: bool,
+    /// The longest request body.
+    pub(crate) max_body: Option<u64>,
     /// The group's timers, if they differ from the host's.
     pub(crate) timeouts: Option<Timeouts>,
+    pub(crate) max_connections: Option<usize>,
+    pub(crate) response_cache: bool,
+    pub(crate) counters: Arc<GroupCounters>,
 }
 
-/// The longest request body that a group takes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum MaxBody {
-    Inherited,
-    Most(u64),
+/// What outlives a change of a group's settings.
+#[derive(Debug, Default)]
+pub(crate) struct GroupCounters {
+    /// Client connections whose last request was for the group. Counted only while it has a limit.
+    pub(crate) connections: AtomicUsize,
 }
 
-/// A request queue as all workers see it: its settings, and how many requests wait in it on any of them.
+/// A request queue as all workers see it: what outlives a change of its settings.
 #[derive(Debug)]
 pub(crate) struct Queue {
     pub(crate) id: u64,
     pub(crate) name: Option<String>,
-    /// The user whose processes may open it.
+    /// The user who made it.
     pub(crate) uid: u32,
-    pub(crate) length: usize,
     waiting: AtomicUsize,
     pub(crate) rejected: AtomicU64,
 }
 
 impl Queue {
-    pub(crate) fn new(id: u64, name: Option<String>, uid: u32, length: usize) -> Self {
-        Self { id, name, uid, length, waiting: AtomicUsize::new(0), rejected: AtomicU64::new(0) }
+    pub(crate) fn new(id: u64, name: Option<String>, uid: u32) -> Self {
+        Self { id, name, uid, waiting: AtomicUsize::new(0), rejected: AtomicU64::new(0) }
     }
 
-    /// Takes one of the places, unless all are taken. Touched only by requests that have to wait.
-    pub(crate) fn enter(&self) -> bool {
-        if self.waiting.fetch_add(1, Ordering::Relaxed) < self.length {
+    /// Takes one of `length` places, unless all are taken. Touched only by requests that have to wait.
+    pub(crate) fn enter(&self, length: usize) -> bool {
+        if self.waiting.fetch_add(1, Ordering::Relaxed) < length {
             return true;
         }
         self.waiting.fetch_sub(1, Ordering::Relaxed);
@@ -65,15 +82,32 @@ impl Queue {
         self.waiting.fetch_sub(1, Ordering::Relaxed);
     }
 
+    /// Takes a place whether there is one or not: for a request that had left the queue and comes back.
+    pub(crate) fn enter_again(&self) {
+        self.waiting.fetch_add(1, Ordering::Relaxed);
+    }
+
     pub(crate) fn waiting(&self) -> usize {
         self.waiting.load(Ordering::Relaxed)
     }
 }
 
-/// A queue and the apps that take requests from it.
+/// What of a queue can change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct QueueRules {
+    pub(crate) length: usize,
+    pub(crate) active: bool,
+    pub(crate) verbosity: Verbosity,
+    pub(crate) accepts_delegation: bool,
+}
+
+/// A queue, its settings, and the apps that take requests from it.
 #[derive(Clone, Debug)]
 pub(crate) struct QueueEntry {
     pub(crate) queue: Arc<Queue>,
+    pub(crate) rules: QueueRules,
+    /// Who may open it besides its user.
+    pub(crate) openers: Arc<[Principal]>,
     pub(crate) apps: Vec<AppId>,
 }
 
@@ -81,12 +115,41 @@ pub(crate) struct QueueEntry {
 #[derive(Clone)]
 pub(crate) struct Snapshot {
     pub(crate) routes: Routes,
+    /// By index; a gap is a group that is gone.
+    pub(crate) groups: Vec<Option<Arc<Group>>>,
     /// By index; a gap is a queue that is gone.
     pub(crate) queues: Vec<Option<QueueEntry>>,
 }
 
 impl Snapshot {
     pub(crate) fn empty() -> Self {
-        Self { routes: Table::new(), queues: Vec::new() }
+        Self { routes: Table::new(), groups: Vec::new(), queues: Vec::new() }
     }
+
+    /// The group of a registration.
+    pub(crate) fn group(&self, index: usize) -> Option<&Arc<Group>> {
+        self.groups.get(index)?.as_ref()
+    }
+
+    pub(crate) fn queue(&self, index: usize) -> Option<&QueueEntry> {
+        self.queues.get(index)?.as_ref()
+    }
+}
+
+/// Puts `value` into the first gap of `slots`, and says where that is.
+pub(crate) fn fill_gap<T>(slots: &mut Vec<Option<T>>, value: T) -> usize {
+    let index = slots.iter().position(Option::is_none).unwrap_or(slots.len());
+    if index == slots.len() {
+        slots.push(None);
+    }
+    if let Some(slot) = slots.get_mut(index) {
+        *slot = Some(value);
+    }
+    index
+}
+
+/// Removes the gaps at the end.
+pub(crate) fn trim_gaps<T>(slots: &mut Vec<Option<T>>) {
+    let last = slots.iter().rposition(Option::is_some).map_or(0, |last| last + 1);
+    slots.truncate(last);
 }

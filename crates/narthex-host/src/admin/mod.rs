@@ -8,7 +8,7 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use narthex_proto::wire::{ControlConnection, Hello, Message, ProtocolError, Role};
+use narthex_proto::wire::{Activity, ControlConnection, Hello, Message, Properties, ProtocolError, Role, Verbosity};
 use serde::{Deserialize, Serialize};
 
 pub use verbs::{Answer, CachedState, CacheparamState, Grant, NamedGrant, Question, SettingState, TimerState, UrlaclState};
@@ -61,6 +61,12 @@ pub struct SessionState {
     pub pid: u32,
     /// Its user, as the kernel says.
     pub uid: u32,
+    /// `active` or `inactive`; an inactive session stops all of its groups.
+    #[serde(default)]
+    pub state: Activity,
+    /// What its groups inherit; what is absent is the host's.
+    #[serde(default)]
+    pub properties: Properties,
     /// What it has registered.
     pub groups: Vec<GroupState>,
 }
@@ -70,8 +76,14 @@ pub struct SessionState {
 pub struct GroupState {
     /// The host's number for it.
     pub id: u64,
-    /// `active`.
-    pub state: String,
+    /// Whether its requests are served.
+    pub state: Activity,
+    /// What it has of its own; what is absent is inherited.
+    #[serde(default)]
+    pub properties: Properties,
+    /// Client connections that count against its limit, while it has one.
+    #[serde(default)]
+    pub connections: u64,
     /// The number of the queue where its requests wait.
     pub queue: u64,
     /// Its timers, if they differ from the host's.
@@ -99,8 +111,11 @@ pub struct QueueState {
     pub id: u64,
     /// Its name, if it has one.
     pub name: Option<String>,
-    /// `active`.
-    pub state: String,
+    /// Whether it gives out requests.
+    pub state: Activity,
+    /// What clients get where the host answers 503.
+    #[serde(default)]
+    pub verbosity: Verbosity,
     /// How many requests may wait.
     pub length_limit: u32,
     /// How many wait.

@@ -16,7 +16,7 @@ use tokio::net::UnixStream;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::timeout;
 
-use super::state::Refusal;
+use super::state::{Caller, Refusal};
 use super::{SPARE_CONNECTIONS, Shared, report};
 use crate::snapshot::AppId;
 use crate::worker::Command;
@@ -25,9 +25,9 @@ use crate::worker::Command;
 const GREETING: Duration = Duration::from_secs(10);
 
 /// Who is at the other end, by the kernel's word.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 struct Peer {
-    uid: u32,
+    caller: Caller,
     pid: u32,
 }
 
@@ -90,11 +90,14 @@ pub(super) async fn serve(shared: Rc<Shared>, stream: UnixStream, permit: OwnedS
 /// Reads the greeting and serves the connection as what it says.
 async fn greet(shared: &Rc<Shared>, connection: &mut Connection, permit: OwnedSemaphorePermit) -> Result<(), Ended> {
     let credentials = connection.stream.peer_cred()?;
-    let peer = Peer { uid: credentials.uid(), pid: credentials.pid().and_then(|pid| u32::try_from(pid).ok()).unwrap_or(0) };
+    let peer = Peer {
+        caller: Caller { uid: credentials.uid(), gids: vec![credentials.gid()] },
+        pid: credentials.pid().and_then(|pid| u32::try_from(pid).ok()).unwrap_or(0),
+    };
     let Ok(first) = timeout(GREETING, connection.receive()).await else { return Ok(()) };
     let Some(Message::Hello(hello)) = first? else { return Ok(()) };
     let own = rustix::process::geteuid().as_raw();
-    if peer.uid != own && peer.uid != 0 {
+    if peer.caller.uid != own && peer.caller.uid != 0 {
         let message = format!("this host belongs to user id {own} and serves only that user's programs");
         return refuse(shared, connection, RefusalCode::AccessDenied, &message).await;
     }
@@ -133,7 +136,7 @@ fn welcome(shared: &Shared, app: AppId, token: &str) -> Message {
 async fn app(shared: &Rc<Shared>, connection: &mut Connection, peer: Peer, hello: Hello) -> Result<(), Ended> {
     let token = token()?;
     let pid = if peer.pid == 0 { hello.pid } else { peer.pid };
-    let app = shared.state.borrow_mut().add_app(&hello.name, hello.workers, pid, peer.uid, token.clone());
+    let app = shared.state.borrow_mut().add_app(&hello.name, hello.workers, pid, peer.caller, token.clone());
     let served = app_messages(shared, connection, app, &token).await;
     shared.app_gone(app).await;
     tracing::info!(app, pid, "an app has left");
@@ -144,12 +147,12 @@ async fn app_messages(shared: &Rc<Shared>, connection: &mut Connection, app: App
     connection.send(&welcome(shared, app, token)).await?;
     while let Some(message) = connection.receive().await? {
         let answer = match message {
-            Message::Register { id, group, urls, into: _ } => {
-                let registered = shared.register(app, &group, &urls).await;
+            Message::Register { id, group, urls, into } => {
+                let registered = shared.register(app, &group, &urls, into).await;
                 match registered {
-                    Ok(prefixes) => {
+                    Ok((group, prefixes)) => {
                         tracing::info!(app, urls = prefixes.len(), first = ?prefixes.first(), "registered");
-                        let registered = registered_message(id, &prefixes);
+                        let registered = registered_message(id, group, &prefixes);
                         match connection.send(&registered).await {
                             Err(Ended::TooLarge(error)) => {
                                 let prefixes: Vec<_> = prefixes.into_iter().map(|(prefix, _)| prefix).collect();
@@ -170,6 +173,10 @@ async fn app_messages(shared: &Rc<Shared>, connection: &mut Connection, app: App
                 shared.unregister(app, &urls).await;
                 Message::Unregistered { id }
             }
+            Message::Set { id, of, properties, queue } => match shared.set(app, of, &properties, &queue).await {
+                Ok(()) => Message::Done { id },
+                Err(Refusal { code, message }) => Message::Refused { id, code, message },
+            },
             Message::Drain => continue,
             other => unsupported(&other),
         };
@@ -189,7 +196,7 @@ async fn data(
     let found = {
         let state = shared.state.borrow();
         let token = hello.token.as_deref().unwrap_or_default();
-        let found = state.apps.iter().find(|(_, app)| app.uid == peer.uid && app.token == token);
+        let found = state.apps.iter().find(|(_, app)| app.caller.uid == peer.caller.uid && app.token == token);
         found.map(|(id, app)| (*id, Arc::clone(&app.sessions)))
     };
     let worker = hello.host_worker.and_then(|index| shared.workers.get(usize::try_from(index).ok()?));
@@ -233,9 +240,9 @@ async fn admin(shared: &Rc<Shared>, connection: &mut Connection) -> Result<(), E
     Ok(())
 }
 
-fn registered_message(id: u64, prefixes: &[(UrlPrefix, u32)]) -> Message {
+fn registered_message(id: u64, group: u64, prefixes: &[(UrlPrefix, u32)]) -> Message {
     let url = |(prefix, registration): &(UrlPrefix, u32)| RegisteredUrl { url: prefix.to_string(), registration: *registration };
-    Message::Registered { id, group: 0, urls: prefixes.iter().map(url).collect() }
+    Message::Registered { id, group, urls: prefixes.iter().map(url).collect() }
 }
 
 fn too_large(id: u64, error: MessageTooLarge) -> Message {
@@ -249,13 +256,13 @@ fn explain(shared: &Shared, id: u64, url: &str, local: Option<SocketAddr>) -> Me
         Ok(explanation) => {
             let owner = explanation.decided_by.as_ref().and_then(|decided| {
                 let (_, registration) = state.snapshot.routes.registration(&decided.prefix)?;
-                state.apps.get(&registration.app)
+                state.app_of(registration.group)
             });
             let mut text = explanation.to_string();
             let mut detail = serde_json::to_value(&explanation).unwrap_or_default();
             if let Some(app) = owner {
                 text.push_str(&format!("\nThe app is {} with process id {}.", app.name, app.pid));
-                detail["app"] = serde_json::json!({ "name": app.name, "pid": app.pid, "uid": app.uid });
+                detail["app"] = serde_json::json!({ "name": app.name, "pid": app.pid, "uid": app.caller.uid });
             }
             Message::Explained { id, text, detail }
         }
@@ -274,6 +281,8 @@ fn id_of(message: &Message) -> u64 {
     match message {
         Message::Register { id, .. }
         | Message::Unregister { id, .. }
+        | Message::Set { id, .. }
+        | Message::Ask { id, .. }
         | Message::ShowServiceState { id }
         | Message::Explain { id, .. } => *id,
         _ => 0,

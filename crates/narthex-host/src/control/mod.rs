@@ -2,7 +2,10 @@
 
 mod connection;
 mod names;
+mod ports;
+mod queues;
 mod report;
+mod settings;
 mod state;
 #[cfg(test)]
 mod tests;
@@ -13,7 +16,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use narthex_proto::prefix::UrlPrefix;
-use narthex_proto::wire::{GroupSettings, RefusalCode};
+use narthex_proto::wire::{GroupSettings, Owner, Properties, QueueSettings, RefusalCode};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::task::spawn_local;
 use tokio::time::Instant;
@@ -22,7 +25,9 @@ use crate::host::HostOptions;
 use crate::snapshot::{AppId, Snapshot};
 use crate::socket::HostSocket;
 use crate::worker::{Command, Report};
-use state::{PortChange, Refusal, State};
+use ports::PortChange;
+use settings::Defaults;
+use state::{Refusal, State};
 
 /// Connections to the host's socket: apps, their data connections, operators. A host of many workers takes more, since an app
 /// connects every worker of its own to every one of the host's.
@@ -38,8 +43,14 @@ pub(crate) struct Control {
 
 impl Control {
     pub(crate) fn new(options: &HostOptions, workers: Vec<mpsc::UnboundedSender<Command>>) -> Self {
-        let timeouts = options.settings.timeouts.clone();
-        Self { state: State::new(workers.len(), options.listen.clone(), options.queue_length, timeouts), workers }
+        let defaults = Defaults {
+            queue_length: u32::try_from(options.queue_length).unwrap_or(u32::MAX),
+            timeouts: options.settings.timeouts.clone(),
+            max_body: options.settings.limits.max_body,
+            response_cache: true,
+            logging: None,
+        };
+        Self { state: State::new(workers.len(), options.listen.clone(), defaults), workers }
     }
 }
 
@@ -85,14 +96,28 @@ impl Shared {
         self.workers.iter().map(ask).collect()
     }
 
-    async fn register(&self, app: AppId, group: &GroupSettings, urls: &[String]) -> Result<Vec<(UrlPrefix, u32)>, Refusal> {
+    /// Registers URLs; returns their group and their registrations.
+    async fn register(
+        &self,
+        app: AppId,
+        group: &GroupSettings,
+        urls: &[String],
+        into: Option<u64>,
+    ) -> Result<(u64, Vec<(UrlPrefix, u32)>), Refusal> {
         let _one_at_a_time = self.changing.lock().await;
         if self.stopping.get() {
             return Err(Refusal::new(RefusalCode::ShuttingDown, "the host is stopping: register when it is back"));
         }
-        let (prefixes, change) = self.state.borrow_mut().register(app, group, urls)?;
-        self.publish(change).await;
-        Ok(prefixes)
+        let registered = self.state.borrow_mut().register(app, group, urls, into)?;
+        self.publish(registered.change).await;
+        Ok((registered.group, registered.urls))
+    }
+
+    async fn set(&self, app: AppId, of: Owner, properties: &Properties, queue: &QueueSettings) -> Result<(), Refusal> {
+        let _one_at_a_time = self.changing.lock().await;
+        self.state.borrow_mut().set(app, of, properties, queue)?;
+        self.publish(PortChange::default()).await;
+        Ok(())
     }
 
     async fn unregister(&self, app: AppId, urls: &[UrlPrefix]) {

@@ -1,7 +1,10 @@
 //! The host's state for people and programs.
 
+use std::sync::atomic::Ordering;
+
 use crate::admin::{GroupState, ListenerState, QueueState, ServiceState, SessionState, TimeoutState};
 use narthex_http::Timeouts;
+use narthex_proto::wire::Activity;
 
 use super::Shared;
 
@@ -12,11 +15,12 @@ pub(super) async fn service_state(shared: &Shared) -> ServiceState {
     let queues = queues.map(|(index, entry)| QueueState {
         id: entry.queue.id,
         name: entry.queue.name.clone(),
-        state: "active".to_owned(),
-        length_limit: u32::try_from(entry.queue.length).unwrap_or(u32::MAX),
+        state: activity(entry.rules.active),
+        verbosity: entry.rules.verbosity,
+        length_limit: u32::try_from(entry.rules.length).unwrap_or(u32::MAX),
         waiting: entry.queue.waiting() as u64,
         in_progress: reports.iter().filter_map(|report| report.in_progress.get(index)).sum::<usize>() as u64,
-        rejected: entry.queue.rejected.load(std::sync::atomic::Ordering::Relaxed),
+        rejected: entry.queue.rejected.load(Ordering::Relaxed),
         processes: entry.apps.iter().filter_map(|app| state.apps.get(app)).map(|app| app.pid).collect(),
     });
     let queue_id = |index: usize| state.snapshot.queues.get(index).and_then(Option::as_ref).map_or(0, |entry| entry.queue.id);
@@ -24,21 +28,25 @@ pub(super) async fn service_state(shared: &Shared) -> ServiceState {
         id: *id,
         name: app.name.clone(),
         pid: app.pid,
-        uid: app.uid,
+        uid: app.caller.uid,
+        state: app.session.state.unwrap_or_default(),
+        properties: app.session.clone(),
         groups: app
             .groups
             .iter()
-            .map(|group| GroupState {
+            .filter_map(|group| Some((group, state.snapshot.group(group.index)?)))
+            .map(|(group, resolved)| GroupState {
                 id: group.id,
-                state: "active".to_owned(),
+                state: activity(resolved.active),
+                properties: group.own.clone(),
+                connections: resolved.counters.connections.load(Ordering::Relaxed) as u64,
                 queue: queue_id(group.queue),
-                timeouts: group.timeouts.as_ref().map(timeout_state),
+                timeouts: resolved.timeouts.as_ref().map(timeout_state),
                 urls: group.urls.iter().map(|url| url.prefix.to_string()).collect(),
             })
             .collect(),
     });
-    let mut listeners: Vec<_> =
-        state.listeners.keys().map(|address| ListenerState { address: *address, scheme: "http".to_owned() }).collect();
+    let mut listeners: Vec<_> = state.ports.open().map(|address| ListenerState { address, scheme: "http".to_owned() }).collect();
     listeners.sort_by_key(|listener| (listener.address.port(), listener.address.ip()));
     ServiceState {
         version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -52,6 +60,10 @@ pub(super) async fn service_state(shared: &Shared) -> ServiceState {
         sessions: sessions.collect(),
         queues: queues.collect(),
     }
+}
+
+fn activity(active: bool) -> Activity {
+    if active { Activity::Active } else { Activity::Inactive }
 }
 
 fn timeout_state(timeouts: &Timeouts) -> TimeoutState {

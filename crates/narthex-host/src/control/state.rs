@@ -1,42 +1,40 @@
 //! Who is there and who has registered what. Changed only here, by the control thread; published as snapshots.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::net::{IpAddr, SocketAddr, TcpListener};
+use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU16;
 use std::sync::Arc;
-use std::time::Duration;
 
-use narthex_http::{ListenError, Timeouts};
-use narthex_proto::prefix::{PrefixHost, PrefixSpec, Scheme, UrlPrefix};
+use narthex_proto::prefix::{PrefixSpec, Scheme, UrlPrefix};
 use narthex_proto::routing::Conflict;
-use narthex_proto::wire::{self, GroupSettings, RefusalCode};
-
+use narthex_proto::wire::{GroupSettings, Owner, Properties, QueueSettings, RefusalCode};
 use tokio::sync::Semaphore;
 
 use super::names::{self, MOST_OF_NAME, MOST_OF_URL};
-use crate::snapshot::{AppId, MaxBody, Queue, QueueEntry, Registration, Snapshot};
+use super::ports::{PortChange, Ports, release};
+use super::queues::{self, Opener};
+use super::settings::{self, Defaults};
+use crate::snapshot::{AppId, GroupCounters, Registration, Snapshot, fill_gap, trim_gaps};
 
 /// Registrations of one app that can hold a worker's memory. Far beyond what programs need.
 const MOST_URLS: usize = 100_000;
-/// HTTP.sys's own upper bound for the length of a queue.
-const MOST_QUEUED: u32 = 65_535;
 /// URL groups of one app, and so its queues.
 const MOST_GROUPS: usize = 1_000;
 /// Addresses that one app may have opened. Each is a socket per worker.
 const MOST_ADDRESSES: usize = 256;
-/// Characters, as in HTTP.sys.
-const LONGEST_QUEUE_NAME: usize = 260;
 /// A program says itself how many workers it has, and by that how many data connections it may open.
 const MOST_APP_WORKERS: usize = 1_024;
 /// For data connections that are new while their predecessors are not known to be broken.
 const SPARE_SESSIONS: usize = 16;
 
-/// A process that has greeted the host.
+/// A process that has greeted the host: what HTTP.sys calls a server session.
 pub(crate) struct App {
     pub(crate) name: String,
     pub(crate) pid: u32,
-    pub(crate) uid: u32,
+    pub(crate) caller: Caller,
     pub(crate) token: String,
+    /// What its groups inherit.
+    pub(crate) session: Properties,
     pub(crate) groups: Vec<Group>,
     /// One permit for each data connection that it may have.
     pub(crate) sessions: Arc<Semaphore>,
@@ -44,12 +42,23 @@ pub(crate) struct App {
     addresses: HashMap<SocketAddr, usize>,
 }
 
+/// A user, by the kernel's word.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Caller {
+    pub(crate) uid: u32,
+    /// The user's groups.
+    pub(crate) gids: Vec<u32>,
+}
+
 /// A URL group of an app.
 pub(crate) struct Group {
     pub(crate) id: u64,
+    /// Where it is in the snapshot.
+    pub(crate) index: usize,
     pub(crate) queue: usize,
-    pub(crate) timeouts: Option<Timeouts>,
+    pub(crate) own: Properties,
     pub(crate) urls: Vec<Held>,
+    counters: Arc<GroupCounters>,
 }
 
 /// A URL that an app has.
@@ -60,14 +69,14 @@ pub(crate) struct Held {
     addresses: Vec<SocketAddr>,
 }
 
-/// Sockets that a change has opened and addresses that it has closed.
-#[derive(Default)]
-pub(crate) struct PortChange {
-    pub(crate) opened: Vec<(SocketAddr, Vec<TcpListener>)>,
-    pub(crate) closed: Vec<SocketAddr>,
+/// What a registration has come to.
+pub(crate) struct Registered {
+    pub(crate) group: u64,
+    pub(crate) urls: Vec<(UrlPrefix, u32)>,
+    pub(crate) change: PortChange,
 }
 
-/// Why a registration is refused. Nothing has changed then.
+/// Why something is refused. Nothing has changed then.
 #[derive(Debug)]
 pub(crate) struct Refusal {
     pub(crate) code: RefusalCode,
@@ -78,31 +87,30 @@ impl Refusal {
     pub(crate) fn new(code: RefusalCode, message: impl Into<String>) -> Self {
         Self { code, message: message.into() }
     }
+
+    fn app_has_left() -> Self {
+        Self::new(RefusalCode::NotFound, "the app has left")
+    }
 }
 
 pub(crate) struct State {
     workers: usize,
-    listen: Vec<IpAddr>,
-    queue_length: usize,
-    timeouts: Timeouts,
+    pub(crate) ports: Ports,
+    defaults: Defaults,
     pub(crate) snapshot: Snapshot,
     pub(crate) apps: BTreeMap<AppId, App>,
-    /// How many registrations need each address.
-    pub(crate) listeners: HashMap<SocketAddr, usize>,
     next: u64,
     next_registration: u32,
 }
 
 impl State {
-    pub(crate) fn new(workers: usize, listen: Vec<IpAddr>, queue_length: usize, timeouts: Timeouts) -> Self {
+    pub(crate) fn new(workers: usize, iplisten: Vec<IpAddr>, defaults: Defaults) -> Self {
         Self {
             workers,
-            listen,
-            queue_length,
-            timeouts,
+            ports: Ports::new(workers, iplisten),
+            defaults,
             snapshot: Snapshot::empty(),
             apps: BTreeMap::new(),
-            listeners: HashMap::new(),
             next: 1,
             next_registration: 0,
         }
@@ -114,7 +122,7 @@ impl State {
         id
     }
 
-    pub(crate) fn add_app(&mut self, name: &str, workers: u32, pid: u32, uid: u32, token: String) -> AppId {
+    pub(crate) fn add_app(&mut self, name: &str, workers: u32, pid: u32, caller: Caller, token: String) -> AppId {
         let id = self.next_id();
         let name = match name.trim() {
             "" => "unnamed".to_owned(),
@@ -123,32 +131,36 @@ impl State {
         let workers = usize::try_from(workers).unwrap_or(usize::MAX).clamp(1, MOST_APP_WORKERS);
         let sessions = 4 * workers * self.workers.max(1) + SPARE_SESSIONS;
         let sessions = Arc::new(Semaphore::new(sessions.min(Semaphore::MAX_PERMITS)));
-        self.apps.insert(id, App { name, pid, uid, token, groups: Vec::new(), sessions, addresses: HashMap::new() });
+        let (session, groups, addresses) = (Properties::default(), Vec::new(), HashMap::new());
+        self.apps.insert(id, App { name, pid, caller, token, session, groups, sessions, addresses });
         id
     }
 
-    /// Registers all of `urls` as one group, or none.
+    /// Registers all of `urls`, as a new group or in addition to those of the group `into`; or none.
     pub(crate) fn register(
         &mut self,
         app: AppId,
         settings: &GroupSettings,
         urls: &[String],
-    ) -> Result<(Vec<(UrlPrefix, u32)>, PortChange), Refusal> {
-        let queue_length = queue_length(settings.queue.length, self.queue_length)?;
-        check_queue_name(settings.queue.name.as_deref())?;
-        let timeouts = timeouts(&settings.properties.timeouts, &self.timeouts);
+        into: Option<u64>,
+    ) -> Result<Registered, Refusal> {
         let (group_id, queue_id) = (self.next_id(), self.next_id());
-        let Some(owner) = self.apps.get(&app) else {
-            return Err(Refusal::new(RefusalCode::NotFound, "the app has left"));
-        };
-        check_room(owner, urls)?;
+        let owner = self.apps.get(&app).ok_or_else(Refusal::app_has_left)?;
+        check_room(owner, urls, into.is_none())?;
+        let present = into.map(|id| owner.group(id)).transpose()?;
+        let mut found = None;
+        if present.is_none() {
+            settings::check(&settings.properties, Owner::Group(group_id))?;
+            settings::check_queue(&settings.queue)?;
+            found = Some(queues::find(&self.snapshot, &settings.queue, owner.opener(), queue_id, &self.defaults)?);
+        }
+        let index = present.map_or_else(|| first_gap(&self.snapshot.groups), |group| group.index);
         let mut change = PortChange::default();
         let mut held: Vec<Held> = Vec::new();
         let mut registered = Vec::new();
         let mut fresh = HashSet::new();
         let mut routes = self.snapshot.routes.clone();
-        let (queue, entry) = self.queue_for(app, owner.uid, settings, queue_id, queue_length)?;
-        let max_body = settings.properties.max_body.map_or(MaxBody::Inherited, MaxBody::Most);
+        let mut next = self.next_registration;
         for url in urls {
             let cannot = |reason: &str| {
                 Refusal::new(RefusalCode::Invalid, format!("cannot register {}: {reason}", names::shown(url, MOST_OF_URL)))
@@ -157,31 +169,119 @@ impl State {
             if spec.scheme() == Scheme::Https {
                 return Err(cannot("this host has no TLS certificates yet; register an http:// prefix"));
             }
-            let prefix = self.open_port(&spec, &mut change)?;
-            let mut addresses = self.addresses(prefix.host(), prefix.port().get());
-            addresses.retain(|address| self.is_open(address, &change));
+            // Before a port is opened for somebody who may not have it.
+            if let Some(port) = NonZeroU16::new(spec.port()) {
+                self.may_register(owner, &spec.with_port(port))?;
+            }
+            let prefix = self.ports.open_for(&spec, &mut change)?;
+            if spec.port() == 0 {
+                self.may_register(owner, &prefix)?;
+            }
+            let addresses = self.ports.heard(&prefix, &change);
             fresh.extend(addresses.iter().filter(|address| !owner.addresses.contains_key(address)).copied());
             if owner.addresses.len() + fresh.len() > MOST_ADDRESSES {
                 let message = format!("one app may listen on at most {MOST_ADDRESSES} addresses: register fewer ports");
                 return Err(Refusal::new(RefusalCode::LimitReached, message));
             }
-            let id = self.next_registration;
-            self.next_registration = self.next_registration.wrapping_add(1);
-            let registration = Registration { id, app, queue, max_body, timeouts: timeouts.clone() };
-            routes.register(prefix.clone(), Arc::new(registration)).map_err(|conflict| self.conflict(&conflict))?;
-            registered.push((prefix.clone(), id));
+            let registration = Registration { id: next, group: index };
+            routes.register(prefix.clone(), registration).map_err(|conflict| self.conflict(&conflict))?;
+            registered.push((prefix.clone(), next));
+            next = next.wrapping_add(1);
             held.push(Held { prefix, addresses });
         }
+        self.next_registration = next;
         self.snapshot.routes = routes;
-        self.put_queue(queue, entry);
-        if let Some(owner) = self.apps.get_mut(&app) {
-            for address in held.iter().flat_map(|url| &url.addresses) {
-                *owner.addresses.entry(*address).or_default() += 1;
-                *self.listeners.entry(*address).or_default() += 1;
-            }
-            owner.groups.push(Group { id: group_id, queue, timeouts, urls: held });
+        let queue = found.map(|found| queues::join(&mut self.snapshot, found, app));
+        let owner = self.apps.get_mut(&app).ok_or_else(Refusal::app_has_left)?;
+        for address in held.iter().flat_map(|url| &url.addresses) {
+            *owner.addresses.entry(*address).or_default() += 1;
+            self.ports.take(*address);
         }
-        Ok((registered, change))
+        let group = match queue {
+            None => into.unwrap_or_default(),
+            Some(queue) => {
+                let (own, counters) = (settings.properties.clone(), Arc::default());
+                let resolved = settings::resolve((group_id, app, queue), &own, &owner.session, &self.defaults, &counters);
+                let index = fill_gap(&mut self.snapshot.groups, Arc::new(resolved));
+                owner.groups.push(Group { id: group_id, index, queue, own, urls: Vec::new(), counters });
+                group_id
+            }
+        };
+        if let Some(owned) = owner.groups.iter_mut().find(|owned| owned.id == group) {
+            owned.urls.append(&mut held);
+        }
+        Ok(Registered { group, urls: registered, change })
+    }
+
+    /// Changes settings of an app's session, or of one of its groups and that group's queue; all or nothing.
+    pub(crate) fn set(&mut self, app: AppId, of: Owner, change: &Properties, queue: &QueueSettings) -> Result<(), Refusal> {
+        settings::check(change, of)?;
+        settings::check_queue(queue)?;
+        let queue_id = self.next_id();
+        let owner = self.apps.get_mut(&app).ok_or_else(Refusal::app_has_left)?;
+        match of {
+            Owner::Session if !queue.is_empty() => {
+                return Err(Refusal::new(RefusalCode::Invalid, "a session has no request queue: name the URL group whose it is"));
+            }
+            Owner::Session => settings::merge(&mut owner.session, change),
+            Owner::Group(id) => {
+                let index = owner.group(id)?.queue;
+                if !queue.is_empty() {
+                    let bound = self.set_queue(app, index, queue, queue_id)?;
+                    if let Some(group) = self.apps.get_mut(&app).and_then(|owner| owner.group_mut(id)) {
+                        group.queue = bound;
+                    }
+                }
+                if let Some(group) = self.apps.get_mut(&app).and_then(|owner| owner.group_mut(id)) {
+                    settings::merge(&mut group.own, change);
+                }
+            }
+        }
+        self.resolve_groups(Some(app));
+        self.leave_unused_queues(app);
+        Ok(())
+    }
+
+    /// Changes the queue of a group, or binds the group to another one, which it returns.
+    fn set_queue(&mut self, app: AppId, index: usize, change: &QueueSettings, id: u64) -> Result<usize, Refusal> {
+        let owner = self.apps.get(&app).ok_or_else(Refusal::app_has_left)?;
+        let present = self.snapshot.queue(index);
+        let bound = match &change.name {
+            Some(name) if present.and_then(|entry| entry.queue.name.as_ref()) != Some(name) => {
+                let found = queues::find(&self.snapshot, change, owner.opener(), id, &self.defaults)?;
+                queues::join(&mut self.snapshot, found, app)
+            }
+            _ => {
+                if present.is_some_and(|entry| entry.queue.uid != owner.caller.uid) {
+                    let message = "only processes of the user who made the request queue may change it";
+                    return Err(Refusal::new(RefusalCode::AccessDenied, message));
+                }
+                index
+            }
+        };
+        if bound == index
+            && let Some(Some(entry)) = self.snapshot.queues.get_mut(index)
+        {
+            entry.rules = settings::changed_rules(entry.rules, change);
+            if !change.openers.is_empty() {
+                entry.openers = change.openers.as_slice().into();
+            }
+        }
+        Ok(bound)
+    }
+
+    /// Works out anew what the groups of an app, or of all apps, have of their own and inherit.
+    fn resolve_groups(&mut self, only: Option<AppId>) {
+        let apps = self.apps.iter().filter(|(id, _)| only.is_none_or(|only| only == **id));
+        for (app, owner) in apps {
+            for group in &owner.groups {
+                let ids = (group.id, *app, group.queue);
+                let resolved = settings::resolve(ids, &group.own, &owner.session, &self.defaults, &group.counters);
+                if let Some(slot) = self.snapshot.groups.get_mut(group.index) {
+                    *slot = Some(Arc::new(resolved));
+                }
+            }
+        }
     }
 
     /// Gives URLs back. Those that the app does not have are passed over. A group goes with its last URL.
@@ -205,105 +305,35 @@ impl State {
                 self.snapshot.routes.unregister(&url.prefix);
                 for address in url.addresses {
                     release(&mut owner.addresses, address);
-                    if release(&mut self.listeners, address) {
+                    if self.ports.release(address) {
                         change.closed.push(address);
                     }
                 }
             }
         }
-        owner.groups.retain(|group| !group.urls.is_empty());
-        let used: HashSet<usize> = owner.groups.iter().map(|group| group.queue).collect();
-        let queues = &mut self.snapshot.queues;
-        for (index, slot) in queues.iter_mut().enumerate() {
-            let Some(entry) = slot.as_mut().filter(|_| !used.contains(&index)) else { continue };
-            entry.apps.retain(|other| *other != app);
-            if entry.apps.is_empty() {
+        for group in owner.groups.extract_if(.., |group| group.urls.is_empty()) {
+            if let Some(slot) = self.snapshot.groups.get_mut(group.index) {
                 *slot = None;
             }
         }
-        let last = queues.iter().rposition(Option::is_some).map_or(0, |last| last + 1);
-        queues.truncate(last);
+        trim_gaps(&mut self.snapshot.groups);
+        self.leave_unused_queues(app);
         change
     }
 
-    /// The queue that a group of `app` gets, with `app` on it: the named one if some process of this user has it open.
-    fn queue_for(
-        &self,
-        app: AppId,
-        uid: u32,
-        settings: &GroupSettings,
-        id: u64,
-        length: usize,
-    ) -> Result<(usize, QueueEntry), Refusal> {
-        if let Some(name) = &settings.queue.name {
-            let found = self.snapshot.queues.iter().enumerate().find_map(|(index, slot)| {
-                let entry = slot.as_ref()?;
-                (entry.queue.name.as_ref() == Some(name)).then(|| (index, entry.clone()))
-            });
-            if let Some((index, mut entry)) = found {
-                if entry.queue.uid != uid {
-                    let message = format!("the request queue {name:?} belongs to another user; choose another name");
-                    return Err(Refusal::new(RefusalCode::AccessDenied, message));
-                }
-                if !entry.apps.contains(&app) {
-                    entry.apps.push(app);
-                }
-                return Ok((index, entry));
-            }
-        }
-        let free = self.snapshot.queues.iter().position(Option::is_none).unwrap_or(self.snapshot.queues.len());
-        let queue = Queue::new(id, settings.queue.name.clone(), uid, length);
-        Ok((free, QueueEntry { queue: Arc::new(queue), apps: vec![app] }))
+    fn leave_unused_queues(&mut self, app: AppId) {
+        let Some(owner) = self.apps.get(&app) else { return };
+        let used: Vec<usize> = owner.groups.iter().map(|group| group.queue).collect();
+        queues::leave_unused(&mut self.snapshot, app, &used);
     }
 
-    fn put_queue(&mut self, index: usize, entry: QueueEntry) {
-        if index >= self.snapshot.queues.len() {
-            self.snapshot.queues.resize(index + 1, None);
-        }
-        if let Some(slot) = self.snapshot.queues.get_mut(index) {
-            *slot = Some(entry);
-        }
+    fn may_register(&self, _owner: &App, _prefix: &UrlPrefix) -> Result<(), Refusal> {
+        Ok(())
     }
 
-    fn addresses(&self, host: &PrefixHost, port: u16) -> Vec<SocketAddr> {
-        let wanted = narthex_http::addresses(host);
-        let ips = if self.listen.is_empty() || matches!(host, PrefixHost::Ip(_)) { wanted } else { self.listen.clone() };
-        ips.into_iter().map(|ip| SocketAddr::new(ip, port)).collect()
-    }
-
-    /// Whether the address is open already, or by what `change` has opened.
-    fn is_open(&self, address: &SocketAddr, change: &PortChange) -> bool {
-        self.listeners.contains_key(address) || change.opened.iter().any(|(opened, _)| opened == address)
-    }
-
-    /// Opens what a prefix needs and is not open yet, and settles its port if any would do.
-    fn open_port(&self, spec: &PrefixSpec, change: &mut PortChange) -> Result<UrlPrefix, Refusal> {
-        let mut port = spec.port();
-        let mut failed = None;
-        let mut heard = false;
-        for ip in self.addresses(spec.host(), port).iter().map(SocketAddr::ip) {
-            let address = SocketAddr::new(ip, port);
-            if port != 0 && self.is_open(&address, change) {
-                heard = true;
-                continue;
-            }
-            match narthex_http::listen(ip, port, self.workers) {
-                Ok(listeners) => {
-                    port = listeners.first().and_then(|first| first.local_addr().ok()).map_or(port, |address| address.port());
-                    change.opened.push((SocketAddr::new(ip, port), listeners));
-                    heard = true;
-                }
-                // A machine without IPv6 is not a reason to serve nobody.
-                Err(ListenError::NoSuchAddress(_) | ListenError::Other(..)) if ip.is_ipv6() && heard => {}
-                Err(error) => failed = Some(error),
-            }
-        }
-        if let Some(error) = failed {
-            return Err(Refusal::new(RefusalCode::PortUnavailable, format!("cannot register {spec}: {error}")));
-        }
-        let port = NonZeroU16::new(port)
-            .ok_or_else(|| Refusal::new(RefusalCode::PortUnavailable, format!("cannot register {spec}: no port is free")))?;
-        Ok(spec.with_port(port))
+    /// The app that a group is of.
+    pub(crate) fn app_of(&self, group: usize) -> Option<&App> {
+        self.apps.get(&self.snapshot.group(group)?.app)
     }
 
     fn conflict(&self, conflict: &Conflict) -> Refusal {
@@ -311,30 +341,37 @@ impl State {
             Conflict::Registered { .. } => RefusalCode::AlreadyRegistered,
             _ => RefusalCode::Invalid,
         };
-        let owner =
-            self.snapshot.routes.registration(conflict.existing()).and_then(|(_, registration)| self.apps.get(&registration.app));
+        let owner = self.snapshot.routes.registration(conflict.existing());
+        let owner = owner.and_then(|(_, registration)| self.app_of(registration.group));
         let owner = owner.map_or(String::new(), |app| format!(" (it is {} with process id {})", app.name, app.pid));
         Refusal::new(code, format!("cannot register {}: {conflict}{owner}", conflict.prefix()))
     }
 }
 
-/// Takes one user of an address away. Whether it was the last.
-fn release(users: &mut HashMap<SocketAddr, usize>, address: SocketAddr) -> bool {
-    let Some(count) = users.get_mut(&address) else { return false };
-    *count = count.saturating_sub(1);
-    let last = *count == 0;
-    if last {
-        users.remove(&address);
+impl App {
+    fn opener(&self) -> Opener<'_> {
+        Opener { uid: self.caller.uid, gids: &self.caller.gids }
     }
-    last
+
+    fn group(&self, id: u64) -> Result<&Group, Refusal> {
+        let found = self.groups.iter().find(|group| group.id == id);
+        found.ok_or_else(|| Refusal::new(RefusalCode::NotFound, format!("the app has no URL group {id}: register URLs first")))
+    }
+
+    fn group_mut(&mut self, id: u64) -> Option<&mut Group> {
+        self.groups.iter_mut().find(|group| group.id == id)
+    }
 }
 
-/// Whether a group of `urls` is something that `owner` may add to what it has.
-fn check_room(owner: &App, urls: &[String]) -> Result<(), Refusal> {
+fn first_gap<T>(slots: &[Option<T>]) -> usize {
+    slots.iter().position(Option::is_none).unwrap_or(slots.len())
+}
+
+fn check_room(owner: &App, urls: &[String], new_group: bool) -> Result<(), Refusal> {
     if urls.is_empty() {
         return Err(Refusal::new(RefusalCode::Invalid, "a registration has to name at least one URL prefix"));
     }
-    if owner.groups.len() >= MOST_GROUPS {
+    if new_group && owner.groups.len() >= MOST_GROUPS {
         let message = format!("one app may have at most {MOST_GROUPS} URL groups: register more URLs at a time");
         return Err(Refusal::new(RefusalCode::LimitReached, message));
     }
@@ -343,51 +380,4 @@ fn check_room(owner: &App, urls: &[String]) -> Result<(), Refusal> {
         return Err(Refusal::new(RefusalCode::LimitReached, format!("one app may register at most {MOST_URLS} URLs")));
     }
     Ok(())
-}
-
-/// The name is shown to operators, and is what other processes find the queue by.
-fn check_queue_name(name: Option<&str>) -> Result<(), Refusal> {
-    let Some(name) = name else { return Ok(()) };
-    let length = name.chars().count();
-    if (1..=LONGEST_QUEUE_NAME).contains(&length) && !name.contains(names::is_invisible) {
-        return Ok(());
-    }
-    let message =
-        format!("a request queue's name has 1 to {LONGEST_QUEUE_NAME} characters, and no control characters: choose another");
-    Err(Refusal::new(RefusalCode::Invalid, message))
-}
-
-fn queue_length(asked: Option<u32>, inherited: usize) -> Result<usize, Refusal> {
-    match asked {
-        None => Ok(inherited),
-        Some(length @ 1..=MOST_QUEUED) => Ok(length as usize),
-        Some(length) => {
-            let message = format!("a request queue cannot hold {length} requests: choose 1 to {MOST_QUEUED}");
-            Err(Refusal::new(RefusalCode::Invalid, message))
-        }
-    }
-}
-
-/// The group's timers, if it has any of its own.
-fn timeouts(asked: &wire::Timeouts, inherited: &Timeouts) -> Option<Timeouts> {
-    if *asked == wire::Timeouts::default() {
-        return None;
-    }
-    let seconds = |asked: Option<u32>, inherited| match asked {
-        None | Some(0) => inherited,
-        Some(wire::Timeouts::DISABLED) => None,
-        Some(seconds) => Some(Duration::from_secs(seconds.into())),
-    };
-    let mut timeouts = inherited.clone();
-    timeouts.idle_connection = seconds(asked.idle_connection, timeouts.idle_connection);
-    timeouts.header_wait = seconds(asked.header_wait, timeouts.header_wait);
-    timeouts.entity_body = seconds(asked.entity_body, timeouts.entity_body);
-    timeouts.drain_entity_body = seconds(asked.drain_entity_body, timeouts.drain_entity_body);
-    timeouts.request_queue = seconds(asked.request_queue, timeouts.request_queue);
-    timeouts.min_send_rate = match asked.min_send_rate {
-        None | Some(0) => timeouts.min_send_rate,
-        Some(wire::Timeouts::NO_MIN_SEND_RATE) => 0,
-        Some(rate) => rate,
-    };
-    Some(timeouts)
 }

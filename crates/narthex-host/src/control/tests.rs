@@ -7,6 +7,10 @@ use narthex_proto::wire::{ControlConnection, Hello, Message, Role};
 
 use super::*;
 
+fn own_user() -> state::Caller {
+    state::Caller { uid: rustix::process::geteuid().as_raw(), gids: Vec::new() }
+}
+
 /// A control thread with one worker that only writes down what it is told.
 fn control() -> (Rc<Shared>, Rc<RefCell<Vec<&'static str>>>) {
     let (sender, mut commands) = mpsc::unbounded_channel();
@@ -85,7 +89,7 @@ fn a_data_connection_of_an_app_that_leaves_during_the_greeting_is_dropped() {
     for leaves in [false, true] {
         run(move || async move {
             let (shared, told) = control();
-            let app = shared.state.borrow_mut().add_app("app", 1, 1, rustix::process::geteuid().as_raw(), "token".to_owned());
+            let app = shared.state.borrow_mut().add_app("app", 1, 1, own_user(), "token".to_owned());
             let (mut stream, mut peer) = UnixStream::pair().unwrap();
             // The host's greeting finds no room, so that it waits.
             stream.set_nonblocking(true).unwrap();

@@ -13,13 +13,13 @@ use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::time::Duration;
 
-use narthex_http::{Admission, Counts, Settings, Worker};
+use narthex_http::{Admission, Counts, Settings, Timeouts, Worker};
 use narthex_proto::prefix::Scheme;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use tokio::task::{JoinHandle, spawn_local};
 
-use crate::snapshot::{AppId, Snapshot};
+use crate::snapshot::{AppId, Group, Snapshot};
 use queue::Shard;
 use relay::Relay;
 use session::Session;
@@ -55,15 +55,20 @@ struct WorkerState {
     snapshot: RefCell<Arc<Snapshot>>,
     /// By queue index.
     shards: RefCell<Vec<Option<Rc<Shard>>>>,
+    /// By group index.
+    groups: RefCell<Vec<Option<LocalGroup>>>,
     sessions: RefCell<HashMap<AppId, Vec<Rc<Session>>>>,
-    max_body: Option<u64>,
+}
+
+/// A URL group as the requests of one worker meet it.
+#[derive(Clone)]
+struct LocalGroup {
+    group: Arc<Group>,
+    timeouts: Option<Rc<Timeouts>>,
+    shard: Rc<Shard>,
 }
 
 impl WorkerState {
-    fn shard(&self, index: usize) -> Option<Rc<Shard>> {
-        self.shards.borrow().get(index)?.clone()
-    }
-
     fn publish(&self, snapshot: Arc<Snapshot>) {
         self.snapshot.replace(snapshot);
         self.match_up();
@@ -82,7 +87,10 @@ impl WorkerState {
                 let same = matches!((&*slot, wanted), (Some(shard), Some(entry)) if Arc::ptr_eq(&shard.queue, &entry.queue));
                 if !same {
                     closed.extend(slot.take());
-                    *slot = wanted.map(|entry| Shard::new(Arc::clone(&entry.queue)));
+                    *slot = wanted.map(|entry| Shard::new(Arc::clone(&entry.queue), entry.rules));
+                }
+                if let (Some(shard), Some(entry)) = (slot.as_ref(), wanted) {
+                    shard.set_rules(entry.rules);
                 }
             }
             shards.truncate(snapshot.queues.len());
@@ -101,6 +109,12 @@ impl WorkerState {
                     session.serves(served.get(app).cloned().unwrap_or_default());
                 }
             }
+            let local = |group: &Arc<Group>| {
+                let shard = shards.get(group.queue)?.as_ref()?;
+                let timeouts = group.timeouts.clone().map(Rc::new);
+                Some(LocalGroup { group: Arc::clone(group), timeouts, shard: Rc::clone(shard) })
+            };
+            *self.groups.borrow_mut() = snapshot.groups.iter().map(|slot| slot.as_ref().and_then(local)).collect();
         }
         for shard in closed {
             shard.close();
@@ -149,8 +163,8 @@ pub(crate) async fn run(settings: Settings, admission: Arc<Admission>, mut comma
     let state = Rc::new(WorkerState {
         snapshot: RefCell::new(Arc::new(Snapshot::empty())),
         shards: RefCell::default(),
+        groups: RefCell::default(),
         sessions: RefCell::default(),
-        max_body: settings.limits.max_body,
     });
     let worker = Worker::new(settings, admission);
     let relay = Rc::new(Relay { state: Rc::clone(&state) });

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use narthex_http::{Exchange, Reason};
 use narthex_proto::wire::{self, BodyLength, HttpVersion, OpenError, StreamId};
 
-use crate::snapshot::Queue;
+use crate::snapshot::{Queue, QueueRules};
 use crate::worker::session::Session;
 
 /// Where a request is on its way to an app.
@@ -107,6 +107,7 @@ impl Drop for InProgress {
 /// One worker's part of a queue.
 pub(crate) struct Shard {
     pub(crate) queue: Arc<Queue>,
+    rules: Cell<QueueRules>,
     sessions: RefCell<Vec<Rc<Session>>>,
     waiting: RefCell<VecDeque<Rc<Waiting>>>,
     /// The session after the one that got the last request.
@@ -116,14 +117,23 @@ pub(crate) struct Shard {
 }
 
 impl Shard {
-    pub(crate) fn new(queue: Arc<Queue>) -> Rc<Self> {
+    pub(crate) fn new(queue: Arc<Queue>, rules: QueueRules) -> Rc<Self> {
         Rc::new(Self {
             queue,
+            rules: Cell::new(rules),
             sessions: RefCell::default(),
             waiting: RefCell::default(),
             turn: Cell::new(0),
             working: Cell::new(0),
         })
+    }
+
+    pub(crate) fn set_rules(&self, rules: QueueRules) {
+        self.rules.set(rules);
+    }
+
+    pub(crate) fn rules(&self) -> QueueRules {
+        self.rules.get()
     }
 
     pub(crate) fn set_sessions(&self, sessions: Vec<Rc<Session>>) {
@@ -148,7 +158,7 @@ impl Shard {
                 Err(error) => tracing::debug!(%error, "a session takes no request although it has credit"),
             }
         }
-        if !self.queue.enter() {
+        if !self.queue.enter(self.rules.get().length) {
             exchange.refuse(Reason::QueueFull);
             return Taken::Refused;
         }

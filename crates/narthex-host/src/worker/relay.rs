@@ -10,10 +10,9 @@ use narthex_proto::prefix::Scheme;
 use narthex_proto::routing::Route;
 use narthex_proto::wire::{self, HttpVersion, StreamId};
 
-use crate::snapshot::MaxBody;
-use crate::worker::WorkerState;
 use crate::worker::queue::{Place, Shard, Taken, Waiting};
 use crate::worker::session::Session;
+use crate::worker::{LocalGroup, WorkerState};
 
 /// The handler of every connection of a worker.
 pub(crate) struct Relay {
@@ -44,17 +43,21 @@ impl Relay {
             Route::NoPath => return refused(exchange, Reason::NotFound),
             Route::NoHost => return refused(exchange, Reason::UnknownHost),
         };
-        let Some(shard) = self.state.shard(registration.queue) else { return refused(exchange, Reason::NotAvailable) };
-        if let MaxBody::Most(most) = registration.max_body {
-            exchange.set_max_body(Some(most));
-        } else if !request.body.is_empty() {
-            exchange.set_max_body(self.state.max_body);
+        let groups = self.state.groups.borrow();
+        let Some(Some(LocalGroup { group, timeouts, shard })) = groups.get(registration.group) else {
+            return refused(exchange, Reason::NotAvailable);
+        };
+        if !group.active || !shard.rules().active {
+            return refused(exchange, Reason::NotAvailable);
         }
-        if let Some(timeouts) = &registration.timeouts {
-            exchange.set_timeouts(Rc::new(timeouts.clone()));
+        if !request.body.is_empty() {
+            exchange.set_max_body(group.max_body);
+            if !exchange.is_open() {
+                return None;
+            }
         }
-        if !exchange.is_open() {
-            return None;
+        if let Some(timeouts) = timeouts {
+            exchange.set_timeouts(Rc::clone(timeouts));
         }
         let relative = request.cooked.relative_to(prefix.path());
         let unchanged = *relative.path_and_query == *request.target;
@@ -80,7 +83,7 @@ impl Relay {
         };
         match shard.take(&forwarded, exchange) {
             Taken::Open(session, id) => Some(Stage::Open(session, id)),
-            Taken::Waiting(waiting) => Some(Stage::Waiting(shard, waiting)),
+            Taken::Waiting(waiting) => Some(Stage::Waiting(Rc::clone(shard), waiting)),
             Taken::Refused => None,
         }
     }

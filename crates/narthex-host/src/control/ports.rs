@@ -1,0 +1,108 @@
+//! The addresses that the host listens on: opened with the first registration that needs them, closed with the last.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, SocketAddr, TcpListener};
+use std::num::NonZeroU16;
+
+use narthex_http::ListenError;
+use narthex_proto::prefix::{PrefixHost, PrefixSpec, UrlPrefix};
+use narthex_proto::wire::RefusalCode;
+
+use super::state::Refusal;
+
+/// Sockets that a change has opened and addresses that it has closed.
+#[derive(Default)]
+pub(crate) struct PortChange {
+    pub(crate) opened: Vec<(SocketAddr, Vec<TcpListener>)>,
+    pub(crate) closed: Vec<SocketAddr>,
+}
+
+/// What is open.
+pub(crate) struct Ports {
+    /// Each worker has a socket of its own for every address.
+    workers: usize,
+    /// The only addresses to listen on (`iplisten`), except for prefixes that name one. Empty: as each prefix says.
+    pub(crate) iplisten: Vec<IpAddr>,
+    /// How many registrations need each address.
+    users: HashMap<SocketAddr, usize>,
+}
+
+impl Ports {
+    pub(crate) fn new(workers: usize, iplisten: Vec<IpAddr>) -> Self {
+        Self { workers, iplisten, users: HashMap::new() }
+    }
+
+    /// Where the host listens.
+    pub(crate) fn open(&self) -> impl Iterator<Item = SocketAddr> {
+        self.users.keys().copied()
+    }
+
+    pub(crate) fn take(&mut self, address: SocketAddr) {
+        *self.users.entry(address).or_default() += 1;
+    }
+
+    /// One user of an address less. Whether it was the last.
+    pub(crate) fn release(&mut self, address: SocketAddr) -> bool {
+        release(&mut self.users, address)
+    }
+
+    /// The addresses that a prefix is to be heard on.
+    pub(crate) fn wanted(&self, host: &PrefixHost, port: u16) -> Vec<SocketAddr> {
+        let wanted = narthex_http::addresses(host);
+        let ips = if self.iplisten.is_empty() || matches!(host, PrefixHost::Ip(_)) { wanted } else { self.iplisten.clone() };
+        ips.into_iter().map(|ip| SocketAddr::new(ip, port)).collect()
+    }
+
+    /// Those of a prefix's addresses that are open, or are opened by `change`.
+    pub(crate) fn heard(&self, prefix: &UrlPrefix, change: &PortChange) -> Vec<SocketAddr> {
+        let mut addresses = self.wanted(prefix.host(), prefix.port().get());
+        addresses.retain(|address| self.is_open(address, change));
+        addresses
+    }
+
+    /// Whether the address is open already, or by what `change` has opened.
+    fn is_open(&self, address: &SocketAddr, change: &PortChange) -> bool {
+        self.users.contains_key(address) || change.opened.iter().any(|(opened, _)| opened == address)
+    }
+
+    /// Opens what a prefix needs and is not open yet, and settles its port if any would do.
+    pub(crate) fn open_for(&self, spec: &PrefixSpec, change: &mut PortChange) -> Result<UrlPrefix, Refusal> {
+        let mut port = spec.port();
+        let mut failed = None;
+        let mut heard = false;
+        for ip in self.wanted(spec.host(), port).iter().map(SocketAddr::ip) {
+            let address = SocketAddr::new(ip, port);
+            if port != 0 && self.is_open(&address, change) {
+                heard = true;
+                continue;
+            }
+            match narthex_http::listen(ip, port, self.workers) {
+                Ok(listeners) => {
+                    port = listeners.first().and_then(|first| first.local_addr().ok()).map_or(port, |address| address.port());
+                    change.opened.push((SocketAddr::new(ip, port), listeners));
+                    heard = true;
+                }
+                // A machine without IPv6 is not a reason to serve nobody.
+                Err(ListenError::NoSuchAddress(_) | ListenError::Other(..)) if ip.is_ipv6() && heard => {}
+                Err(error) => failed = Some(error),
+            }
+        }
+        if let Some(error) = failed {
+            return Err(Refusal::new(RefusalCode::PortUnavailable, format!("cannot register {spec}: {error}")));
+        }
+        let port = NonZeroU16::new(port)
+            .ok_or_else(|| Refusal::new(RefusalCode::PortUnavailable, format!("cannot register {spec}: no port is free")))?;
+        Ok(spec.with_port(port))
+    }
+}
+
+/// Takes one user of an address away. Whether it was the last.
+pub(crate) fn release(users: &mut HashMap<SocketAddr, usize>, address: SocketAddr) -> bool {
+    let Some(count) = users.get_mut(&address) else { return false };
+    *count = count.saturating_sub(1);
+    let last = *count == 0;
+    if last {
+        users.remove(&address);
+    }
+    last
+}
