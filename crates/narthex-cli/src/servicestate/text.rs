@@ -3,6 +3,7 @@
 use std::fmt::Display;
 
 use narthex_host::admin::{GroupState, QueueState, ServiceState, SessionState, TimeoutState};
+use narthex_proto::wire::Properties;
 
 use super::View;
 
@@ -122,14 +123,16 @@ impl Listing {
         self.line(format_args!("Program: {}", session.name));
         self.line(format_args!("Process ID: {}", session.pid));
         if self.properties {
+            self.line(format_args!("State: {}", capital(&session.state.to_string())));
             self.line(format_args!("User ID: {}", session.uid));
+            self.bandwidth(&session.properties);
         }
     }
 
     /// `queue` is None where the listing comes from the queue.
     fn group(&mut self, group: &GroupState, queue: Option<Option<&QueueState>>) {
         self.below(format_args!("URL group ID: {:016X}", group.id | GROUP_ID), |listing| {
-            listing.line(format_args!("State: {}", capital(&group.state)));
+            listing.line(format_args!("State: {}", capital(&group.state.to_string())));
             match queue {
                 Some(Some(queue)) => listing.queue_name(queue),
                 // HTTP.sys answers 503 for such a group.
@@ -137,7 +140,11 @@ impl Listing {
                 None => {}
             }
             if listing.properties {
-                listing.below("Properties:", |properties| properties.timeouts(group.timeouts.as_ref()));
+                listing.below("Properties:", |properties| {
+                    properties.bandwidth(&group.properties);
+                    properties.connections(group);
+                    properties.timeouts(group.timeouts.as_ref());
+                });
             }
             listing.line(format_args!("Number of registered URLs: {}", group.urls.len()));
             listing.below("Registered URLs:", |urls| {
@@ -146,6 +153,22 @@ impl Listing {
                 }
             });
         });
+    }
+
+    fn bandwidth(&mut self, own: &Properties) {
+        match own.max_bandwidth {
+            None => self.line("Max bandwidth: inherited"),
+            Some(u64::MAX) => self.line("Max bandwidth: none"),
+            Some(rate) => self.line(format_args!("Max bandwidth (bytes/sec): {rate}")),
+        }
+    }
+
+    fn connections(&mut self, group: &GroupState) {
+        match group.properties.max_connections {
+            None => self.line("Max connections: inherited"),
+            Some(u32::MAX) => self.line("Max connections: none"),
+            Some(most) => self.line(format_args!("Max connections: {most}, of which in use: {}", group.connections)),
+        }
     }
 
     fn timeouts(&mut self, timeouts: Option<&TimeoutState>) {
@@ -182,8 +205,9 @@ impl Listing {
     fn queue(&mut self, queue: &QueueState) {
         self.queue_name(queue);
         self.level += 1;
-        self.line(format_args!("State: {}", capital(&queue.state)));
+        self.line(format_args!("State: {}", capital(&queue.state.to_string())));
         if self.properties {
+            self.line(format_args!("503 verbosity level: {:?}", queue.verbosity));
             self.line(format_args!("Max requests: {}", queue.length_limit));
         }
         self.line(format_args!("Requests waiting: {}", queue.waiting));
@@ -218,23 +242,34 @@ fn duration(seconds: u64) -> String {
 #[cfg(test)]
 mod tests {
     use narthex_host::admin::ListenerState;
+    use narthex_proto::wire::{Activity, Verbosity};
 
     use super::*;
 
     fn state() -> ServiceState {
         let group = |id, queue, timeouts, url: &str| GroupState {
             id,
-            state: "active".to_owned(),
+            state: Activity::Active,
+            properties: Properties::default(),
+            connections: 0,
             queue,
             timeouts,
             urls: vec![url.to_owned()],
         };
-        let session =
-            |id, name: &str, pid, group| SessionState { id, name: name.to_owned(), pid, uid: 1000, groups: vec![group] };
+        let session = |id, name: &str, pid, group| SessionState {
+            id,
+            name: name.to_owned(),
+            pid,
+            uid: 1000,
+            state: Activity::Active,
+            properties: Properties::default(),
+            groups: vec![group],
+        };
         let queue = |id, name: Option<&str>, processes| QueueState {
             id,
             name: name.map(str::to_owned),
-            state: "active".to_owned(),
+            state: Activity::Active,
+            verbosity: Verbosity::Limited,
             length_limit: 1000,
             waiting: 2,
             in_progress: 3,
@@ -285,12 +320,16 @@ Host: narthex 0.1.0, process ID 41
 Server session ID: FF00000000000001
     Program: shop
     Process ID: 42
+    State: Active
     User ID: 1000
+    Max bandwidth: inherited
     URL groups:
         URL group ID: FE00000000000002
             State: Active
             Request queue name: Request queue is unnamed.
             Properties:
+                Max bandwidth: inherited
+                Max connections: inherited
                 Timeouts: as the host has them
             Number of registered URLs: 1
             Registered URLs:
@@ -299,12 +338,16 @@ Server session ID: FF00000000000001
 Server session ID: FF00000000000003
     Program: blog
     Process ID: 43
+    State: Active
     User ID: 1000
+    Max bandwidth: inherited
     URL groups:
         URL group ID: FE00000000000004
             State: Active
             Request queue name: blog-queue
             Properties:
+                Max bandwidth: inherited
+                Max connections: inherited
                 Timeouts:
                     Entity body (secs): 60
                     Drain entity body (secs): 120
@@ -319,6 +362,7 @@ Server session ID: FF00000000000003
 Request queues:
     Request queue name: Request queue is unnamed.
         State: Active
+        503 verbosity level: Limited
         Max requests: 1000
         Requests waiting: 2
         Requests in progress: 3
@@ -328,6 +372,7 @@ Request queues:
             42
     Request queue name: blog-queue
         State: Active
+        503 verbosity level: Limited
         Max requests: 1000
         Requests waiting: 2
         Requests in progress: 3

@@ -1,5 +1,6 @@
 //! The JSON messages of a control connection. Fields and types a later version adds are passed over.
 
+use std::fmt;
 use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
@@ -244,6 +245,12 @@ pub enum Activity {
     Active,
     /// It does not.
     Inactive,
+}
+
+impl fmt::Display for Activity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if *self == Self::Active { "active" } else { "inactive" })
+    }
 }
 
 /// The settings of a request queue.
