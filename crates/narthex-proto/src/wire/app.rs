@@ -66,6 +66,11 @@ pub enum AppEvent<'i, T> {
         /// The stream's data.
         data: Option<T>,
     },
+    /// The client sends no more (FIN). It may only be half-closing: the response may still be read.
+    ClientClosed {
+        /// The stream.
+        id: StreamId,
+    },
     /// The answer to an [`AppEnd::ping`].
     Pong(u64),
     /// The host opens no further streams on this session.
@@ -254,6 +259,23 @@ impl<T> AppEnd<T> {
         stream.data
     }
 
+    /// Hands the request to another queue, which answers it instead, under `url` if that is not empty. Only before the
+    /// response, and before the body was asked for. The stream is over.
+    ///
+    /// # Errors
+    /// Nothing has been sent then. [`StreamError::TooLarge`] if the names are longer than a head may be.
+    pub fn delegate(&mut self, id: StreamId, queue: &str, url: &str) -> Result<Option<T>, StreamError> {
+        let stream = self.streams.get(id).ok_or(StreamError::Closed)?;
+        if stream.phase != Phase::Waiting {
+            return Err(StreamError::AlreadyResponded);
+        }
+        // The name's own length has two bytes.
+        check_lines(queue.len() + 1)?;
+        check_lines(queue.len() + url.len())?;
+        frame::put_delegate(&mut self.out, id, queue, url);
+        Ok(self.streams.remove(id).and_then(|stream| stream.data))
+    }
+
     /// The caller has passed on `n` bytes of `Data::bytes`; the host may send as many more.
     pub fn consumed(&mut self, id: StreamId, n: usize) {
         if let Some(stream) = self.streams.get_mut(id) {
@@ -331,7 +353,9 @@ impl<T> AppEnd<T> {
                 self.host_drains = true;
                 Ok(Some(AppEvent::Drain))
             }
-            Kind::Response | Kind::Inform | Kind::Credit => Err(misplaced(frame.kind, "only an app may send")),
+            Kind::ClientClosed if !frame.payload.is_empty() => Err(malformed(Kind::ClientClosed, "there is a payload")),
+            Kind::ClientClosed => Ok(self.streams.get(frame.id).map(|_| AppEvent::ClientClosed { id: frame.id })),
+            Kind::Response | Kind::Inform | Kind::Credit | Kind::Delegate => Err(misplaced(frame.kind, "only an app may send")),
             Kind::Hello | Kind::Control => Err(misplaced(frame.kind, "belongs on a control connection")),
         }
     }

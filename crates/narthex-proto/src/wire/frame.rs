@@ -30,6 +30,8 @@ pub enum Kind {
     Ping = 11,
     Pong = 12,
     Drain = 13,
+    Delegate = 14,
+    ClientClosed = 15,
 }
 
 impl Kind {
@@ -48,6 +50,8 @@ impl Kind {
             11 => Self::Ping,
             12 => Self::Pong,
             13 => Self::Drain,
+            14 => Self::Delegate,
+            15 => Self::ClientClosed,
             _ => return None,
         })
     }
@@ -57,7 +61,18 @@ impl Kind {
     }
 
     fn is_on_stream(self) -> bool {
-        matches!(self, Self::Request | Self::Response | Self::Inform | Self::Data | Self::Trailers | Self::Window | Self::Cancel)
+        matches!(
+            self,
+            Self::Request
+                | Self::Response
+                | Self::Inform
+                | Self::Data
+                | Self::Trailers
+                | Self::Window
+                | Self::Cancel
+                | Self::Delegate
+                | Self::ClientClosed
+        )
     }
 }
 
@@ -174,6 +189,27 @@ pub(super) fn get_u64(frame: &Frame<'_>) -> Result<u64, ProtocolError> {
         Ok(bytes) => Ok(u64::from_le_bytes(bytes)),
         Err(_) => Err(malformed(frame.kind, "the length is not 8")),
     }
+}
+
+pub(super) fn put_delegate(out: &mut Vec<u8>, id: StreamId, queue: &str, url: &str) {
+    let length = 2 + queue.len() + url.len();
+    out.extend_from_slice(&header(Kind::Delegate, false, id, length));
+    out.extend_from_slice(&(queue.len() as u16).to_le_bytes());
+    out.extend_from_slice(queue.as_bytes());
+    out.extend_from_slice(url.as_bytes());
+}
+
+/// The queue's name and the URL.
+pub(super) fn get_delegate<'i>(frame: &Frame<'i>) -> Result<(&'i str, &'i str), ProtocolError> {
+    let bad = |reason| malformed(Kind::Delegate, reason);
+    let (length, rest) = frame.payload.split_first_chunk::<2>().ok_or_else(|| bad("the length is cut off"))?;
+    let split = rest.split_at_checked(usize::from(u16::from_le_bytes(*length)));
+    let (queue, url) = split.ok_or_else(|| bad("the queue's name is cut off"))?;
+    if rest.len() > MAX_HEAD {
+        return Err(bad("the names are too long"));
+    }
+    let text = |bytes| std::str::from_utf8(bytes).map_err(|_| bad("a name is not UTF-8"));
+    Ok((text(queue)?, text(url)?))
 }
 
 pub(super) fn check_trailers(frame: &Frame<'_>) -> Result<(), ProtocolError> {

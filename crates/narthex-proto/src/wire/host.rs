@@ -85,6 +85,17 @@ pub enum HostEvent<'i, T> {
         /// The stream's data.
         data: T,
     },
+    /// Another queue is to answer the request: the stream is over, the request is not.
+    Delegated {
+        /// The stream.
+        id: StreamId,
+        /// The queue's name.
+        queue: &'i str,
+        /// The URL that the other queue is to see, or empty for the request's own.
+        url: &'i str,
+        /// The stream's data.
+        data: T,
+    },
     /// The answer to a [`HostEnd::ping`].
     Pong(u64),
     /// The app wants no further requests on this session.
@@ -189,6 +200,13 @@ impl<T> HostEnd<T> {
         self.streams.get_mut(id)?.data.as_mut()
     }
 
+    /// Tells the app that the client sends no more (FIN). It may only be half-closing.
+    pub fn client_closed(&mut self, id: StreamId) {
+        if self.live(id).is_some() {
+            frame::put(&mut self.out, Kind::ClientClosed, false, id, &[]);
+        }
+    }
+
     /// Asks for a [`HostEvent::Pong`] with the same number.
     pub fn ping(&mut self, number: u64) {
         frame::put_u64(&mut self.out, Kind::Ping, number);
@@ -258,7 +276,8 @@ impl<T> HostEnd<T> {
                 self.draining = true;
                 Ok(Some(HostEvent::Drain))
             }
-            Kind::Request => Err(misplaced(frame.kind, "only a host may send")),
+            Kind::Delegate => self.on_delegate(frame),
+            Kind::Request | Kind::ClientClosed => Err(misplaced(frame.kind, "only a host may send")),
             Kind::Hello | Kind::Control => Err(misplaced(frame.kind, "belongs on a control connection")),
         }
     }
@@ -350,6 +369,17 @@ impl<T> HostEnd<T> {
         let data = self.streams.release(frame.id).and_then(|s| s.data);
         let id = frame.id;
         Ok(data.map(|data| HostEvent::Cancelled { id, code, data }))
+    }
+
+    #[inline(never)]
+    fn on_delegate<'i>(&mut self, frame: Frame<'i>) -> Result<Option<HostEvent<'i, T>>, ProtocolError> {
+        let id = frame.id;
+        let (queue, url) = frame::get_delegate(&frame)?;
+        if self.expected(&frame)?.is_some_and(|stream| stream.phase != Phase::Waiting) {
+            return Err(misplaced(Kind::Delegate, "follows the response"));
+        }
+        let data = self.streams.release(id).and_then(|stream| stream.data);
+        Ok(data.map(|data| HostEvent::Delegated { id, queue, url, data }))
     }
 
     /// The stream that a frame belongs to; `None` if the host has cancelled it. The app sends nothing but WINDOW

@@ -28,6 +28,8 @@
 //! | CANCEL | 10 | both | stream | [`CancelCode`] u32 |
 //! | PING, PONG | 11, 12 | both | session | u64, returned unchanged |
 //! | DRAIN | 13 | both | session | empty; no request is opened on this session any more |
+//! | DELEGATE | 14 | app | stream | length of a queue's name u16, the name, a URL or nothing (UTF-8): that queue shall answer |
+//! | CLIENT_CLOSED | 15 | host | stream | empty; the client sends no more (FIN), and may or may not read the response |
 //!
 //! | REQUEST bytes | field |
 //! |---|---|
@@ -55,14 +57,14 @@
 //!
 //! # How a stream ends, and why a late frame is never taken for a new stream's
 //!
-//! The host names streams. Of each stream **the app sends exactly one last frame, with END or CANCEL**, and only
+//! The host names streams. Of each stream **the app sends exactly one last frame, with END, CANCEL or DELEGATE**, and only
 //! when that has arrived does the host give the slot to another request:
 //!
 //! * The app's END is the end of both directions: what is left of the request body is not wanted. The host stops
 //!   sending and discards the rest of the client's body itself; DATA on its way to the app is ignored there.
 //! * The host's CANCEL is answered by the app's CANCEL, unless the app's last frame is already on its way.
 //!   The host keeps the slot until one of the two is there, and reports nothing more of that stream.
-//! * The app's CANCEL is final at once.
+//! * The app's CANCEL is final at once, and so is its DELEGATE, which may only come before the response.
 //! * A tunnel (upgrade accepted) ends when both sides have sent END, or with either side's CANCEL. Here the app
 //!   may still send WINDOW or CANCEL after its END. The generation tells them from the next stream's; one step of
 //!   it is enough, because the app reads the end of the tunnel before the next REQUEST in that slot.

@@ -80,6 +80,8 @@ impl CancelCode {
     pub const BAD_RESPONSE: Self = Self(5);
     /// Either: the process is going away.
     pub const SHUTTING_DOWN: Self = Self(6);
+    /// App: the client's connection (its stream in HTTP/2 and 3) is to be broken off without an answer.
+    pub const REQUEST_CANCELLED: Self = Self(7);
 }
 
 /// How far a stream has come.

@@ -263,6 +263,9 @@ impl Pair {
             self.host_ids.remove(&id);
             return;
         }
+        if rng.u8(..16) == 0 {
+            self.host.client_closed(id);
+        }
         let n = rng.usize(..=x.host.unconsumed);
         self.host.consumed(id, n);
         x.host.unconsumed -= n;
@@ -297,7 +300,11 @@ impl Pair {
         let x = self.exchanges.get_mut(&key).unwrap();
         let (id, rng) = (x.id, &mut self.rng);
         if x.plan.app_cancels && rng.u8(..12) == 0 {
-            assert_eq!(self.app.cancel(id, CancelCode::HANDLER_GONE), Some(key));
+            let gone = match rng.bool() && !x.responded {
+                true => self.app.delegate(id, "queue", "/url").unwrap(),
+                false => self.app.cancel(id, CancelCode::HANDLER_GONE),
+            };
+            assert_eq!(gone, Some(key));
             x.cancelled = true;
             self.app_closed(key, id);
             return;
@@ -449,6 +456,9 @@ impl Pair {
                 assert_eq!((code, data), (CancelCode::CLIENT_GONE, Some(key)));
                 self.app_closed(key, id);
             }
+            AppEvent::ClientClosed { id } => {
+                known(&self.app_ids, id);
+            }
             AppEvent::Pong(number) => {
                 assert_eq!(number, 8);
                 self.pongs += 1;
@@ -519,6 +529,12 @@ impl Pair {
             HostEvent::Credit(credit) => {
                 assert_eq!(credit, self.host.credit());
                 assert!(credit <= CREDITS);
+                return;
+            }
+            HostEvent::Delegated { id, queue, url, data } => {
+                assert_eq!((queue, url, data), ("queue", "/url", known(&self.host_ids, id)));
+                self.exchanges.get_mut(&data).unwrap().host.open = false;
+                self.host_ids.remove(&id);
                 return;
             }
             HostEvent::Cancelled { id, code, data } => {
