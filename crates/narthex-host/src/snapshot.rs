@@ -42,6 +42,8 @@ pub(crate) struct Group {
     pub(crate) timeouts: Option<Timeouts>,
     pub(crate) max_connections: Option<usize>,
     pub(crate) response_cache: bool,
+    /// Its requests may be handed to other queues.
+    pub(crate) delegates: bool,
     pub(crate) counters: Arc<GroupCounters>,
 }
 

@@ -6,6 +6,8 @@
 
 mod admission;
 mod clock;
+#[cfg(unix)]
+pub mod descriptor;
 mod exchange;
 pub mod fields;
 mod h1;

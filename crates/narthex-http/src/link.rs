@@ -19,6 +19,8 @@ pub struct Link {
     filled: usize,
     /// How much of the output was written.
     written: usize,
+    /// How much was written before this output.
+    earlier: u64,
 }
 
 impl Link {
@@ -33,7 +35,7 @@ impl Link {
         let filled = begun.len();
         let mut buffer = begun;
         buffer.resize(READ.max(filled), 0);
-        Self { stream, buffer, filled, written: 0 }
+        Self { stream, buffer, filled, written: 0, earlier: 0 }
     }
 
     /// What was read and not yet taken.
@@ -50,6 +52,18 @@ impl Link {
         if self.buffer.len() != wanted && self.filled < wanted {
             self.buffer.resize(wanted, 0);
         }
+    }
+
+    /// Where in the stream the output begins that is now given to [`poll_write`](Self::poll_write).
+    #[must_use]
+    pub fn output_begins_at(&self) -> u64 {
+        self.earlier
+    }
+
+    /// All bytes that the socket has taken.
+    #[must_use]
+    pub fn written(&self) -> u64 {
+        self.earlier + self.written as u64
     }
 
     /// Reads more input; 0 is the end of the stream.
@@ -75,6 +89,7 @@ impl Link {
                 written => self.written += written,
             }
         }
+        self.earlier += output.len() as u64;
         output.clear();
         // A burst's memory is not kept.
         if output.capacity() > Self::HIGH_WATER {

@@ -163,6 +163,12 @@ impl UrlPrefix {
         &self.0.folded_path
     }
 
+    /// Whether a cooked path lies below this prefix's path, on segment boundaries and in any case.
+    pub fn covers_path(&self, path: &str) -> bool {
+        let path = path.to_lowercase();
+        path.starts_with(self.folded_path()) || self.folded_path().strip_suffix('/') == Some(&path)
+    }
+
     /// The host name as a request spells it, in lower case and punycode; empty for other hosts.
     pub(crate) fn wire_host(&self) -> &str {
         &self.0.wire_host

@@ -34,6 +34,9 @@ struct Arguments {
     /// Reads every request to its end before answering.
     #[arg(long)]
     whole_bodies: bool,
+    /// The request queue's name; processes that name the same share it.
+    #[arg(long)]
+    queue: Option<String>,
     /// Lifts the limit on request bodies.
     #[arg(long)]
     unlimited_body: bool,
@@ -52,6 +55,9 @@ async fn main() -> anyhow::Result<()> {
     let mut server = narthex::Server::new(router(settings)).prefixes(&arguments.prefix).provider(provider).workers(2);
     if arguments.unlimited_body {
         server = server.max_body(None);
+    }
+    if let Some(queue) = arguments.queue {
+        server = server.queue(narthex::RequestQueue::new().named(queue));
     }
     server.on_ready(ready).run().await?;
     Ok(())

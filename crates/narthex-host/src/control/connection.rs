@@ -2,16 +2,18 @@
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use narthex_http::descriptor;
 use narthex_proto::cooked::Cooking;
 use narthex_proto::prefix::UrlPrefix;
 use narthex_proto::wire::{
     ControlConnection, Hello, Message, MessageTooLarge, ProtocolError, RefusalCode, RegisteredUrl, Role, Welcome,
 };
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::AsyncWriteExt;
 use tokio::net::UnixStream;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::timeout;
@@ -19,7 +21,7 @@ use tokio::time::timeout;
 use super::state::{Caller, Refusal};
 use super::{SPARE_CONNECTIONS, Shared, report};
 use crate::snapshot::AppId;
-use crate::worker::Command;
+use crate::worker::{Attach, Command};
 
 /// For the greeting. What connects and says nothing is not an app.
 const GREETING: Duration = Duration::from_secs(10);
@@ -46,6 +48,8 @@ enum Ended {
 struct Connection {
     stream: UnixStream,
     control: ControlConnection,
+    /// The last descriptor that came with the messages: the peer's end of the stream.
+    descriptor: Option<OwnedFd>,
 }
 
 impl Connection {
@@ -59,7 +63,7 @@ impl Connection {
             if let Some(message) = received? {
                 return Ok(Some(message));
             }
-            match self.stream.read(&mut buffer).await? {
+            match descriptor::receive(&self.stream, &mut buffer, &mut self.descriptor).await? {
                 0 => return Ok(None),
                 read => self.control.push(buffer.get(..read).unwrap_or_default()),
             }
@@ -81,7 +85,7 @@ impl Connection {
 }
 
 pub(super) async fn serve(shared: Rc<Shared>, stream: UnixStream, permit: OwnedSemaphorePermit) {
-    let mut connection = Connection { stream, control: ControlConnection::new() };
+    let mut connection = Connection { stream, control: ControlConnection::new(), descriptor: None };
     if let Err(error) = greet(&shared, &mut connection, permit).await {
         tracing::debug!(%error, "a connection to the host's socket has ended");
     }
@@ -215,7 +219,8 @@ async fn data(
     let stream = std::mem::replace(&mut connection.stream, closed).into_std()?;
     // The app may have left meanwhile, and its Detach may be on its way: nothing may follow that.
     if shared.state.borrow().apps.contains_key(&app) {
-        let _ = worker.send(Command::Attach { app, stream, begun, permits: [of_host, of_app] });
+        let app_end = connection.descriptor.take();
+        let _ = worker.send(Command::Attach(Attach { app, stream, app_end, begun, permits: [of_host, of_app] }));
     }
     Ok(())
 }

@@ -65,6 +65,7 @@ pub(crate) fn merge(into: &mut Properties, change: &Properties) {
     replace(&mut into.max_bandwidth, &change.max_bandwidth);
     replace(&mut into.max_body, &change.max_body);
     replace(&mut into.response_cache, &change.response_cache);
+    replace(&mut into.delegates, &change.delegates);
     replace(&mut into.logging, &change.logging);
     let (into, change): (&mut WireTimeouts, &WireTimeouts) = (&mut into.timeouts, &change.timeouts);
     replace(&mut into.idle_connection, &change.idle_connection);
@@ -116,6 +117,7 @@ pub(crate) fn resolve(
         timeouts: timeouts(&whole.timeouts, &defaults.timeouts),
         max_connections: whole.max_connections.filter(|most| *most != u32::MAX).map(|most| most as usize),
         response_cache: defaults.response_cache && whole.response_cache.unwrap_or(true),
+        delegates: whole.delegates.unwrap_or(false),
         counters: Arc::clone(counters),
     }
 }

@@ -12,9 +12,9 @@ use tokio::sync::Semaphore;
 
 use super::names::{self, MOST_OF_NAME, MOST_OF_URL};
 use super::ports::{PortChange, Ports, release};
-use super::queues::{self, Opener};
+use super::queues::{self, Found, Opener};
 use super::settings::{self, Defaults};
-use crate::snapshot::{AppId, GroupCounters, Registration, Snapshot, fill_gap, trim_gaps};
+use crate::snapshot::{AppId, GroupCounters, Registration, Routes, Snapshot, fill_gap, trim_gaps};
 
 /// Registrations of one app that can hold a worker's memory. Far beyond what programs need.
 const MOST_URLS: usize = 100_000;
@@ -99,6 +99,9 @@ pub(crate) struct State {
     defaults: Defaults,
     pub(crate) snapshot: Snapshot,
     pub(crate) apps: BTreeMap<AppId, App>,
+    /// Prefixes that several processes of one queue have registered: those beside the one in the routes, and their groups'
+    /// places in the snapshot. When that one leaves, the next takes its place.
+    co_owners: HashMap<UrlPrefix, Vec<(AppId, usize)>>,
     next: u64,
     next_registration: u32,
 }
@@ -111,6 +114,7 @@ impl State {
             defaults,
             snapshot: Snapshot::empty(),
             apps: BTreeMap::new(),
+            co_owners: HashMap::new(),
             next: 1,
             next_registration: 0,
         }
@@ -154,6 +158,11 @@ impl State {
             settings::check_queue(&settings.queue)?;
             found = Some(queues::find(&self.snapshot, &settings.queue, owner.opener(), queue_id, &self.defaults)?);
         }
+        let queue = match (&found, present) {
+            (Some(Found::Open(queue)), _) => Some(*queue),
+            (_, Some(group)) => Some(group.queue),
+            _ => None,
+        };
         let index = present.map_or_else(|| first_gap(&self.snapshot.groups), |group| group.index);
         let mut change = PortChange::default();
         let mut held: Vec<Held> = Vec::new();
@@ -161,6 +170,7 @@ impl State {
         let mut fresh = HashSet::new();
         let mut routes = self.snapshot.routes.clone();
         let mut next = self.next_registration;
+        let mut joined = Vec::new();
         for url in urls {
             let cannot = |reason: &str| {
                 Refusal::new(RefusalCode::Invalid, format!("cannot register {}: {reason}", names::shown(url, MOST_OF_URL)))
@@ -184,13 +194,25 @@ impl State {
                 return Err(Refusal::new(RefusalCode::LimitReached, message));
             }
             let registration = Registration { id: next, group: index };
-            routes.register(prefix.clone(), registration).map_err(|conflict| self.conflict(&conflict))?;
-            registered.push((prefix.clone(), next));
-            next = next.wrapping_add(1);
+            match routes.register(prefix.clone(), registration) {
+                Ok(()) => {
+                    registered.push((prefix.clone(), next));
+                    next = next.wrapping_add(1);
+                }
+                Err(conflict) => {
+                    let present = self.of_same_queue(app, &prefix, queue).filter(|_| !joined.contains(&prefix));
+                    let present = present.ok_or_else(|| self.conflict(&conflict))?;
+                    registered.push((prefix.clone(), present.id));
+                    joined.push(prefix.clone());
+                }
+            }
             held.push(Held { prefix, addresses });
         }
         self.next_registration = next;
         self.snapshot.routes = routes;
+        for prefix in joined {
+            self.co_owners.entry(prefix).or_default().push((app, index));
+        }
         let queue = found.map(|found| queues::join(&mut self.snapshot, found, app));
         let owner = self.apps.get_mut(&app).ok_or_else(Refusal::app_has_left)?;
         for address in held.iter().flat_map(|url| &url.addresses) {
@@ -211,6 +233,18 @@ impl State {
             owned.urls.append(&mut held);
         }
         Ok(Registered { group, urls: registered, change })
+    }
+
+    /// The registration of `prefix` that a process of the same named queue has: processes that share a queue may share its
+    /// URLs. None if it is this app's own.
+    fn of_same_queue(&self, app: AppId, prefix: &UrlPrefix, queue: Option<usize>) -> Option<Registration> {
+        let queue = queue?;
+        self.snapshot.queue(queue)?.queue.name.as_ref()?;
+        let (_, registration) = self.snapshot.routes.registration(prefix)?;
+        let group = self.snapshot.group(registration.group).filter(|group| group.queue == queue)?;
+        let others = self.co_owners.get(prefix).map_or(&[][..], Vec::as_slice);
+        let held_already = group.app == app || others.iter().any(|(other, _)| *other == app);
+        (!held_already).then_some(*registration)
     }
 
     /// Changes settings of an app's session, or of one of its groups and that group's queue; all or nothing.
@@ -302,7 +336,7 @@ impl State {
         let Some(owner) = self.apps.get_mut(&app) else { return change };
         for group in &mut owner.groups {
             for url in group.urls.extract_if(.., |url| gives(&url.prefix)) {
-                self.snapshot.routes.unregister(&url.prefix);
+                give_up(&mut self.snapshot.routes, &mut self.co_owners, &url.prefix, group.index);
                 for address in url.addresses {
                     release(&mut owner.addresses, address);
                     if self.ports.release(address) {
@@ -360,6 +394,27 @@ impl App {
 
     fn group_mut(&mut self, id: u64) -> Option<&mut Group> {
         self.groups.iter_mut().find(|group| group.id == id)
+    }
+}
+
+/// Ends the registration of `prefix` for one group; another process of its queue that has registered it too goes on with it.
+fn give_up(routes: &mut Routes, co_owners: &mut HashMap<UrlPrefix, Vec<(AppId, usize)>>, prefix: &UrlPrefix, group: usize) {
+    let owns = routes.registration(prefix).is_some_and(|(_, registration)| registration.group == group);
+    let Some(others) = co_owners.get_mut(prefix) else {
+        if owns {
+            routes.unregister(prefix);
+        }
+        return;
+    };
+    if !owns {
+        others.retain(|(_, other)| *other != group);
+    } else if let Some(registration) = routes.registration_mut(prefix)
+        && !others.is_empty()
+    {
+        registration.group = others.remove(0).1;
+    }
+    if others.is_empty() {
+        co_owners.remove(prefix);
     }
 }
 

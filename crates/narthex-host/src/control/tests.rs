@@ -23,7 +23,7 @@ fn control() -> (Rc<Shared>, Rc<RefCell<Vec<&'static str>>>) {
                 Command::Publish { done, .. } => ("publish", Some(done)),
                 Command::Close { done, .. } => ("close", Some(done)),
                 Command::Listen { .. } => ("listen", None),
-                Command::Attach { .. } => ("attach", None),
+                Command::Attach(_) => ("attach", None),
                 Command::Detach { .. } => ("detach", None),
                 Command::Report { .. } => ("report", None),
                 Command::Stop { done, .. } => ("stop", Some(done)),

@@ -1,6 +1,7 @@
 //! A host worker: one thread that accepts connections and relays their requests over its own sessions. It reads the
 //! snapshot that the control thread last published, and nothing else of the host's state.
 
+mod delegation;
 mod queue;
 mod relay;
 mod session;
@@ -8,6 +9,7 @@ mod session;
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::net::{SocketAddr, TcpListener};
+use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
@@ -32,15 +34,26 @@ pub(crate) enum Command {
     Listen { address: SocketAddr, listener: TcpListener },
     /// Stop accepting there, and say when the address is free. Connections go on.
     Close { address: SocketAddr, done: oneshot::Sender<()> },
-    /// A data connection of an app, after its greeting. `begun` was read of it already. The permits are what it counts
-    /// against, and go back with its end.
-    Attach { app: AppId, stream: UnixStream, begun: Vec<u8>, permits: [OwnedSemaphorePermit; 2] },
+    /// A data connection of an app, after its greeting.
+    Attach(Attach),
     /// The app is gone.
     Detach { app: AppId },
     /// Say how it goes.
     Report { reply: oneshot::Sender<Report> },
     /// Let connections finish for this long, then end them. The worker stops when there are no more commands.
     Stop { within: Duration, done: oneshot::Sender<()> },
+}
+
+/// A data connection.
+pub(crate) struct Attach {
+    pub(crate) app: AppId,
+    pub(crate) stream: UnixStream,
+    /// The app's end of the stream, if it has shown it: the host looks there for what the app has not read when it dies.
+    pub(crate) app_end: Option<OwnedFd>,
+    /// What was read already.
+    pub(crate) begun: Vec<u8>,
+    /// What it counts against; they go back with its end.
+    pub(crate) permits: [OwnedSemaphorePermit; 2],
 }
 
 /// How it goes on one worker.
@@ -123,17 +136,18 @@ impl WorkerState {
         shards.iter().for_each(|shard| shard.pump_all());
     }
 
-    fn attach(self: &Rc<Self>, app: AppId, stream: UnixStream, begun: Vec<u8>, permits: [OwnedSemaphorePermit; 2]) {
+    fn attach(self: &Rc<Self>, attach: Attach) {
+        let Attach { app, stream, app_end, begun, permits } = attach;
         let stream = match stream.set_nonblocking(true).and_then(|()| tokio::net::UnixStream::from_std(stream)) {
             Ok(stream) => stream,
             Err(error) => return tracing::error!(app, %error, "cannot use a data connection"),
         };
-        let session = Session::new(app);
+        let session = Session::new(app, Rc::downgrade(self));
         self.sessions.borrow_mut().entry(app).or_default().push(Rc::clone(&session));
         self.match_up();
         let state = Rc::clone(self);
         spawn_local(async move {
-            session.run(stream, begun).await;
+            session.run(stream, begun, app_end).await;
             drop(permits);
             let mut sessions = state.sessions.borrow_mut();
             if let Some(of_app) = sessions.get_mut(&app) {
@@ -205,7 +219,7 @@ pub(crate) async fn run(settings: Settings, admission: Arc<Admission>, mut comma
                     let _ = done.send(());
                 });
             }
-            Command::Attach { app, stream, begun, permits } => state.attach(app, stream, begun, permits),
+            Command::Attach(attach) => state.attach(attach),
             Command::Detach { app } => state.detach(app),
             Command::Report { reply } => {
                 let _ = reply.send(Report { counts: worker.counts(), in_progress: state.in_progress() });

@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use narthex_http::{Exchange, Reason};
 use narthex_proto::wire::{self, BodyLength, HttpVersion, OpenError, StreamId};
 
@@ -16,17 +17,32 @@ use crate::worker::session::Session;
 pub(crate) enum Place {
     /// In the queue.
     Waiting,
-    /// With an app.
+    /// With an app, which the connection's task does not know yet.
     Open(Rc<Session>, StreamId),
-    /// Answered by the host, or given up by its client.
+    /// With the app that the connection's task knows; or answered by the host, or given up by its client.
     Over,
 }
 
-/// A request that waits, copied out of its connection's buffer.
+/// What of a request's body an app was sent.
+#[derive(Clone)]
+pub(crate) enum Sent {
+    Data(Bytes),
+    Trailers(Bytes),
+    End,
+}
+
+/// A request that waits, copied out of its connection's buffer; or one that an app has, but may not have read: it comes back
+/// if the app dies, and goes on if the app delegates it.
 pub(crate) struct Waiting {
     pub(crate) place: RefCell<Place>,
     pub(crate) exchange: Exchange,
-    registration: u32,
+    /// The queue that it waits in, or was taken from.
+    pub(crate) shard: RefCell<Rc<Shard>>,
+    /// It may be needed again: no app has asked for the body yet.
+    kept: Cell<bool>,
+    /// What to send again then. Bounded by a stream's first window.
+    sent: RefCell<Vec<Sent>>,
+    registration: Cell<u32>,
     version: HttpVersion,
     tls: bool,
     upgrade: bool,
@@ -34,17 +50,20 @@ pub(crate) struct Waiting {
     length: BodyLength,
     peer: SocketAddr,
     local: SocketAddr,
-    path_base: Box<[u8]>,
-    target: Box<[u8]>,
-    head: Box<[u8]>,
+    path_base: RefCell<Box<[u8]>>,
+    target: RefCell<Box<[u8]>>,
+    pub(crate) head: Box<[u8]>,
 }
 
 impl Waiting {
-    fn new(request: &wire::Request<'_>, exchange: Exchange) -> Rc<Self> {
+    fn new(request: &wire::Request<'_>, exchange: &Exchange, shard: &Rc<Shard>, place: Place) -> Rc<Self> {
         Rc::new(Self {
-            place: RefCell::new(Place::Waiting),
-            exchange,
-            registration: request.registration,
+            place: RefCell::new(place),
+            exchange: exchange.clone(),
+            shard: RefCell::new(Rc::clone(shard)),
+            kept: Cell::new(false),
+            sent: RefCell::default(),
+            registration: Cell::new(request.registration),
             version: request.version,
             tls: request.tls,
             upgrade: request.upgrade,
@@ -52,15 +71,19 @@ impl Waiting {
             length: request.length,
             peer: request.peer,
             local: request.local,
-            path_base: request.path_base.into(),
-            target: request.target.into(),
+            path_base: RefCell::new(request.path_base.into()),
+            target: RefCell::new(request.target.into()),
             head: request.head.into(),
         })
     }
 
-    fn request(&self) -> wire::Request<'_> {
-        wire::Request {
-            registration: self.registration,
+    /// Gives the request to `session`.
+    fn open(self: &Rc<Self>, session: &Session, shard: &Rc<Shard>) -> Result<StreamId, OpenError> {
+        self.kept.set(shard.keeps() || self.kept.get());
+        let kept = self.kept.get().then(|| Rc::clone(self));
+        let (path_base, target) = (self.path_base.borrow(), self.target.borrow());
+        let request = wire::Request {
+            registration: self.registration.get(),
             version: self.version,
             tls: self.tls,
             upgrade: self.upgrade,
@@ -68,17 +91,48 @@ impl Waiting {
             length: self.length,
             peer: self.peer,
             local: self.local,
-            path_base: &self.path_base,
-            target: &self.target,
+            path_base: &path_base,
+            target: &target,
             head: &self.head,
+        };
+        session.open(&request, InProgress::new(&self.exchange, shard, kept))
+    }
+
+    /// The app that has it has begun on it: it cannot come back any more.
+    pub(crate) fn let_go(&self) {
+        self.kept.set(false);
+        self.sent.take();
+    }
+
+    /// Whether it may come back.
+    pub(crate) fn is_kept(&self) -> bool {
+        self.kept.get()
+    }
+
+    /// Notes what the app was sent of the body.
+    pub(crate) fn note(&self, sent: Sent) {
+        if self.kept.get() {
+            self.sent.borrow_mut().push(sent);
         }
+    }
+
+    /// What the next app is to be sent of the body first.
+    pub(crate) fn take_sent(&self) -> Vec<Sent> {
+        self.sent.take()
+    }
+
+    /// For another app: under another registration.
+    pub(crate) fn readdress(&self, registration: u32, path_base: &str, target: &str) {
+        self.registration.set(registration);
+        *self.path_base.borrow_mut() = path_base.as_bytes().into();
+        *self.target.borrow_mut() = target.as_bytes().into();
     }
 }
 
 /// What became of a request that was given to a queue.
 pub(crate) enum Taken {
-    /// An app has it.
-    Open(Rc<Session>, StreamId),
+    /// An app has it. Kept, if it may come back.
+    Open(Rc<Session>, StreamId, Option<Rc<Waiting>>),
     /// It waits.
     Waiting(Rc<Waiting>),
     /// The host has answered it.
@@ -88,13 +142,17 @@ pub(crate) enum Taken {
 /// A request that an app works on, as its session keeps it.
 pub(crate) struct InProgress {
     pub(crate) exchange: Exchange,
-    shard: Rc<Shard>,
+    pub(crate) shard: Rc<Shard>,
+    /// The request, if it may come back.
+    pub(crate) kept: Option<Rc<Waiting>>,
+    /// Where in the session's stream its head ends. Set if it is kept.
+    pub(crate) ends_at: u64,
 }
 
 impl InProgress {
-    fn new(exchange: &Exchange, shard: &Rc<Shard>) -> Self {
+    fn new(exchange: &Exchange, shard: &Rc<Shard>, kept: Option<Rc<Waiting>>) -> Self {
         shard.working.set(shard.working.get() + 1);
-        Self { exchange: exchange.clone(), shard: Rc::clone(shard) }
+        Self { exchange: exchange.clone(), shard: Rc::clone(shard), kept, ends_at: u64::MAX }
     }
 }
 
@@ -114,6 +172,10 @@ pub(crate) struct Shard {
     turn: Cell<usize>,
     /// Requests that apps have.
     working: Cell<usize>,
+    /// More than one app takes requests: what one of them has not read when it dies goes to another.
+    shared: Cell<bool>,
+    /// Nobody will come any more.
+    closed: Cell<bool>,
 }
 
 impl Shard {
@@ -125,6 +187,8 @@ impl Shard {
             waiting: RefCell::default(),
             turn: Cell::new(0),
             working: Cell::new(0),
+            shared: Cell::new(false),
+            closed: Cell::new(false),
         })
     }
 
@@ -136,7 +200,12 @@ impl Shard {
         self.rules.get()
     }
 
+    fn keeps(&self) -> bool {
+        self.shared.get()
+    }
+
     pub(crate) fn set_sessions(&self, sessions: Vec<Rc<Session>>) {
+        self.shared.set(sessions.windows(2).any(|pair| matches!(pair, [one, other] if one.app != other.app)));
         *self.sessions.borrow_mut() = sessions;
     }
 
@@ -145,12 +214,17 @@ impl Shard {
         self.working.get()
     }
 
-    /// Gives a request to the session with most credit, or lets it wait for one.
-    pub(crate) fn take(self: &Rc<Self>, request: &wire::Request<'_>, exchange: &Exchange) -> Taken {
+    /// Gives a request to the session with most credit, or lets it wait for one. `keep`: the app may delegate it.
+    pub(crate) fn take(self: &Rc<Self>, request: &wire::Request<'_>, exchange: &Exchange, keep: bool) -> Taken {
         let first_in_line = self.waiting.borrow().is_empty();
         if let Some(session) = first_in_line.then(|| self.most_credit()).flatten() {
-            match session.open(request, InProgress::new(exchange, self)) {
-                Ok(id) => return Taken::Open(session, id),
+            let kept = (keep || self.keeps()).then(|| {
+                let kept = Waiting::new(request, exchange, self, Place::Over);
+                kept.kept.set(true);
+                kept
+            });
+            match session.open(request, InProgress::new(exchange, self, kept.clone())) {
+                Ok(id) => return Taken::Open(session, id, kept),
                 Err(OpenError::TooLarge) => {
                     exchange.refuse(Reason::RequestLength);
                     return Taken::Refused;
@@ -162,7 +236,8 @@ impl Shard {
             exchange.refuse(Reason::QueueFull);
             return Taken::Refused;
         }
-        let waiting = Waiting::new(request, exchange.clone());
+        let waiting = Waiting::new(request, exchange, self, Place::Waiting);
+        waiting.kept.set(keep);
         self.waiting.borrow_mut().push_back(Rc::clone(&waiting));
         exchange.queued();
         Taken::Waiting(waiting)
@@ -193,7 +268,7 @@ impl Shard {
     pub(crate) fn pump(self: &Rc<Self>, session: &Rc<Session>) {
         while session.credit() > 0 {
             let Some(waiting) = self.next() else { return };
-            match session.open(&waiting.request(), InProgress::new(&waiting.exchange, self)) {
+            match waiting.open(session, self) {
                 Ok(id) => {
                     waiting.place.replace(Place::Open(Rc::clone(session), id));
                     waiting.exchange.dequeued();
@@ -232,6 +307,36 @@ impl Shard {
         }
     }
 
+    /// A request comes back, before all others: the app that had it has died without reading it.
+    pub(crate) fn take_back(&self, waiting: Rc<Waiting>) {
+        if self.closed.get() {
+            return waiting.exchange.refuse(Reason::NotAvailable);
+        }
+        waiting.place.replace(Place::Waiting);
+        self.queue.enter_again();
+        let exchange = waiting.exchange.clone();
+        self.waiting.borrow_mut().push_front(waiting);
+        exchange.queued();
+        exchange.wake();
+    }
+
+    /// A request comes from another queue. It waits its turn.
+    pub(crate) fn take_over(self: &Rc<Self>, waiting: Rc<Waiting>) {
+        if self.closed.get() {
+            return waiting.exchange.refuse(Reason::NotAvailable);
+        }
+        if !self.queue.enter(self.rules.get().length) {
+            return waiting.exchange.refuse(Reason::QueueFull);
+        }
+        *waiting.shard.borrow_mut() = Rc::clone(self);
+        waiting.place.replace(Place::Waiting);
+        let exchange = waiting.exchange.clone();
+        self.waiting.borrow_mut().push_back(waiting);
+        exchange.queued();
+        exchange.wake();
+        self.pump_all();
+    }
+
     /// A waiting request's client is gone, or its time is over.
     pub(crate) fn forget(&self, waiting: &Rc<Waiting>) {
         waiting.place.replace(Place::Over);
@@ -244,6 +349,7 @@ impl Shard {
 
     /// The queue's last app has gone: nobody will come for those who wait.
     pub(crate) fn close(&self) {
+        self.closed.set(true);
         while let Some(waiting) = self.next() {
             waiting.place.replace(Place::Over);
             waiting.exchange.refuse(Reason::NotAvailable);

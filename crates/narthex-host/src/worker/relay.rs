@@ -1,16 +1,17 @@
 //! The host's handler: routes a request, hands it to an app's session, and moves its body.
 
+use std::collections::VecDeque;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
-use bytes::{Buf, Bytes};
+use bytes::Bytes;
 use narthex_http::{BodyLength, Exchange, Handler, Reason, Request, Version};
 use narthex_proto::prefix::Scheme;
 use narthex_proto::routing::Route;
 use narthex_proto::wire::{self, HttpVersion, StreamId};
 
-use crate::worker::queue::{Place, Shard, Taken, Waiting};
+use crate::worker::queue::{Place, Sent, Taken, Waiting};
 use crate::worker::session::Session;
 use crate::worker::{LocalGroup, WorkerState};
 
@@ -28,7 +29,7 @@ impl Handler for Relay {
             BodyLength::Exact(0) => Pump::Done,
             _ => Pump::Body(Bytes::new()),
         };
-        Some(Relayed { stage, body, exchange, tunnel: request.wants_upgrade })
+        Some(Relayed { stage, again: VecDeque::new(), body, exchange, tunnel: request.wants_upgrade })
     }
 }
 
@@ -81,9 +82,9 @@ impl Relay {
             target: if unchanged { b"" } else { relative.path_and_query.as_bytes() },
             head: request.raw,
         };
-        match shard.take(&forwarded, exchange) {
-            Taken::Open(session, id) => Some(Stage::Open(session, id)),
-            Taken::Waiting(waiting) => Some(Stage::Waiting(Rc::clone(shard), waiting)),
+        match shard.take(&forwarded, exchange, group.delegates) {
+            Taken::Open(session, id, kept) => Some(Stage::Open(session, id, kept)),
+            Taken::Waiting(waiting) => Some(Stage::Waiting(waiting)),
             Taken::Refused => None,
         }
     }
@@ -95,8 +96,9 @@ fn refused(exchange: &Exchange, reason: Reason) -> Option<Stage> {
 }
 
 enum Stage {
-    Waiting(Rc<Shard>, Rc<Waiting>),
-    Open(Rc<Session>, StreamId),
+    Waiting(Rc<Waiting>),
+    /// With the request, if it may come back.
+    Open(Rc<Session>, StreamId, Option<Rc<Waiting>>),
     Over,
 }
 
@@ -109,6 +111,8 @@ enum Pump {
 /// The part of a relayed request that needs its connection's task: reading the body, and reporting what the client took.
 pub(crate) struct Relayed {
     stage: Stage,
+    /// What an earlier app was sent of the body without reading it.
+    again: VecDeque<Sent>,
     body: Pump,
     exchange: Exchange,
     /// The request may become a tunnel; until the app accepts, there is nothing to read.
@@ -120,10 +124,20 @@ impl Future for Relayed {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = &mut *self;
-        if let Stage::Waiting(_, waiting) = &this.stage {
+        if let Stage::Open(_, _, Some(kept)) = &this.stage
+            && !matches!(*kept.place.borrow(), Place::Over)
+        {
+            // It has come back, or was delegated.
+            this.again = kept.take_sent().into();
+            this.stage = Stage::Waiting(Rc::clone(kept));
+        }
+        if let Stage::Waiting(waiting) = &this.stage {
             let place = waiting.place.replace(Place::Over);
             match place {
-                Place::Open(session, id) => this.stage = Stage::Open(session, id),
+                Place::Open(session, id) => {
+                    let kept = waiting.is_kept().then(|| Rc::clone(waiting));
+                    this.stage = Stage::Open(session, id, kept);
+                }
                 Place::Waiting => {
                     waiting.place.replace(Place::Waiting);
                     return Poll::Pending;
@@ -134,7 +148,7 @@ impl Future for Relayed {
                 }
             }
         }
-        let Stage::Open(session, id) = &this.stage else { return Poll::Ready(()) };
+        let Stage::Open(session, id, _) = &this.stage else { return Poll::Ready(()) };
         let (session, id) = (Rc::clone(session), *id);
         if this.tunnel && this.exchange.is_upgraded() {
             this.tunnel = false;
@@ -151,16 +165,55 @@ impl Future for Relayed {
 }
 
 impl Relayed {
+    fn note(&self, sent: Sent) {
+        if let Stage::Open(_, _, Some(kept)) = &self.stage {
+            kept.note(sent);
+        }
+    }
+
+    /// Sends again what an earlier app was sent. Returns whether all of it is sent.
+    fn pump_again(&mut self, cx: &Context<'_>, session: &Session, id: StreamId) -> bool {
+        while let Some(next) = self.again.front_mut() {
+            let sent = match next {
+                Sent::Data(bytes) => {
+                    let window = session.poll_window(cx, id);
+                    if window == 0 {
+                        return false;
+                    }
+                    let now = bytes.split_to(bytes.len().min(window));
+                    session.send_data(id, &now, false);
+                    Sent::Data(now)
+                }
+                Sent::Trailers(lines) => {
+                    session.send_trailers(id, lines);
+                    Sent::Trailers(std::mem::take(lines))
+                }
+                Sent::End => {
+                    session.send_data(id, &[], true);
+                    Sent::End
+                }
+            };
+            if !matches!(self.again.front(), Some(Sent::Data(rest)) if !rest.is_empty()) {
+                self.again.pop_front();
+            }
+            self.note(sent);
+        }
+        true
+    }
+
     fn pump(&mut self, cx: &mut Context<'_>, session: &Session, id: StreamId) {
+        if !self.pump_again(cx, session, id) {
+            return;
+        }
         while let Pump::Body(held) = &mut self.body {
             let window = session.poll_window(cx, id);
             if !held.is_empty() {
                 if window == 0 {
                     return;
                 }
-                let take = held.len().min(window);
-                session.send_data(id, &held[..take], false);
-                held.advance(take);
+                let now = held.split_to(held.len().min(window));
+                session.send_data(id, &now, false);
+                self.note(Sent::Data(now));
                 continue;
             }
             // Reading sends 100 Continue, so it waits until the app wants the body, even its first byte.
@@ -170,11 +223,18 @@ impl Relayed {
             match self.exchange.poll_body(cx) {
                 Poll::Ready(Some(Ok(bytes))) => *held = bytes,
                 Poll::Ready(None) => {
-                    match self.exchange.take_trailers() {
-                        Some(lines) => session.send_trailers(id, &lines),
-                        None => session.send_data(id, &[], true),
-                    }
+                    let sent = match self.exchange.take_trailers() {
+                        Some(lines) => {
+                            session.send_trailers(id, &lines);
+                            Sent::Trailers(lines)
+                        }
+                        None => {
+                            session.send_data(id, &[], true);
+                            Sent::End
+                        }
+                    };
                     self.body = Pump::Done;
+                    self.note(sent);
                 }
                 // Answered by the engine; the stream is cancelled when this is dropped.
                 Poll::Ready(Some(Err(_))) => self.body = Pump::Done,
@@ -193,16 +253,25 @@ impl Relayed {
 impl Drop for Relayed {
     fn drop(&mut self) {
         match &self.stage {
-            Stage::Open(session, id) => session.cancel(*id),
-            Stage::Waiting(shard, waiting) => {
-                let place = waiting.place.replace(Place::Over);
-                match place {
-                    Place::Waiting => shard.forget(waiting),
-                    Place::Open(session, id) => session.cancel(id),
-                    Place::Over => {}
-                }
+            Stage::Open(session, id, kept) => {
+                session.cancel(*id);
+                kept.as_ref().map(forget);
             }
+            Stage::Waiting(waiting) => forget(waiting),
             Stage::Over => {}
         }
+    }
+}
+
+/// Nobody wants the answer to a request that waits, or that an app was just given.
+fn forget(waiting: &Rc<Waiting>) {
+    let place = waiting.place.replace(Place::Over);
+    match place {
+        Place::Waiting => {
+            let shard = Rc::clone(&waiting.shard.borrow());
+            shard.forget(waiting);
+        }
+        Place::Open(session, id) => session.cancel(id),
+        Place::Over => {}
     }
 }

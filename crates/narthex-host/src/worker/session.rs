@@ -4,6 +4,7 @@
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::io;
+use std::os::fd::OwnedFd;
 use std::pin::{Pin, pin};
 use std::rc::{Rc, Weak};
 use std::task::{Context, Poll, Waker};
@@ -14,11 +15,13 @@ use narthex_http::{BodyLength, Exchange, Link, Piece, Reason};
 use narthex_proto::wire::{
     self, Beat, CancelCode, HostEnd, HostEvent, OpenError, PING_AFTER, PingTimer, ProtocolError, Received, StreamId,
 };
+use rustix::net::RecvFlags;
 use tokio::net::UnixStream;
 use tokio::time::{Instant, Sleep, sleep};
 
 use crate::snapshot::AppId;
-use crate::worker::queue::{InProgress, Shard};
+use crate::worker::WorkerState;
+use crate::worker::queue::{InProgress, Shard, Waiting};
 
 /// How often a session looks whether its app is still there.
 const HEARTBEAT: Duration = Duration::from_secs(5);
@@ -38,11 +41,14 @@ pub(crate) struct Session {
     held_back: RefCell<Vec<Waker>>,
     /// The header fields of the response at hand.
     fields: RefCell<Fields>,
+    /// Where in the stream to the app the output begins.
+    output_begins_at: Cell<u64>,
     gone: Cell<bool>,
+    state: Weak<WorkerState>,
 }
 
 impl Session {
-    pub(crate) fn new(app: AppId) -> Rc<Self> {
+    pub(crate) fn new(app: AppId, state: Weak<WorkerState>) -> Rc<Self> {
         Rc::new(Self {
             app,
             end: RefCell::new(HostEnd::new()),
@@ -51,7 +57,9 @@ impl Session {
             shards: RefCell::default(),
             held_back: RefCell::default(),
             fields: RefCell::default(),
+            output_begins_at: Cell::new(0),
             gone: Cell::new(false),
+            state,
         })
     }
 
@@ -67,7 +75,16 @@ impl Session {
     }
 
     pub(crate) fn open(&self, request: &wire::Request<'_>, stream: InProgress) -> Result<StreamId, OpenError> {
-        let id = self.end.borrow_mut().open(request, stream)?;
+        let kept = stream.kept.is_some();
+        let mut end = self.end.borrow_mut();
+        let id = end.open(request, stream)?;
+        if kept {
+            let ends_at = self.output_begins_at.get() + end.output().len() as u64;
+            if let Some(stream) = end.get_mut(id) {
+                stream.ends_at = ends_at;
+            }
+        }
+        drop(end);
         self.wake();
         Ok(id)
     }
@@ -124,29 +141,46 @@ impl Session {
         }
     }
 
-    /// Runs the session until its app or its host ends it. `begun` was read already.
-    pub(crate) async fn run(self: &Rc<Self>, stream: UnixStream, begun: Vec<u8>) {
+    /// Runs the session until its app or its host ends it. `begun` was read already; `app_end` is the app's end of the
+    /// stream, if it has shown it.
+    pub(crate) async fn run(self: &Rc<Self>, stream: UnixStream, begun: Vec<u8>, app_end: Option<OwnedFd>) {
         let mut link = Link::new(stream, begun);
         let started = Instant::now();
         let mut pings = PingTimer::with_limits(0, PING_AFTER, DEAD_AFTER);
         let mut heartbeat = pin!(sleep(HEARTBEAT));
         if let Err(error) = self.receive(&mut link) {
             tracing::warn!(app = self.app, %error, "a session with an app is broken off");
-            return self.abandon();
+            return self.abandon(link.written(), app_end);
         }
         let ended = poll_fn(|cx| self.poll(cx, &mut link, started, &mut pings, heartbeat.as_mut())).await;
         if let Err(error) = ended {
             tracing::warn!(app = self.app, %error, "a session with an app is broken off");
         }
-        self.abandon();
+        self.abandon(link.written(), app_end);
     }
 
-    fn abandon(&self) {
+    /// Ends all streams. Requests that the app has not read go back to their queue; the others are lost with it.
+    fn abandon(&self, written: u64, app_end: Option<OwnedFd>) {
         self.gone.set(true);
         self.held_back.take().into_iter().for_each(Waker::wake);
+        let read = written.saturating_sub(app_end.map_or(0, |app_end| left_unread(&app_end, written)));
         let end = std::mem::take(&mut *self.end.borrow_mut());
-        for (_, stream) in end.abandon() {
+        let (unread, lost): (Vec<_>, Vec<_>) =
+            end.abandon().map(|(_, stream)| stream).partition(|stream| stream.ends_at > read && stream.kept.is_some());
+        for stream in lost {
             stream.exchange.refuse(Reason::ConnectionAbandonedByReqQueue);
+        }
+        let mut unread: Vec<(u64, Rc<Waiting>)> =
+            unread.into_iter().filter_map(|mut stream| Some((stream.ends_at, stream.kept.take()?))).collect();
+        // The oldest is put to the front last.
+        unread.sort_by_key(|(ends_at, _)| std::cmp::Reverse(*ends_at));
+        for (_, waiting) in &unread {
+            let shard = Rc::clone(&waiting.shard.borrow());
+            shard.take_back(Rc::clone(waiting));
+        }
+        for (_, waiting) in unread {
+            let shard = Rc::clone(&waiting.shard.borrow());
+            shard.pump_all();
         }
     }
 
@@ -202,6 +236,7 @@ impl Session {
         let output = end.output();
         let blocked = output.len() > Link::HIGH_WATER;
         let all_written = link.poll_write(cx, output)?.is_ready();
+        self.output_begins_at.set(link.output_begins_at());
         drop(end);
         if blocked && all_written {
             self.held_back.take().into_iter().for_each(Waker::wake);
@@ -257,16 +292,53 @@ impl Session {
             }
             // The connection's task reads the body; for a withheld one, its first read sends 100 Continue.
             HostEvent::Window { id, .. } => {
+                let mut end = self.end.borrow_mut();
+                let kept = end.get_mut(id).and_then(|stream| stream.kept.take());
+                drop(end);
+                if let Some(kept) = kept {
+                    kept.let_go();
+                }
                 if let Some(exchange) = self.exchange(id) {
                     exchange.wake();
                 }
             }
             HostEvent::Cancelled { data: stream, code, .. } => {
                 tracing::debug!(app = self.app, ?code, "an app gave a request up");
-                stream.exchange.refuse(if code == CancelCode::SHUTTING_DOWN { Reason::AppShutdown } else { Reason::Internal });
+                match code {
+                    CancelCode::REQUEST_CANCELLED => stream.exchange.abort(Reason::ClientReset),
+                    CancelCode::SHUTTING_DOWN => stream.exchange.refuse(Reason::AppShutdown),
+                    _ => stream.exchange.refuse(Reason::Internal),
+                }
             }
+            HostEvent::Delegated { queue, url, data: stream, .. } => self.on_delegated(queue, url, stream),
             HostEvent::Credit(_) | HostEvent::Pong(_) | HostEvent::Drain => {}
         }
+    }
+
+    fn on_delegated(&self, queue: &str, url: &str, mut stream: InProgress) {
+        let exchange = stream.exchange.clone();
+        let Some(kept) = stream.kept.take().filter(|kept| kept.is_kept()) else {
+            tracing::error!(
+                app = self.app,
+                queue,
+                "an app delegated a request whose body it had begun to read, or without saying at its registration that it delegates"
+            );
+            return exchange.refuse(Reason::Internal);
+        };
+        let from = Rc::clone(&stream.shard);
+        drop(stream);
+        if let Some(state) = self.state.upgrade()
+            && let Err(why) = state.delegate(&from, kept, queue, url)
+        {
+            tracing::error!(app = self.app, queue, why, "a request could not be delegated");
+            exchange.refuse(Reason::NotAvailable);
+        }
+    }
+
+    /// Tells the app that the client sends no more.
+    pub(crate) fn client_closed(&self, id: StreamId) {
+        self.end.borrow_mut().client_closed(id);
+        self.wake();
     }
 
     /// Gives this session's credit to the requests that wait for it.
@@ -342,6 +414,22 @@ impl Session {
             }
         }
     }
+}
+
+/// How much of what was written to an app it has not read: what is left at its end of the stream, which is read here so that
+/// nobody else can. At most `most`.
+fn left_unread(app_end: &OwnedFd, most: u64) -> u64 {
+    let mut buffer = vec![0; 64 * 1024];
+    let mut unread: u64 = 0;
+    while unread < most {
+        match rustix::net::recv(app_end, buffer.as_mut_slice(), RecvFlags::DONTWAIT) {
+            Ok((received, _)) if received > 0 => unread += received as u64,
+            Err(rustix::io::Errno::INTR) => {}
+            // Nothing is left; or it is no socket, and then no request counts as unread.
+            _ => break,
+        }
+    }
+    unread
 }
 
 /// Why a session cannot go on.

@@ -221,6 +221,9 @@ pub struct Properties {
     /// Whether the host may answer from its response cache.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub response_cache: Option<bool>,
+    /// Whether requests may be delegated to other queues. The host keeps the head of each until its body is asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub delegates: Option<bool>,
     /// Where and how requests are logged.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub logging: Option<Logging>,

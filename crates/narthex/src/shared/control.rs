@@ -4,7 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use narthex_http::rendezvous;
+use narthex_http::{descriptor, rendezvous};
 use narthex_proto::wire::{Beat, ControlConnection, Hello, Message, PingTimer, ProtocolError, Role, Welcome};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
@@ -102,7 +102,15 @@ impl Connection {
         let greeting = async {
             let stream = UnixStream::connect(path).await?;
             let mut connection = Self { stream, control: ControlConnection::new(), heard: false };
-            match connection.ask(Message::Hello(hello)).await? {
+            let shows_its_end = hello.role == Role::Data;
+            connection.say(Message::Hello(hello))?;
+            if shows_its_end {
+                // The host looks there for requests that this process has not read, should it die.
+                let output = connection.control.output();
+                let sent = descriptor::send_with_own_end(&connection.stream, output).await?;
+                output.drain(..sent);
+            }
+            match connection.answer().await? {
                 Message::Welcome(welcome) => Ok((connection, welcome)),
                 _ => Err(Failure::Ended),
             }
@@ -112,8 +120,16 @@ impl Connection {
 
     /// Sends a message and waits for the next one.
     pub(super) async fn ask(&mut self, message: Message) -> Result<Message, Failure> {
+        self.say(message)?;
+        self.answer().await
+    }
+
+    fn say(&mut self, message: Message) -> Result<(), Failure> {
         let too_large = |error| Failure::Io(io::Error::new(io::ErrorKind::InvalidInput, error));
-        self.control.send(&message).map_err(too_large)?;
+        self.control.send(&message).map_err(too_large)
+    }
+
+    async fn answer(&mut self) -> Result<Message, Failure> {
         loop {
             match self.receive().await? {
                 // Says that the host is about to go; the answer still comes.

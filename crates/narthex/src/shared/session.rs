@@ -301,6 +301,7 @@ impl Session {
                     stream.cancelled();
                 }
             }
+            AppEvent::ClientClosed { .. } => {}
             AppEvent::Pong(LAST_PING) => self.drained.set(true),
             AppEvent::Pong(_) | AppEvent::Drain => {}
         }
