@@ -95,9 +95,23 @@ impl Process {
         self.signal(Signal::TERM);
     }
 
-    /// Stops it from running, as a debugger or a sleeping laptop does (`SIGSTOP`).
+    /// Stops it from running, as a debugger or a sleeping laptop does (`SIGSTOP`), and waits until all of its threads stand.
+    ///
+    /// # Panics
+    /// When they do not.
     pub fn pause(&self) {
         self.signal(Signal::STOP);
+        let tasks = format!("/proc/{}/task", self.id());
+        let stands = |task: std::io::Result<std::fs::DirEntry>| {
+            let stat = task.and_then(|task| std::fs::read_to_string(task.path().join("stat"))).unwrap_or_default();
+            // The state follows the name, which is in parentheses.
+            stat.rsplit_once(") ").is_none_or(|(_, rest)| rest.starts_with('T'))
+        };
+        let deadline = Instant::now() + START;
+        while !std::fs::read_dir(&tasks).is_ok_and(|mut tasks| tasks.all(stands)) {
+            assert!(Instant::now() < deadline, "{} does not stop", self.name);
+            std::thread::sleep(Duration::from_millis(1));
+        }
     }
 
     /// Lets it run on after `pause`.
