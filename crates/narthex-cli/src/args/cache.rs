@@ -1,13 +1,14 @@
 //! The response cache.
 
 use clap::Args;
+use clap::builder::NonEmptyStringValueParser;
 
 use super::{Asking, YesNo};
 
 #[derive(Clone, Debug, PartialEq, Eq, Args)]
 pub(crate) struct DeleteCache {
     /// The URL whose response is removed [default: everything is]
-    #[arg(long)]
+    #[arg(long, value_parser = NonEmptyStringValueParser::new())]
     pub(crate) url: Option<String>,
     /// Whether the responses below the URL are removed as well
     #[arg(
@@ -27,7 +28,7 @@ pub(crate) struct DeleteCache {
 #[derive(Clone, Debug, PartialEq, Eq, Args)]
 pub(crate) struct ShowCachestate {
     /// Only the responses to this URL and those below it
-    #[arg(long)]
+    #[arg(long, value_parser = NonEmptyStringValueParser::new())]
     pub(crate) url: Option<String>,
     #[command(flatten)]
     pub(crate) asking: Asking,
@@ -69,5 +70,7 @@ mod tests {
         all_mean(&["narthex delete cache"], Command::Delete(Delete::Cache(delete)));
         all_mean(&["narthex show cachestate"], Command::Show(Show::Cachestate(ShowCachestate { url: None, asking })));
         assert_eq!(usage_error("narthex delete cache recursive=yes"), ErrorKind::MissingRequiredArgument);
+        // As a script's unset variable leaves it.
+        assert_eq!(usage_error("narthex delete cache url="), ErrorKind::InvalidValue);
     }
 }

@@ -35,10 +35,8 @@ pub(crate) use urlacl::{AddUrlacl, DeleteUrlacl, ShowUrlacl};
 use crate::exit;
 
 /// Many programs, one port: each gets exactly the requests below its own URL prefix.
-///
-/// The verbs are those of `netsh http`. Their parameters may be typed as `url=http://+:80/shop/` or as `--url http://+:80/shop/`.
 #[derive(Debug, Parser)]
-#[command(name = "narthex", version, arg_required_else_help = true, disable_help_subcommand = true, after_help = exit::CODES)]
+#[command(name = "narthex", version, arg_required_else_help = true, disable_help_subcommand = true, after_help = after_help())]
 pub(crate) struct Arguments {
     #[command(subcommand)]
     pub(crate) command: Command,
@@ -166,6 +164,13 @@ impl YesNo {
     }
 }
 
+fn after_help() -> String {
+    format!(
+        "The verbs are netsh's. Parameters may be typed as it takes them, url=http://+:80/shop/, or as --url http://+:80/shop/.\n\n{}",
+        exit::CODES
+    )
+}
+
 /// What the words of a command line mean.
 ///
 /// # Errors
@@ -184,12 +189,9 @@ pub(crate) fn documented() -> clap::Command {
         .version(env!("CARGO_PKG_VERSION"))
         .disable_help_subcommand(true)
         .subcommand_required(true)
-        .after_help(exit::CODES);
+        .after_help(after_help());
     if let Some(about) = whole.get_about() {
         visible = visible.about(about.clone());
-    }
-    if let Some(about) = whole.get_long_about() {
-        visible = visible.long_about(about.clone());
     }
     visible.subcommands(whole.get_subcommands().filter(|verb| !verb.is_hide_set()).cloned())
 }

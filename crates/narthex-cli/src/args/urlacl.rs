@@ -1,5 +1,6 @@
 //! Reservations.
 
+use clap::builder::NonEmptyStringValueParser;
 use clap::{ArgGroup, Args};
 
 use super::{Asking, YesNo};
@@ -8,13 +9,13 @@ use super::{Asking, YesNo};
 #[command(group = ArgGroup::new("principal").args(["user", "group", "everyone", "sddl"]).required(true).multiple(true))]
 pub(crate) struct AddUrlacl {
     /// The UrlPrefix to reserve, such as http://+:80/shop/
-    #[arg(long, value_name = "PREFIX")]
+    #[arg(long, value_name = "PREFIX", value_parser = NonEmptyStringValueParser::new())]
     pub(crate) url: String,
     /// A user who gets the rights, by name or number; may be repeated
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
     pub(crate) user: Vec<String>,
     /// A group whose members get the rights, by name or number; may be repeated
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
     pub(crate) group: Vec<String>,
     /// Whether every user of the machine gets the rights
     #[arg(long, value_name = "YES|NO", value_enum, ignore_case = true, hide_possible_values = true)]
@@ -35,7 +36,7 @@ pub(crate) struct AddUrlacl {
 #[derive(Clone, Debug, PartialEq, Eq, Args)]
 pub(crate) struct DeleteUrlacl {
     /// The reserved UrlPrefix
-    #[arg(long, value_name = "PREFIX")]
+    #[arg(long, value_name = "PREFIX", value_parser = NonEmptyStringValueParser::new())]
     pub(crate) url: String,
     #[command(flatten)]
     pub(crate) asking: Asking,
@@ -44,7 +45,7 @@ pub(crate) struct DeleteUrlacl {
 #[derive(Clone, Debug, PartialEq, Eq, Args)]
 pub(crate) struct ShowUrlacl {
     /// Only the reservation of this UrlPrefix
-    #[arg(long, value_name = "PREFIX")]
+    #[arg(long, value_name = "PREFIX", value_parser = NonEmptyStringValueParser::new())]
     pub(crate) url: Option<String>,
     #[command(flatten)]
     pub(crate) asking: Asking,

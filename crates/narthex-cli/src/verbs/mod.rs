@@ -14,7 +14,7 @@ use serde::Serialize;
 
 use crate::admin::ask;
 use crate::args::{Add, Asking, Delete, Flush, Show, SocketArgument};
-use crate::output::{one_line, print, print_exactly, print_json};
+use crate::output::{print, print_exactly, print_json};
 
 pub(crate) use explain::run as explain;
 
@@ -87,7 +87,7 @@ fn command(asking: &Asking, question: &Question) -> anyhow::Result<()> {
     if asking.json {
         return print_json(&serde_json::json!({ "done": said }));
     }
-    print(&one_line(said.trim_end()));
+    print(said.trim_end());
     Ok(())
 }
 

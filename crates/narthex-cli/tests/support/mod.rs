@@ -69,6 +69,11 @@ impl Program {
         signal(self.child.id().into(), Signal::TERM);
     }
 
+    /// As an operator who has edited the configuration.
+    pub(crate) fn hang_up(&self) {
+        signal(self.child.id().into(), Signal::HUP);
+    }
+
     /// As a crash would.
     pub(crate) fn kill(&mut self) {
         self.child.kill().unwrap();
