@@ -1,15 +1,17 @@
 //! The host's settings. Which there are, the host says.
 
+use std::ffi::OsStr;
+
 use clap::Args;
+use clap::builder::{NonEmptyStringValueParser, PossibleValue, TypedValueParser};
 use narthex_host::config::SETTINGS;
 
 use super::Asking;
 
 #[derive(Clone, Debug, PartialEq, Eq, Args)]
-#[command(after_long_help = names())]
 pub(crate) struct AddSetting {
-    /// The setting's name; `narthex show setting` lists them
-    #[arg(long, value_name = "NAME")]
+    /// The setting's name
+    #[arg(long, value_name = "NAME", value_parser = Name)]
     pub(crate) settingtype: String,
     /// Its new value
     #[arg(long)]
@@ -20,8 +22,8 @@ pub(crate) struct AddSetting {
 
 #[derive(Clone, Debug, PartialEq, Eq, Args)]
 pub(crate) struct DeleteSetting {
-    /// The setting's name; `narthex show setting` lists them
-    #[arg(long, value_name = "NAME")]
+    /// The setting's name
+    #[arg(long, value_name = "NAME", value_parser = Name)]
     pub(crate) settingtype: String,
     #[command(flatten)]
     pub(crate) asking: Asking,
@@ -30,16 +32,30 @@ pub(crate) struct DeleteSetting {
 #[derive(Clone, Debug, PartialEq, Eq, Args)]
 pub(crate) struct ShowSetting {
     /// Only this setting
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = Name)]
     pub(crate) settingtype: Option<String>,
     #[command(flatten)]
     pub(crate) asking: Asking,
 }
 
-/// What can be set, for help and man pages.
-fn names() -> String {
-    let lines = SETTINGS.iter().map(|setting| format!("  {}\n          {}\n", setting.name, setting.help));
-    format!("Settings:\n{}", lines.collect::<String>())
+/// A name. Help and completions list those that this release has; the host, which may be of another, judges.
+#[derive(Clone)]
+struct Name;
+
+impl TypedValueParser for Name {
+    type Value = String;
+
+    fn parse_ref(&self, verb: &clap::Command, arg: Option<&clap::Arg>, typed: &OsStr) -> Result<String, clap::Error> {
+        NonEmptyStringValueParser::new().parse_ref(verb, arg, typed)
+    }
+
+    fn possible_values(&self) -> Option<Box<dyn Iterator<Item = PossibleValue> + '_>> {
+        // Without this, help would announce an empty list.
+        if SETTINGS.is_empty() {
+            return None;
+        }
+        Some(Box::new(SETTINGS.iter().map(|setting| PossibleValue::new(setting.name).help(setting.help))))
+    }
 }
 
 #[cfg(test)]
@@ -72,11 +88,12 @@ mod tests {
         all_mean(&["narthex show setting settingtype=log_directory"], Command::Show(Show::Setting(show)));
         all_mean(&["narthex show setting"], Command::Show(Show::Setting(ShowSetting { settingtype: None, asking })));
         assert_eq!(usage_error("narthex add setting settingtype=queue_length"), ErrorKind::MissingRequiredArgument);
+        assert_eq!(usage_error("narthex delete setting settingtype="), ErrorKind::InvalidValue);
     }
 
     #[test]
     fn help_lists_the_settings() {
         let help = parsed("narthex add setting --help").unwrap_err().to_string();
-        assert!(help.contains("Settings:") && SETTINGS.iter().all(|setting| help.contains(setting.name)), "{help}");
+        assert!(SETTINGS.iter().all(|setting| help.contains(setting.name)), "{help}");
     }
 }
