@@ -18,7 +18,7 @@ mod words;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
 pub(crate) use cache::{DeleteCache, ShowCachestate};
 pub(crate) use cacheparam::{AddCacheparam, DeleteCacheparam, ShowCacheparam};
@@ -176,15 +176,28 @@ fn after_help() -> String {
 /// # Errors
 /// A [`clap::Error`] if they cannot be understood, and also where help or the version is asked for.
 pub(crate) fn parse(words: impl IntoIterator<Item = OsString>) -> anyhow::Result<Command> {
-    let mut definition = Arguments::command();
+    let mut definition = definition();
     definition.build();
     let words = words::with_netsh_spelling_replaced(words, &definition)?;
-    Ok(Arguments::try_parse_from(words)?.command)
+    let matches = definition.try_get_matches_from_mut(words)?;
+    Ok(Arguments::from_arg_matches(&matches).map_err(|error| error.format(&mut definition))?.command)
+}
+
+/// Every verb and parameter, with netsh's spelling of them in the help.
+fn definition() -> clap::Command {
+    let mut definition = Arguments::command();
+    for verb in ["show", "add", "delete"] {
+        definition = definition.mut_subcommand(verb, |verb| {
+            let objects: Vec<_> = verb.get_subcommands().map(|object| object.get_name().to_owned()).collect();
+            objects.iter().fold(verb, |verb, object| verb.mut_subcommand(object, words::with_netsh_spelling_in_help))
+        });
+    }
+    definition
 }
 
 /// The definition without what only the demo's own processes type: for documents.
 pub(crate) fn documented() -> clap::Command {
-    let whole = Arguments::command();
+    let whole = definition();
     let mut visible = clap::Command::new("narthex")
         .version(env!("CARGO_PKG_VERSION"))
         .disable_help_subcommand(true)
@@ -223,7 +236,7 @@ pub(crate) mod tests {
 
     #[test]
     fn the_definition_of_the_arguments_is_consistent() {
-        Arguments::command().debug_assert();
+        definition().debug_assert();
         documented().debug_assert();
     }
 

@@ -53,6 +53,21 @@ pub(super) fn with_netsh_spelling_replaced(
     Ok(replaced)
 }
 
+/// Tells below a verb's help how netsh would have its parameters typed.
+pub(super) fn with_netsh_spelling_in_help(verb: Command) -> Command {
+    let spelled = |argument: &Arg| {
+        let name = argument.get_value_names().and_then(|names| names.first()).map_or("VALUE", |name| name.as_str());
+        format!("{}={name}", key(argument))
+    };
+    let parameters =
+        verb.get_arguments().filter(|argument| argument.get_action().takes_values() && argument.get_id() != "socket");
+    let line = parameters.map(spelled).collect::<Vec<_>>().join(" ");
+    if line.is_empty() {
+        return verb;
+    }
+    verb.after_help(format!("In netsh's spelling: {line}"))
+}
+
 fn refuse_tls(words: &[OsString]) -> anyhow::Result<()> {
     let is_one_of = |index: usize, names: &[&str]| {
         let word = words.get(index).and_then(|word| word.to_str());
@@ -106,10 +121,11 @@ fn unknown_key(verb: &Command, key: &str) -> clap::Error {
 
 /// The names of the parameters that have values.
 fn keys(verb: &Command) -> impl Iterator<Item = &str> {
-    let name = |argument: &'_ Arg| argument.get_action().takes_values();
-    verb.get_arguments()
-        .filter(move |argument| name(argument))
-        .map(|argument| argument.get_long().unwrap_or_else(|| argument.get_id().as_str()))
+    verb.get_arguments().filter(|argument| argument.get_action().takes_values()).map(key)
+}
+
+fn key(argument: &Arg) -> &str {
+    argument.get_long().unwrap_or_else(|| argument.get_id().as_str())
 }
 
 #[cfg(test)]
@@ -122,6 +138,13 @@ mod tests {
         let keys = "url=, user=, group=, everyone=, listen=, delegate=, sddl=, socket=";
         assert!(text.contains("`narthex add urlacl` has no key \"ulr\"") && text.contains(keys), "{text}");
         assert!(text.contains("Usage: narthex add urlacl"), "{text}");
+    }
+
+    #[test]
+    fn help_has_both_spellings() {
+        let text = parsed("narthex add timeout --help").unwrap_err().to_string();
+        assert!(text.contains("--timeouttype <TYPE>") && text.contains("spelling: timeouttype=TYPE value=SECONDS\n"), "{text}");
+        assert!(!parsed("narthex show iplisten --help").unwrap_err().to_string().contains("netsh"));
     }
 
     #[test]
