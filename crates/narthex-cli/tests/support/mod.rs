@@ -31,6 +31,8 @@ impl Program {
         let mut child = Command::new(env!("CARGO_BIN_EXE_narthex"))
             .args(arguments)
             .env("TMPDIR", directory.path())
+            // Never this machine's own.
+            .env("NARTHEX_CONFIG", directory.path().join("narthex.toml"))
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
