@@ -1,13 +1,13 @@
 //! Which host a question goes to.
 
-use std::path::PathBuf;
-
-use narthex_host::admin::{AdminError, Client};
+use narthex_host::admin::{AdminError, Answer, Client, Question};
 use narthex_http::rendezvous;
 
+use crate::args::SocketArgument;
+
 /// Connects to the host at `socket`, else to the one that an app of this user would find.
-pub(crate) fn connect(socket: Option<&PathBuf>) -> Result<Client, AdminError> {
-    let places = socket.map_or_else(rendezvous::candidates, |socket| vec![socket.clone()]);
+pub(crate) fn connect(socket: &SocketArgument) -> Result<Client, AdminError> {
+    let places = socket.socket.as_ref().map_or_else(rendezvous::candidates, |socket| vec![socket.clone()]);
     let mut first_failure = None;
     for place in &places {
         match Client::connect(place) {
@@ -17,4 +17,9 @@ pub(crate) fn connect(socket: Option<&PathBuf>) -> Result<Client, AdminError> {
         }
     }
     Err(first_failure.unwrap_or_else(|| AdminError::NoHost(rendezvous::own_socket())))
+}
+
+/// Asks one of netsh's verbs.
+pub(crate) fn ask(socket: &SocketArgument, question: &Question) -> Result<Answer, AdminError> {
+    connect(socket)?.question(question)
 }

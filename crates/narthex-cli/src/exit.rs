@@ -1,17 +1,31 @@
 //! The exit codes, in one place, and how an error is told.
 
-use std::io::Write;
 use std::process::{ExitCode, Termination};
+
+use narthex_host::admin::AdminError;
+
+use crate::output;
 
 /// How the command ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Exit {
     /// It did what was asked.
     Done = 0,
-    /// It could not; standard error says why.
+    /// It could not, or the host refused; standard error says why.
     Failed = 1,
-    // 2 is clap's: the command line could not be understood.
+    /// The command line could not be understood.
+    Usage = 2,
+    /// No host answers where one was expected: a script may start one, or wait.
+    NoHost = 3,
 }
+
+/// The codes for `--help` and the man pages.
+pub(crate) const CODES: &str = "\
+Exit codes:
+  0  done
+  1  refused by the host, or failed; standard error says why
+  2  the command line could not be understood
+  3  no host answers: start one with `narthex host`";
 
 impl Termination for Exit {
     fn report(self) -> ExitCode {
@@ -21,13 +35,21 @@ impl Termination for Exit {
 
 /// Tells an error on standard error, causes included.
 pub(crate) fn report(result: anyhow::Result<()>) -> Exit {
-    match result {
-        Ok(()) => Exit::Done,
-        Err(error) => {
-            // Nobody may be reading any more; the exit code still says it.
-            let _ = writeln!(std::io::stderr(), "narthex: {}", text(&error));
-            Exit::Failed
-        }
+    let Err(error) = result else { return Exit::Done };
+    if let Some(usage) = error.downcast_ref::<clap::Error>() {
+        // Nobody may be reading any more, here and below; the exit code still says it. Help is no error and goes to
+        // standard output.
+        let _ = usage.print();
+        return if usage.exit_code() == 0 { Exit::Done } else { Exit::Usage };
+    }
+    output::complain(&format!("narthex: {}", text(&error)));
+    of(&error)
+}
+
+fn of(error: &anyhow::Error) -> Exit {
+    match error.downcast_ref() {
+        Some(AdminError::NoHost(_)) => Exit::NoHost,
+        _ => Exit::Failed,
     }
 }
 
@@ -53,5 +75,13 @@ mod tests {
     fn a_cause_is_told_once() {
         let error = anyhow::anyhow!("no such file").context("cannot open x: no such file").context("cannot start");
         assert_eq!(text(&error), "cannot start: cannot open x: no such file");
+    }
+
+    #[test]
+    fn only_an_absent_host_has_a_code_of_its_own() {
+        let error = |error: AdminError| of(&error.into());
+        assert_eq!(error(AdminError::NoHost("/s".into())), Exit::NoHost);
+        assert_eq!(error(AdminError::AccessDenied("/s".into())), Exit::Failed);
+        assert_eq!(error(AdminError::Refused("it is reserved".to_owned())), Exit::Failed);
     }
 }

@@ -7,7 +7,7 @@ use narthex_host::{Host, HostOptions};
 
 use crate::args::HostArguments;
 use crate::output::print;
-use crate::stop::StopSignals;
+use crate::stop::{Signal, StopSignals};
 
 /// How long requests in progress may take to finish once the host was asked to end.
 const DRAIN: Duration = Duration::from_secs(5);
@@ -23,7 +23,11 @@ pub(crate) fn run(arguments: HostArguments) -> anyhow::Result<()> {
     };
     let host = Host::start(options(arguments))?;
     print(&format!("ready {}", host.socket().display()));
-    runtime.block_on(signals.received());
+    // A daemon has no terminal to lose: SIGHUP means that its configuration has changed.
+    while runtime.block_on(signals.next()) == Signal::HangUp {
+        tracing::info!("SIGHUP: the configuration is read again");
+        host.reload();
+    }
     host.stop(DRAIN);
     Ok(())
 }
@@ -37,6 +41,9 @@ fn options(arguments: HostArguments) -> HostOptions {
         options.workers = workers.into();
     }
     options.listen = arguments.listen;
+    options.config = arguments.config;
+    // Root's host is the system's.
+    options.shared = arguments.shared || rustix::process::geteuid().is_root();
     options
 }
 
@@ -49,9 +56,12 @@ mod tests {
     #[test]
     fn what_was_not_typed_stays_as_the_host_has_it() {
         let socket = SocketArgument { socket: Some("/s".into()) };
-        let typed = options(HostArguments { socket, workers: None, listen: vec!["::1".parse().unwrap()] });
+        let listen = vec!["::1".parse().unwrap()];
+        let typed = options(HostArguments { socket, config: Some("/c".into()), shared: false, workers: None, listen });
         assert_eq!(typed.socket, std::path::Path::new("/s"));
         assert_eq!(typed.workers, HostOptions::default().workers);
         assert_eq!(typed.listen.len(), 1);
+        assert_eq!(typed.config, Some("/c".into()));
+        assert_eq!(typed.shared, rustix::process::geteuid().is_root());
     }
 }

@@ -1,27 +1,38 @@
-//! `narthex`: the host, the demo, and the questions one can ask a host.
+//! `narthex`: the host, the demo, and netsh's verbs for a running host.
 
+mod accounts;
 mod admin;
 mod args;
 mod demo;
+mod documents;
 mod exit;
-mod explain;
 mod host;
+mod listing;
 mod log;
 mod output;
-mod servicestate;
 mod stop;
+mod verbs;
 
-use args::{Command, Show};
-use clap::Parser;
+use args::Command;
 use exit::Exit;
 
 fn main() -> Exit {
-    let result = match args::Arguments::parse().command {
+    exit::report(args::parse(std::env::args_os()).and_then(run))
+}
+
+fn run(command: Command) -> anyhow::Result<()> {
+    match command {
         Command::Demo(arguments) => demo::run(&arguments),
         Command::DemoApp(arguments) => demo::app::run(&arguments),
         Command::Host(arguments) => host::run(arguments),
-        Command::Show { what: Show::Servicestate(arguments) } => servicestate::run(&arguments.resolve()),
-        Command::Explain(arguments) => explain::run(&arguments),
-    };
-    exit::report(result)
+        Command::Show(what) => verbs::show(what),
+        Command::Add(what) => verbs::add(what),
+        Command::Delete(what) => verbs::delete(what),
+        Command::Flush(what) => verbs::flush(&what),
+        Command::Dump(socket) => verbs::dump(&socket),
+        Command::Reload(asking) => verbs::reload(&asking),
+        Command::Explain(arguments) => verbs::explain(arguments),
+        Command::Completions(arguments) => documents::completions(&arguments),
+        Command::Man(arguments) => documents::man(&arguments),
+    }
 }

@@ -1,15 +1,24 @@
-//! The signals that ask a program to end.
+//! The signals that ask a program to end, or to read its configuration again.
 
 use std::io;
 
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::signal::unix::{self, SignalKind, signal};
 
 /// SIGINT, SIGTERM and SIGHUP, caught from the moment this is made.
 #[derive(Debug)]
 pub(crate) struct StopSignals {
-    interrupt: Signal,
-    terminate: Signal,
-    hang_up: Signal,
+    interrupt: unix::Signal,
+    terminate: unix::Signal,
+    hang_up: unix::Signal,
+}
+
+/// What came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Signal {
+    /// SIGINT or SIGTERM.
+    End,
+    /// SIGHUP: to a program with a terminal, the terminal is gone; to a daemon, its configuration has changed.
+    HangUp,
 }
 
 impl StopSignals {
@@ -22,14 +31,21 @@ impl StopSignals {
         })
     }
 
-    /// Waits for one of them.
+    /// Waits for the next one.
+    ///
+    /// Cancel safe.
+    pub(crate) async fn next(&mut self) -> Signal {
+        tokio::select! {
+            _ = self.interrupt.recv() => Signal::End,
+            _ = self.terminate.recv() => Signal::End,
+            _ = self.hang_up.recv() => Signal::HangUp,
+        }
+    }
+
+    /// Waits for any of them, in a program that ends by all.
     ///
     /// Cancel safe.
     pub(crate) async fn received(&mut self) {
-        tokio::select! {
-            _ = self.interrupt.recv() => {}
-            _ = self.terminate.recv() => {}
-            _ = self.hang_up.recv() => {}
-        }
+        self.next().await;
     }
 }

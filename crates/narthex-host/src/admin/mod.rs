@@ -11,6 +11,7 @@ use std::time::Duration;
 use narthex_proto::wire::{Activity, ControlConnection, Hello, Message, Properties, ProtocolError, Role, Verbosity};
 use serde::{Deserialize, Serialize};
 
+pub use crate::control::names::is_invisible;
 pub use verbs::{Answer, CachedState, CacheparamState, Grant, NamedGrant, Question, SettingState, TimerState, UrlaclState};
 
 /// A host answers at once or is stuck.

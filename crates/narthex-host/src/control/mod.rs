@@ -1,7 +1,7 @@
 //! The control thread: apps and operators talk to it over the host's socket; it alone changes what the host knows.
 
 mod connection;
-mod names;
+pub(crate) mod names;
 mod ports;
 mod queues;
 mod report;

@@ -19,7 +19,8 @@ pub(super) fn shown(text: &str, most: usize) -> String {
 
 /// Whether `c` says something to the terminal rather than to its reader: controls, line separators, zero-width
 /// characters, and those that turn the direction of a line around.
-pub(super) fn is_invisible(c: char) -> bool {
+#[must_use]
+pub fn is_invisible(c: char) -> bool {
     c.is_control()
         || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{61c}')
 }

@@ -5,7 +5,9 @@ use std::fmt::Display;
 use narthex_host::admin::{GroupState, QueueState, ServiceState, SessionState, TimeoutState};
 use narthex_proto::wire::Properties;
 
-use super::View;
+use super::super::cache::capital;
+use crate::args::View;
+use crate::output::one_line;
 
 // The numbers are shown as HTTP.sys shows them, so that one sees what kind they are.
 const SESSION_ID: u64 = 0xFF << 56;
@@ -37,8 +39,8 @@ struct Listing {
 
 impl Listing {
     fn line(&mut self, line: impl Display) {
-        // Writing to a string does not fail.
-        let _ = std::fmt::write(&mut self.text, format_args!("{:1$}{line}\n", "", self.level * 4));
+        let indent = self.level * 4;
+        self.text.push_str(&format!("{:indent$}{}\n", "", one_line(&line.to_string())));
     }
 
     fn blank(&mut self) {
@@ -221,11 +223,6 @@ impl Listing {
         });
         self.level -= 1;
     }
-}
-
-fn capital(word: &str) -> String {
-    let mut characters = word.chars();
-    characters.next().map_or_else(String::new, |first| first.to_uppercase().chain(characters).collect())
 }
 
 /// The two largest units.

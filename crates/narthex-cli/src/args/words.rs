@@ -1,0 +1,188 @@
+//! netsh's spelling: `key=value` after a verb becomes `--key=value` before clap sees it, so that there is one definition of
+//! every parameter.
+
+use std::ffi::OsString;
+
+use anyhow::bail;
+use clap::error::ErrorKind;
+use clap::{Arg, Command};
+
+/// The objects of netsh that this version does not have, and the verbs that netsh has for them.
+const OBJECTS_OF_TLS: [&str; 2] = ["sslcert", "sslpropertyex"];
+const VERBS_OF_TLS: [&str; 4] = ["add", "update", "delete", "show"];
+
+/// The words with every `key=value` replaced that `definition` has a parameter for.
+///
+/// # Errors
+/// A [`clap::Error`] that names the keys, if a key is none of them. Another error for the verbs of TLS.
+pub(super) fn with_netsh_spelling_replaced(
+    words: impl IntoIterator<Item = OsString>,
+    definition: &Command,
+) -> anyhow::Result<Vec<OsString>> {
+    let words: Vec<OsString> = words.into_iter().collect();
+    refuse_tls(&words)?;
+    let mut verb = definition;
+    let mut is_value = false;
+    let mut replaced = Vec::with_capacity(words.len());
+    let mut words = words.into_iter();
+    replaced.extend(words.next());
+    while let Some(word) = words.next() {
+        // Keys and verbs are plain ASCII; what is not even text is a path.
+        let Some(text) = word.to_str() else {
+            is_value = false;
+            replaced.push(word);
+            continue;
+        };
+        if text == "--" && !is_value {
+            replaced.push(word);
+            replaced.extend(words);
+            break;
+        }
+        if let Some(inner) = verb.find_subcommand(text) {
+            verb = inner;
+            replaced.push(word);
+        } else if std::mem::take(&mut is_value) {
+            replaced.push(word);
+        } else if text.starts_with('-') {
+            is_value = takes_next_word(verb, text);
+            replaced.push(word);
+        } else {
+            replaced.push(option(verb, text)?.unwrap_or(word));
+        }
+    }
+    Ok(replaced)
+}
+
+/// Tells below a verb's help how netsh would have its parameters typed.
+pub(super) fn with_netsh_spelling_in_help(verb: Command) -> Command {
+    let spelled = |argument: &Arg| {
+        let name = argument.get_value_names().and_then(|names| names.first()).map_or("VALUE", |name| name.as_str());
+        format!("{}={name}", key(argument))
+    };
+    let parameters =
+        verb.get_arguments().filter(|argument| argument.get_action().takes_values() && argument.get_id() != "socket");
+    let line = parameters.map(spelled).collect::<Vec<_>>().join(" ");
+    if line.is_empty() {
+        return verb;
+    }
+    verb.after_help(format!("In netsh's spelling: {line}"))
+}
+
+fn refuse_tls(words: &[OsString]) -> anyhow::Result<()> {
+    let is_one_of = |index: usize, names: &[&str]| {
+        let word = words.get(index).and_then(|word| word.to_str());
+        word.is_some_and(|word| names.iter().any(|name| word.eq_ignore_ascii_case(name)))
+    };
+    if is_one_of(1, &VERBS_OF_TLS) && is_one_of(2, &OBJECTS_OF_TLS) {
+        bail!("the sslcert verbs come with TLS in a later version of Narthex; this version serves http:// only");
+    }
+    if is_one_of(1, &["update"]) {
+        bail!(
+            "update is a verb of sslcert, and the sslcert verbs come with TLS in a later version of Narthex; \
+             to change anything else, delete it and add it again"
+        );
+    }
+    Ok(())
+}
+
+/// Whether `word` is an option whose value is the next word.
+fn takes_next_word(verb: &Command, word: &str) -> bool {
+    let Some(name) = word.strip_prefix("--") else { return false };
+    verb.get_arguments().any(|argument| argument.get_long() == Some(name) && argument.get_action().takes_values())
+}
+
+/// `key=value` as an option of the verb, or as the value of its positional argument. `None`: the word is something else.
+fn option(verb: &Command, word: &str) -> Result<Option<OsString>, clap::Error> {
+    let Some((key, value)) = word.split_once('=') else { return Ok(None) };
+    if let Some(name) = keys(verb).find(|name| name.eq_ignore_ascii_case(key)) {
+        let is_positional = verb.get_positionals().any(|argument| argument.get_id() == name);
+        return Ok(Some(if is_positional { value.to_owned() } else { format!("--{name}={value}") }.into()));
+    }
+    // A positional argument may have `=` in it, as a URL's query does; but that comes after more than letters.
+    if verb.get_positionals().next().is_some() && !key.bytes().all(|byte| byte.is_ascii_alphabetic()) {
+        return Ok(None);
+    }
+    if verb.has_subcommands() {
+        return Ok(None);
+    }
+    Err(unknown_key(verb, key))
+}
+
+fn unknown_key(verb: &Command, key: &str) -> clap::Error {
+    let keys: Vec<_> = keys(verb).map(|key| format!("{key}=")).collect();
+    let known = match keys.as_slice() {
+        [] => "it has no keys".to_owned(),
+        keys => format!("its keys are {}", keys.join(", ")),
+    };
+    let name = verb.get_bin_name().unwrap_or_else(|| verb.get_name());
+    let message = format!("`{name}` has no key {key:?}: {known}");
+    verb.clone().error(ErrorKind::UnknownArgument, message)
+}
+
+/// The names of the parameters that have values.
+fn keys(verb: &Command) -> impl Iterator<Item = &str> {
+    verb.get_arguments().filter(|argument| argument.get_action().takes_values()).map(key)
+}
+
+fn key(argument: &Arg) -> &str {
+    argument.get_long().unwrap_or_else(|| argument.get_id().as_str())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::parsed;
+
+    #[test]
+    fn a_wrong_key_is_told_with_those_that_exist() {
+        let text = parsed("narthex add urlacl ulr=http://+:80/ user=web").unwrap_err().to_string();
+        let keys = "url=, user=, group=, everyone=, listen=, delegate=, sddl=, socket=";
+        assert!(text.contains("`narthex add urlacl` has no key \"ulr\"") && text.contains(keys), "{text}");
+        assert!(text.contains("Usage: narthex add urlacl"), "{text}");
+    }
+
+    #[test]
+    fn help_has_both_spellings() {
+        let text = parsed("narthex add timeout --help").unwrap_err().to_string();
+        assert!(text.contains("--timeouttype <TYPE>") && text.contains("spelling: timeouttype=TYPE value=SECONDS\n"), "{text}");
+        assert!(!parsed("narthex show iplisten --help").unwrap_err().to_string().contains("netsh"));
+    }
+
+    #[test]
+    fn flags_have_no_netsh_spelling() {
+        assert!(parsed("narthex show iplisten json=yes").unwrap_err().to_string().contains("no key \"json\""));
+    }
+
+    #[test]
+    fn the_verbs_of_tls_are_understood_and_come_later() {
+        for line in [
+            "narthex add sslcert ipport=0.0.0.0:443 certhash=00 appid={0}",
+            "narthex update sslcert",
+            "narthex delete sslcert --help",
+            "narthex show sslcert json=enable",
+            "narthex update sslpropertyex ipport=0.0.0.0:443 propertyid=0",
+        ] {
+            let error = parsed(line).expect_err(line);
+            assert!(error.downcast_ref::<clap::Error>().is_none(), "{line}");
+            assert!(error.to_string().contains("come with TLS in a later version"), "{line}: {error}");
+        }
+    }
+
+    #[test]
+    fn the_word_after_an_option_is_its_value_whatever_it_looks_like() {
+        let error = parsed("narthex show urlacl --url user=web").map(|_| ());
+        assert!(error.is_ok(), "{error:?}");
+        assert!(parsed("narthex show urlacl -- url=x").is_err());
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_path_need_not_be_text() {
+        use std::ffi::OsString;
+        use std::os::unix::ffi::OsStringExt;
+
+        let path = OsString::from_vec(b"/s\xff".to_vec());
+        let words = [OsString::from("narthex"), "dump".into(), "--socket".into(), path.clone()];
+        let socket = super::super::SocketArgument { socket: Some(path.into()) };
+        assert_eq!(super::super::parse(words).unwrap(), super::super::Command::Dump(socket));
+    }
+}

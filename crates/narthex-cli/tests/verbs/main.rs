@@ -1,0 +1,9 @@
+//! The verbs as an operator meets them: the built binary against a host that gives canned answers.
+
+#![cfg(unix)]
+
+mod commands;
+mod documents;
+mod exits;
+mod fake_host;
+mod shows;
