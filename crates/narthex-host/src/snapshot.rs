@@ -6,12 +6,16 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use narthex_http::Timeouts;
 use narthex_proto::routing::Table;
 
+use crate::admin::Grant;
+
 /// An app's number, for as long as the host runs.
 pub(crate) type AppId = u64;
 
-/// Who may register under a prefix. Reservations get their owners with the operator's verbs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Reservation;
+/// Who may do what under a reserved prefix.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Reservation {
+    pub(crate) grants: Vec<Grant>,
+}
 
 pub(crate) type Routes = Table<Reservation, Arc<Registration>>;
 

@@ -1,8 +1,10 @@
 //! The control thread: apps and operators talk to it over the host's socket; it alone changes what the host knows.
 
+pub(crate) mod answers;
 mod connection;
 mod names;
 mod report;
+pub(crate) mod reservations;
 mod state;
 #[cfg(test)]
 mod tests;
