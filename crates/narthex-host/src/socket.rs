@@ -89,4 +89,30 @@ mod tests {
         drop(again);
         assert!(!path.exists());
     }
+
+    fn mode(path: &Path) -> u32 {
+        fs::metadata(path).unwrap().mode() & 0o777
+    }
+
+    #[test]
+    fn a_socket_is_for_its_user_alone_unless_it_is_shared() {
+        let directory = tempfile::tempdir().unwrap();
+        for (shared, of_directory, of_socket) in [(false, 0o700, 0o600), (true, 0o755, 0o666)] {
+            let path = directory.path().join(format!("{shared}/host.sock"));
+            let socket = HostSocket::open(&path, shared).unwrap();
+            assert_eq!((mode(path.parent().unwrap()), mode(&path)), (of_directory, of_socket), "shared: {shared}");
+            drop(socket);
+        }
+    }
+
+    #[test]
+    fn only_the_hosts_own_directory_is_opened_afterwards() {
+        let directory = tempfile::tempdir().unwrap();
+        for (name, after) in [("narthex", 0o755), ("private", 0o700)] {
+            let path = directory.path().join(name).join("host.sock");
+            drop(HostSocket::open(&path, false).unwrap());
+            drop(HostSocket::open(&path, true).unwrap());
+            assert_eq!(mode(path.parent().unwrap()), after, "{name}");
+        }
+    }
 }

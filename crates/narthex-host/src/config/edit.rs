@@ -239,3 +239,6 @@ fn without(text: &str, cut: Range<usize>) -> String {
         _ => format!("{before}{after}"),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -219,5 +219,4 @@ fn write(temporary: &Path, target: &Path, text: &str) -> io::Result<()> {
 }
 
 #[cfg(test)]
-#[path = "file_tests.rs"]
 mod tests;

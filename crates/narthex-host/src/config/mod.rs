@@ -1,14 +1,23 @@
 //! What outlives the host's process: reservations, listen addresses, timers, cache parameters and settings, in one TOML file
 //! that people read and edit.
 
+#[cfg_attr(not(test), expect(dead_code, reason = "the control thread asks these once it is wired to the configuration"))]
 pub(crate) mod accounts;
+#[cfg_attr(not(test), expect(dead_code, reason = "the control thread asks these once it is wired to the configuration"))]
 mod edit;
+#[cfg_attr(not(test), expect(dead_code, reason = "the control thread asks these once it is wired to the configuration"))]
 mod error;
+#[cfg_attr(not(test), expect(dead_code, reason = "the control thread asks these once it is wired to the configuration"))]
 mod file;
+#[cfg_attr(not(test), expect(dead_code, reason = "the control thread asks these once it is wired to the configuration"))]
 mod model;
+#[cfg_attr(not(test), expect(dead_code, reason = "the control thread asks these once it is wired to the configuration"))]
 mod parse;
+#[cfg_attr(not(test), expect(dead_code, reason = "the control thread asks these once it is wired to the configuration"))]
 mod settings;
+#[cfg_attr(not(test), expect(dead_code, reason = "the control thread asks these once it is wired to the configuration"))]
 mod spelling;
+#[cfg_attr(not(test), expect(dead_code, reason = "the control thread asks these once it is wired to the configuration"))]
 mod watch;
 
 pub use error::ConfigError;
@@ -17,7 +26,7 @@ pub use model::{CacheParam, MachineTimer};
 pub use settings::{SETTINGS, Setting};
 
 pub(crate) use edit::{Edit, apply};
-pub(crate) use file::{ConfigFile, HEADER};
+pub(crate) use file::{ConfigFile, HEADER, Stamp};
 pub(crate) use model::{Config, Reserved, Settings};
 pub(crate) use parse::{Parsed, parse};
 pub(crate) use watch::Watch;

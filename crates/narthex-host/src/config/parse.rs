@@ -246,3 +246,6 @@ impl Reader<'_> {
 fn key_span(table: &dyn TableLike, name: &str) -> Span {
     table.key(name)?.span()
 }
+
+#[cfg(test)]
+mod tests;

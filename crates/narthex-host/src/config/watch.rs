@@ -15,9 +15,8 @@ pub(crate) struct Watch {
 }
 
 impl Watch {
-    /// Changes from now on count.
-    pub(crate) fn new(file: ConfigFile) -> Self {
-        let seen = file.stamp();
+    /// Watches a file that was `seen` so.
+    pub(crate) fn new(file: ConfigFile, seen: Option<Stamp>) -> Self {
         Self { file, seen }
     }
 
@@ -34,5 +33,45 @@ impl Watch {
             }
             last = now;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_change_is_noticed_once_it_rests_and_only_once() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = ConfigFile::new(directory.path().join("narthex.toml"));
+        let mut watch = Watch::new(file.clone(), file.stamp());
+        let waits = async |watch: &mut Watch| tokio::time::timeout(PERIOD * 5, watch.changed()).await.is_err();
+        assert!(waits(&mut watch).await, "nothing has changed");
+        fs::write(file.path(), "iplisten = []").unwrap();
+        watch.changed().await;
+        assert!(waits(&mut watch).await, "nothing has changed since");
+        fs::remove_file(file.path()).unwrap();
+        watch.changed().await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_file_that_is_still_being_written_is_left_alone() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = ConfigFile::new(directory.path().join("narthex.toml"));
+        let mut watch = Watch::new(file.clone(), file.stamp());
+        let writing = async {
+            for length in 1..20 {
+                fs::write(file.path(), "#".repeat(length)).unwrap();
+                tokio::time::sleep(PERIOD / 2).await;
+            }
+        };
+        tokio::select! {
+            biased;
+            () = watch.changed() => panic!("the file changed at every look"),
+            () = writing => {}
+        }
+        watch.changed().await;
     }
 }

@@ -32,23 +32,26 @@ pub(crate) struct Configuration {
     current: Arc<Config>,
     /// What it was read from; `None` if there is no file.
     text: Option<String>,
+    /// The file as it was before it was read first.
+    seen: Option<config::Stamp>,
 }
 
 impl Configuration {
     /// Reads the file. One that does not exist means the defaults.
     pub(crate) fn open(file: ConfigFile) -> Result<Self, ConfigError> {
+        let seen = file.stamp();
         let text = file.read()?;
         let Parsed { config, .. } = parse(&file, text.as_deref())?;
-        Ok(Self { file, current: Arc::new(config), text })
+        Ok(Self { file, current: Arc::new(config), text, seen })
     }
 
     pub(crate) fn current(&self) -> &Arc<Config> {
         &self.current
     }
 
-    /// Notices changes of the file. To be made right after [`open`](Self::open); see [`follow`](Self::follow).
+    /// Notices changes of the file since it was opened; see [`follow`](Self::follow).
     pub(crate) fn watch(&self) -> Watch {
-        Watch::new(self.file.clone())
+        Watch::new(self.file.clone(), self.seen)
     }
 
     /// Reads the file again. `None` if it is what is in force already.
@@ -414,5 +417,4 @@ fn add_urlacl(reserved: &Reserved) -> String {
 }
 
 #[cfg(test)]
-#[path = "answers_tests.rs"]
 mod tests;

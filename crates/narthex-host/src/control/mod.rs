@@ -1,9 +1,11 @@
 //! The control thread: apps and operators talk to it over the host's socket; it alone changes what the host knows.
 
+#[cfg_attr(not(test), expect(dead_code, reason = "the control thread asks these once it is wired to the configuration"))]
 pub(crate) mod answers;
 mod connection;
 mod names;
 mod report;
+#[cfg_attr(not(test), expect(dead_code, reason = "the control thread asks these once it is wired to the configuration"))]
 pub(crate) mod reservations;
 mod state;
 #[cfg(test)]

@@ -185,5 +185,6 @@ pub(crate) fn replaced<V: Clone>(
 }
 
 #[cfg(test)]
-#[path = "reservations_tests.rs"]
 mod tests;
+#[cfg(test)]
+mod two_users;
