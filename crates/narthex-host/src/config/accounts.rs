@@ -50,6 +50,11 @@ pub(crate) fn described(principal: Principal) -> String {
     }
 }
 
+/// The group that the processes of a user have unless they choose another; the user's own number if nothing is known.
+pub(crate) fn primary_group(uid: u32) -> u32 {
+    User::from_uid(Uid::from_raw(uid)).ok().flatten().map_or(uid, |user| user.gid.as_raw())
+}
+
 /// The groups of users, remembered for a short time.
 #[derive(Debug, Default)]
 pub(crate) struct Groups {

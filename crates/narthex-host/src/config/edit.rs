@@ -137,18 +137,11 @@ fn add_reservation(document: &mut DocumentMut, reserved: &Reserved) {
 
 fn entry(grant: &Grant) -> InlineTable {
     let mut table = InlineTable::new();
-    let (kind, find): (_, fn(&str) -> Option<u32>) = match grant.principal {
-        Principal::User(_) => ("user", accounts::user_id),
-        Principal::Group(_) => ("group", accounts::group_id),
-        Principal::Everyone => ("everyone", |_| None),
-    };
-    let value = match grant.principal {
-        Principal::User(id) | Principal::Group(id) => {
-            // A name that does not lead back would make the file invalid.
-            let name = accounts::name(grant.principal).filter(|name| find(name) == Some(id));
-            name.map_or_else(|| i64::from(id).into(), Value::from)
-        }
-        Principal::Everyone => true.into(),
+    // A name that does not lead back would make the file invalid.
+    let (kind, value) = match grant.principal {
+        Principal::User(uid) => ("user", named(grant.principal, uid, accounts::user_id)),
+        Principal::Group(gid) => ("group", named(grant.principal, gid, accounts::group_id)),
+        Principal::Everyone => ("everyone", true.into()),
     };
     table.insert(kind, value);
     if !grant.listen {
@@ -158,6 +151,10 @@ fn entry(grant: &Grant) -> InlineTable {
         table.insert("delegate", true.into());
     }
     table
+}
+
+fn named(principal: Principal, id: u32, find: fn(&str) -> Option<u32>) -> Value {
+    accounts::name(principal).filter(|name| find(name) == Some(id)).map_or_else(|| i64::from(id).into(), Value::from)
 }
 
 fn add_address(document: &mut DocumentMut, address: IpAddr) {

@@ -121,10 +121,8 @@ impl Reader<'_> {
                 });
             };
             let Some(value) = item.as_value() else {
-                return Err(self.wrong(
-                    item.span(),
-                    format!("{name} is one value: write {name} = {}", setting.to_toml(&self.config.settings)),
-                ));
+                return Err(self
+                    .wrong(item.span(), format!("{name} is one value: write {name} = {}", setting.toml(&self.config.settings))));
             };
             setting.read(&mut self.config.settings, value).map_err(|message| ConfigError::at(self.text, item.span(), message))?;
         }
@@ -221,12 +219,13 @@ impl Reader<'_> {
     }
 
     fn principal(&self, kind: &str, value: &Value) -> Result<Principal, ConfigError> {
-        let (of, find): (fn(u32) -> Principal, fn(&str) -> Option<u32>) = match kind {
-            "user" => (Principal::User, accounts::user_id),
-            "group" => (Principal::Group, accounts::group_id),
+        let of = match kind {
+            "user" => Principal::User,
+            "group" => Principal::Group,
             _ if value.as_bool() == Some(true) => return Ok(Principal::Everyone),
             _ => return Err(self.wrong(value.span(), "write everyone = true, or remove the entry")),
         };
+        let find = if kind == "user" { accounts::user_id } else { accounts::group_id };
         match value {
             Value::String(name) => find(name.value()).map(of).ok_or_else(|| {
                 let message = format!(

@@ -1,17 +1,19 @@
 //! Answers those verbs that read and change the configuration. A change is in the file before it is answered; the control
 //! thread then puts it in force.
 
+mod dump;
+
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use narthex_proto::prefix::{PrefixError, PrefixSpec, UrlPrefix};
 use narthex_proto::routing::Table;
-use narthex_proto::wire::{Principal, RefusalCode};
+use narthex_proto::wire::RefusalCode;
 
 use super::names::{self, MOST_OF_URL};
-use super::reservations::{self, Caller, quoted};
+use super::reservations::{self, Caller};
 use super::state::Refusal;
-use crate::admin::{Answer, CacheparamState, Grant, NamedGrant, Question, SettingState, TimerState, UrlaclState, sddl};
+use crate::admin::{Answer, CacheparamState, Grant, NamedGrant, Question, SettingState, TimerState, UrlaclState};
 use crate::config::{
     self, CacheParam, Config, ConfigError, ConfigFile, Edit, MachineTimer, Parsed, Reserved, SETTINGS, Setting, Watch,
 };
@@ -136,7 +138,7 @@ impl Configuration {
                 Answer::Cacheparams(CacheParam::ALL.iter().map(|param| cacheparam(current, *param)).collect())
             }
             Question::ShowSetting { name } => Answer::Settings(settings(current, name.as_deref())?),
-            Question::Dump => Answer::Script(script(current)),
+            Question::Dump => Answer::Script(dump::script(current)),
             Question::Reload => {
                 caller.check_operator("reloading the configuration")?;
                 let config = self.reload(routes).map_err(|error| {
@@ -235,7 +237,7 @@ impl Configuration {
             let Some(value) = value else { return Ok(Edit::Setting(setting, None)) };
             let mut settings = config.settings.clone();
             setting.set(&mut settings, value).map_err(|message| Refusal::new(RefusalCode::Invalid, message))?;
-            Ok(Edit::Setting(setting, Some(setting.to_toml(&settings))))
+            Ok(Edit::Setting(setting, Some(setting.toml(&settings))))
         })
     }
 
@@ -374,46 +376,6 @@ fn setting_state(config: &Config, setting: &Setting) -> SettingState {
     let value = setting.get(&config.settings);
     let default = value == setting.default_text();
     SettingState { name: setting.name.to_owned(), value, default, help: setting.description() }
-}
-
-/// The commands that make the configuration from the defaults.
-fn script(config: &Config) -> String {
-    let mut lines = vec!["# The configuration of a Narthex host. An operator runs these commands to make it again.".to_owned()];
-    lines.extend(config.iplisten.iter().map(|address| format!("narthex add iplisten ipaddress={address}")));
-    for TimerState { timer, seconds, .. } in
-        MachineTimer::ALL.map(|timer| timer_state(config, timer)).iter().filter(|state| !state.default)
-    {
-        lines.push(format!("narthex add timeout timeouttype={} value={seconds}", timer.name()));
-    }
-    for CacheparamState { param, value, .. } in
-        CacheParam::ALL.map(|param| cacheparam(config, param)).iter().filter(|state| !state.default)
-    {
-        lines.push(format!("narthex add cacheparam type={} value={value}", param.name()));
-    }
-    let is_cacheparam = |setting: &Setting| CacheParam::ALL.iter().any(|param| param.setting() == setting.name);
-    for setting in SETTINGS.iter().filter(|setting| !is_cacheparam(setting)) {
-        let state = setting_state(config, setting);
-        if !state.default {
-            lines.push(format!("narthex add setting settingtype={} value={}", state.name, quoted(&state.value)));
-        }
-    }
-    let mut reserved: Vec<&Reserved> = config.reservations.iter().collect();
-    reserved.sort_by(|one, other| one.prefix.cmp(&other.prefix));
-    lines.extend(reserved.into_iter().map(add_urlacl));
-    lines.join("\n") + "\n"
-}
-
-/// With a user's name where that says all, which reads well and fits another machine; else with numbers.
-fn add_urlacl(reserved: &Reserved) -> String {
-    let url = quoted(reserved.prefix.as_str());
-    match reserved.grants.as_slice() {
-        [Grant { principal: principal @ (Principal::User(_) | Principal::Everyone), listen, delegate }] => {
-            let (user, yes_no) =
-                (quoted(&config::accounts::name_or_number(*principal)), |right: &bool| if *right { "yes" } else { "no" });
-            format!("narthex add urlacl url={url} user={user} listen={} delegate={}", yes_no(listen), yes_no(delegate))
-        }
-        grants => format!("narthex add urlacl url={url} sddl={}", quoted(&sddl::print(grants))),
-    }
 }
 
 #[cfg(test)]

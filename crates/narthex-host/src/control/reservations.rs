@@ -31,6 +31,11 @@ impl Caller {
         Self { uid, groups: groups.of(uid, gid) }
     }
 
+    /// A user who has not connected, to say what it would meet.
+    pub(crate) fn of_user(uid: u32, groups: &mut Groups) -> Self {
+        Self::new(uid, accounts::primary_group(uid), groups)
+    }
+
     /// Root, and the user whose host it is.
     pub(crate) fn is_operator(&self) -> bool {
         self.uid == 0 || self.uid == rustix::process::geteuid().as_raw()

@@ -1,6 +1,9 @@
 use std::fs;
 use std::path::PathBuf;
 
+use narthex_proto::wire::Principal;
+
+use super::dump::script;
 use super::*;
 
 const ANN: u32 = 3_900_000_001;
@@ -274,4 +277,17 @@ fn a_configuration_that_is_wrong_at_the_start_is_an_error() {
     fs::write(&path, "[settings]\nqueue = 5\n").unwrap();
     let error = Configuration::open(ConfigFile::new(path)).unwrap_err();
     assert_eq!((error.line(), error.column()), (Some(2), Some(1)), "{error}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_change_by_hand_is_noticed_and_a_change_by_a_verb_is_not_made_twice() {
+    let mut host = setup("");
+    let mut watch = host.configuration.watch();
+    fs::write(host.path(), "[settings]\nqueue_length = 5\n").unwrap();
+    watch.changed().await;
+    assert_eq!(host.configuration.follow(&host.routes).unwrap().settings.queue_length, 5);
+    host.ask(0, &set("queue_length", "6")).unwrap();
+    watch.changed().await;
+    assert!(host.configuration.follow(&host.routes).is_none());
+    assert_eq!(host.configuration.current().settings.queue_length, 6);
 }
