@@ -80,7 +80,7 @@ impl Host {
     /// # Errors
     /// If another host has the socket, or it cannot be made.
     pub fn start(options: HostOptions) -> Result<Self, StartError> {
-        let socket = HostSocket::open(&options.socket)?;
+        let socket = HostSocket::open(&options.socket, rustix::process::geteuid().is_root())?;
         let path = socket.path.clone();
         let admission = Admission::new(options.caps.clone());
         let mut senders = Vec::new();

@@ -18,7 +18,7 @@ pub(crate) struct Reservation {
     pub(crate) grants: Vec<Grant>,
 }
 
-pub(crate) type Routes = Table<Arc<Reservation>, Registration>;
+pub(crate) type Routes = Table<Reservation, Registration>;
 
 /// A prefix that a live app has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

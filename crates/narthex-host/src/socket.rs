@@ -2,7 +2,7 @@
 
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 
@@ -17,11 +17,13 @@ pub(crate) struct HostSocket {
 }
 
 impl HostSocket {
-    /// Opens the socket at `path`, for this user only, and replaces what a host that was killed has left there.
-    pub(crate) fn open(path: &Path) -> Result<Self, StartError> {
+    /// Opens the socket at `path`, and replaces what a host that was killed has left there.
+    ///
+    /// Every user may connect to a `shared` one: credentials decide what each may do. Others are their user's alone.
+    pub(crate) fn open(path: &Path, shared: bool) -> Result<Self, StartError> {
         let failed = |error: io::Error| StartError::Socket(path.to_owned(), error);
         if let Some(directory) = path.parent().filter(|directory| !directory.as_os_str().is_empty()) {
-            DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(failed)?;
+            make_directory(directory, shared).map_err(failed)?;
         }
         let mut lock_path = path.as_os_str().to_owned();
         lock_path.push(".lock");
@@ -36,10 +38,30 @@ impl HostSocket {
             _ => {}
         }
         let listener = UnixListener::bind(path).map_err(failed)?;
-        fs::set_permissions(path, fs::Permissions::from_mode(0o600)).map_err(failed)?;
+        let mode = if shared { 0o666 } else { 0o600 };
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).map_err(failed)?;
         listener.set_nonblocking(true).map_err(failed)?;
         Ok(Self { path: path.to_owned(), listener, _lock: lock })
     }
+}
+
+/// Makes what is missing, and nothing of what is there more open than it is: except the directory that is a host's own by
+/// its name, which an earlier host may have had for itself.
+fn make_directory(directory: &Path, shared: bool) -> io::Result<()> {
+    let mode = if shared { 0o755 } else { 0o700 };
+    let set_mode = match fs::metadata(directory) {
+        Ok(found) => {
+            let own =
+                found.uid() == rustix::process::geteuid().as_raw() && directory.file_name().is_some_and(|name| name == "narthex");
+            shared && own && found.mode() & 0o055 != 0o055
+        }
+        Err(_) => {
+            DirBuilder::new().recursive(true).mode(mode).create(directory)?;
+            true
+        }
+    };
+    // The process's umask may have taken rights away.
+    if set_mode { fs::set_permissions(directory, fs::Permissions::from_mode(mode)) } else { Ok(()) }
 }
 
 impl Drop for HostSocket {
@@ -56,15 +78,41 @@ mod tests {
     fn one_host_at_a_time_has_a_socket_and_a_stale_one_is_replaced() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("deep/er/host.sock");
-        let first = HostSocket::open(&path).unwrap();
-        assert!(matches!(HostSocket::open(&path), Err(StartError::AlreadyRunning(_))));
+        let first = HostSocket::open(&path, false).unwrap();
+        assert!(matches!(HostSocket::open(&path, false), Err(StartError::AlreadyRunning(_))));
         // What a kill -9 leaves: the file, and no lock.
         let kept = directory.path().join("kept");
         fs::rename(&path, &kept).unwrap();
         drop(first);
         fs::rename(&kept, &path).unwrap();
-        let again = HostSocket::open(&path).unwrap();
+        let again = HostSocket::open(&path, false).unwrap();
         drop(again);
         assert!(!path.exists());
+    }
+
+    fn mode(path: &Path) -> u32 {
+        fs::metadata(path).unwrap().mode() & 0o777
+    }
+
+    #[test]
+    fn a_socket_is_for_its_user_alone_unless_it_is_shared() {
+        let directory = tempfile::tempdir().unwrap();
+        for (shared, of_directory, of_socket) in [(false, 0o700, 0o600), (true, 0o755, 0o666)] {
+            let path = directory.path().join(format!("{shared}/host.sock"));
+            let socket = HostSocket::open(&path, shared).unwrap();
+            assert_eq!((mode(path.parent().unwrap()), mode(&path)), (of_directory, of_socket), "shared: {shared}");
+            drop(socket);
+        }
+    }
+
+    #[test]
+    fn only_the_hosts_own_directory_is_opened_afterwards() {
+        let directory = tempfile::tempdir().unwrap();
+        for (name, after) in [("narthex", 0o755), ("private", 0o700)] {
+            let path = directory.path().join(name).join("host.sock");
+            drop(HostSocket::open(&path, false).unwrap());
+            drop(HostSocket::open(&path, true).unwrap());
+            assert_eq!(mode(path.parent().unwrap()), after, "{name}");
+        }
     }
 }

@@ -123,6 +123,11 @@ impl<R, V> Table<R, V> {
         self.nodes().filter_map(|node| node.reserved.as_ref().map(Entry::parts))
     }
 
+    /// Whether anything at all is reserved on this port, for whatever scheme and host.
+    pub fn has_reservations_on(&self, port: NonZeroU16) -> bool {
+        self.port(port.get()).is_some_and(|port| port.reservations > 0)
+    }
+
     /// The ports with at least one registration, in order: those to listen on. Reservations open no port.
     pub fn listening_ports(&self) -> impl Iterator<Item = (NonZeroU16, Scheme)> {
         self.ports.iter().filter(|(_, port)| port.registrations > 0).map(|(number, port)| (*number, port.scheme))
@@ -182,7 +187,10 @@ impl<R: Clone, V: Clone> Table<R, V> {
     /// Ends a registration and returns what was registered with it.
     pub fn unregister(&mut self, prefix: &UrlPrefix) -> Option<V> {
         self.registration(prefix)?;
-        let taken = self.take(prefix, |node| node.registered.take(), 1)?;
+        let taken = self.take(prefix, |node| node.registered.take())?;
+        let port = self.port_mut(prefix);
+        port.registrations = port.registrations.saturating_sub(1);
+        self.drop_if_empty(prefix);
         Some(taken.value)
     }
 
@@ -192,15 +200,19 @@ impl<R: Clone, V: Clone> Table<R, V> {
         if let Some((existing, _)) = self.reservation(&prefix) {
             return Err(Conflict::Reserved { existing: existing.clone(), prefix });
         }
-        self.port_mut(&prefix).tree_mut(&prefix).get_or_insert(prefix.folded_path()).reserved =
-            Some(Entry { prefix: prefix.clone(), value });
+        let port = self.port_mut(&prefix);
+        port.reservations += 1;
+        port.tree_mut(&prefix).get_or_insert(prefix.folded_path()).reserved = Some(Entry { prefix: prefix.clone(), value });
         Ok(())
     }
 
     /// Ends a reservation and returns what was reserved with it.
     pub fn unreserve(&mut self, prefix: &UrlPrefix) -> Option<R> {
         self.reservation(prefix)?;
-        let taken = self.take(prefix, |node| node.reserved.take(), 0)?;
+        let taken = self.take(prefix, |node| node.reserved.take())?;
+        let port = self.port_mut(prefix);
+        port.reservations = port.reservations.saturating_sub(1);
+        self.drop_if_empty(prefix);
         Some(taken.value)
     }
 
@@ -219,23 +231,20 @@ impl<R: Clone, V: Clone> Table<R, V> {
         Arc::make_mut(&mut self.ports[at].1)
     }
 
-    fn take<T>(
-        &mut self,
-        prefix: &UrlPrefix,
-        take: impl FnOnce(&mut Node<R, V>) -> Option<Entry<T>>,
-        registrations: usize,
-    ) -> Option<Entry<T>> {
+    fn take<T>(&mut self, prefix: &UrlPrefix, take: impl FnOnce(&mut Node<R, V>) -> Option<Entry<T>>) -> Option<Entry<T>> {
         let port = self.port_mut(prefix);
-        port.registrations = port.registrations.saturating_sub(registrations);
         let tree = port.tree_mut(prefix);
         let taken = tree.take(prefix.folded_path(), take);
         if tree.is_empty() {
             port.remove_tree(prefix);
         }
-        if port.is_empty() {
+        taken
+    }
+
+    fn drop_if_empty(&mut self, prefix: &UrlPrefix) {
+        if self.port(prefix.port().get()).is_some_and(Port::is_empty) {
             self.ports.retain(|(number, _)| *number != prefix.port());
         }
-        taken
     }
 }
 

@@ -1,5 +1,6 @@
 //! Asking a running host: what `narthex show` and `narthex explain` use.
 
+pub mod sddl;
 mod verbs;
 
 use std::io::{self, Read, Write};

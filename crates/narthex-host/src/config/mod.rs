@@ -1,133 +1,24 @@
 //! What outlives the host's process: reservations, listen addresses, timers, cache parameters and settings, in one TOML file
 //! that people read and edit.
 
-use std::path::PathBuf;
+pub(crate) mod accounts;
+mod edit;
+mod error;
+mod file;
+mod model;
+mod parse;
+mod settings;
+mod spelling;
+#[cfg_attr(not(test), expect(dead_code, reason = "the control thread asks these once it is wired to the configuration"))]
+mod watch;
 
-use narthex_proto::prefix::UrlPrefix;
-use serde::{Deserialize, Serialize};
-use std::net::IpAddr;
+pub use error::ConfigError;
+pub use file::{CONFIG_VARIABLE, default_path};
+pub use model::{CacheParam, MachineTimer};
+pub use settings::{SETTINGS, Setting};
 
-use crate::admin::Grant;
-
-/// A configuration that has been found valid.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub(crate) struct Config {
-    pub(crate) reservations: Vec<Reserved>,
-    pub(crate) iplisten: Vec<IpAddr>,
-    /// Seconds; 65535 disables.
-    pub(crate) idle_connection: Option<u16>,
-    pub(crate) header_wait: Option<u16>,
-    pub(crate) settings: Settings,
-}
-
-/// A reservation (urlacl) of the configuration.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Reserved {
-    pub(crate) prefix: UrlPrefix,
-    pub(crate) grants: Vec<Grant>,
-}
-
-/// A machine-wide timer: those that run before it is known whose request it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-#[expect(missing_docs, reason = "narthex_http::Timeouts explains them")]
-pub enum MachineTimer {
-    IdleConnectionTimeout,
-    HeaderWaitTimeout,
-}
-
-/// A parameter of the response cache.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum CacheParam {
-    /// The longest response that is cached, in bytes (`UriMaxUriBytes`).
-    MaxCacheResponseSize,
-    /// The longest part of a cached response that answers one range request, in bytes.
-    CacheRangeChunkSize,
-    /// What all cached responses may take, in bytes.
-    MaxCacheSize,
-    /// How often responses that nobody asked for are dropped, in seconds (`UriScavengerPeriod`).
-    ScavengerPeriod,
-}
-
-/// Everything with one value. The names and defaults are those of [`SETTINGS`].
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Settings {
-    /// Unprivileged users may register `localhost` and loopback addresses on ports above 1024 that nobody has reserved.
-    pub(crate) loopback_rule: bool,
-    pub(crate) max_request_bytes: usize,
-    pub(crate) max_field_length: usize,
-    pub(crate) max_url_length: usize,
-    pub(crate) max_header_count: usize,
-    /// Bytes; `None` is no limit.
-    pub(crate) max_request_body: Option<u64>,
-    /// 0 is no limit, here and for the count.
-    pub(crate) url_segment_max_length: usize,
-    pub(crate) url_segment_max_count: usize,
-    /// Client connections; `None` is what the file descriptor limit leaves.
-    pub(crate) max_connections: Option<usize>,
-    pub(crate) max_connections_per_client: Option<usize>,
-    /// Bytes per second to all clients; `None` is no limit.
-    pub(crate) max_bandwidth: Option<u64>,
-    pub(crate) queue_length: u32,
-    pub(crate) response_cache: bool,
-    pub(crate) max_cache_response_size: u64,
-    pub(crate) cache_range_chunk_size: u64,
-    pub(crate) max_cache_size: u64,
-    pub(crate) scavenger_period: u64,
-    /// `None` is the platform's: `/var/log/narthex` for root, else `$XDG_STATE_HOME/narthex/log`.
-    pub(crate) log_directory: Option<PathBuf>,
-    pub(crate) error_log: bool,
-    /// Bytes, for an error log that rolls over by size.
-    pub(crate) error_log_max_size: u64,
-    pub(crate) error_log_rollover: narthex_proto::wire::Rollover,
-    /// Central access logging: every group that says nothing itself is logged so.
-    pub(crate) access_log: Option<narthex_proto::wire::Logging>,
-    /// `HttpSys` takes `\` and `%2F` for separators, as HTTP.sys does.
-    pub(crate) cooking: narthex_proto::cooked::Cooking,
-    /// Connections are accepted by one thread and dealt out, instead of by every worker.
-    pub(crate) single_acceptor: bool,
-}
-
-impl Default for Settings {
-    fn default() -> Self {
-        Self {
-            loopback_rule: true,
-            max_request_bytes: 16_384,
-            max_field_length: 16_384,
-            max_url_length: 8_192,
-            max_header_count: 100,
-            max_request_body: Some(30_000_000),
-            url_segment_max_length: 0,
-            url_segment_max_count: 0,
-            max_connections: None,
-            max_connections_per_client: None,
-            max_bandwidth: None,
-            queue_length: 1000,
-            response_cache: true,
-            max_cache_response_size: 262_144,
-            cache_range_chunk_size: 262_144,
-            max_cache_size: 64 << 20,
-            scavenger_period: 120,
-            log_directory: None,
-            error_log: true,
-            error_log_max_size: 1 << 20,
-            error_log_rollover: narthex_proto::wire::Rollover::Size,
-            access_log: None,
-            cooking: narthex_proto::cooked::Cooking::Strict,
-            single_acceptor: false,
-        }
-    }
-}
-
-/// A setting's name and what is said about it.
-#[derive(Clone, Copy, Debug)]
-pub struct SettingHelp {
-    /// As it is typed, here and in the file.
-    pub name: &'static str,
-    /// One sentence: unit, range, default, effect.
-    pub help: &'static str,
-}
-
-/// Every setting, in the order in which they are listed.
-pub const SETTINGS: &[SettingHelp] = &[];
+pub(crate) use edit::{Edit, apply};
+pub(crate) use file::{ConfigFile, HEADER, Stamp};
+pub(crate) use model::{Config, Reserved, Settings};
+pub(crate) use parse::{Parsed, parse};
+pub(crate) use watch::Watch;

@@ -1,10 +1,12 @@
 //! The control thread: apps and operators talk to it over the host's socket; it alone changes what the host knows.
 
+pub(crate) mod answers;
 mod connection;
 pub(crate) mod names;
 mod ports;
 mod queues;
 mod report;
+pub(crate) mod reservations;
 mod settings;
 mod state;
 #[cfg(test)]

@@ -56,6 +56,7 @@ pub(super) struct Port<R, V> {
     pub(super) scheme: Scheme,
     /// How many registrations there are: a port is open while there is one.
     pub(super) registrations: usize,
+    pub(super) reservations: usize,
     strong: Option<Arc<Node<R, V>>>,
     names: Names<Arc<Node<R, V>>>,
     /// Machines have few addresses: a search beats a map.
@@ -65,7 +66,7 @@ pub(super) struct Port<R, V> {
 
 impl<R, V> Port<R, V> {
     pub(super) fn new(scheme: Scheme) -> Self {
-        Self { scheme, registrations: 0, strong: None, names: Names::new(), addresses: Vec::new(), weak: None }
+        Self { scheme, registrations: 0, reservations: 0, strong: None, names: Names::new(), addresses: Vec::new(), weak: None }
     }
 
     pub(super) fn is_empty(&self) -> bool {

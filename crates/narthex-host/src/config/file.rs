@@ -1,0 +1,223 @@
+//! The file itself: where it is, and how it is read and replaced so that nobody ever sees half of it.
+//!
+//! A change is written to a temporary file beside it, which then takes its name. Writers lock the directory, so that none
+//! loses another's change. A kill at any moment leaves the old file or the new one, and at most one temporary file, which
+//! the next writer removes.
+
+use std::env;
+use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::error::ConfigError;
+
+/// The environment variable that names the configuration file.
+pub const CONFIG_VARIABLE: &str = "NARTHEX_CONFIG";
+
+/// What a new file begins with.
+pub(crate) const HEADER: &str = "\
+# The configuration of the Narthex host. The host follows changes of this file at once; a mistake is
+# reported with its line and changes nothing. The commands `narthex add ...` and `narthex delete ...`
+# change this file too, and keep comments and layout.
+#
+#   iplisten = [\"127.0.0.1\"]           the only addresses to listen on; without it, all
+#
+#   [timeouts]                          seconds, 1 to 65534; 65535 is \"never\"
+#   idleconnectiontimeout = 120
+#   headerwaittimeout = 120
+#
+#   [settings]                          `narthex show setting` explains each one
+#   queue_length = 1000
+#   error_log = true
+#   access_log = \"w3c\"
+#
+#   [[urlacl]]                          who may register a URL and those below it
+#   url = \"http://+:80/shop/\"
+#   allow = [{ user = \"web\" }, { group = \"devs\", delegate = true }, { everyone = true }]
+
+";
+
+/// Nobody writes this much; a mistake (a log, a device) should not fill the memory.
+const LONGEST: u64 = 16 << 20;
+/// A writer is done in milliseconds.
+const LOCK_TRIES: usize = 500;
+const LOCK_PAUSE: Duration = Duration::from_millis(10);
+/// As many as Linux itself follows.
+const MOST_LINKS: usize = 40;
+
+/// Where the configuration of a host of this user is: `NARTHEX_CONFIG`, else `/etc/narthex/narthex.toml` for root, else
+/// `narthex/narthex.toml` in `$XDG_CONFIG_HOME` or `~/.config`.
+#[must_use]
+pub fn default_path() -> PathBuf {
+    let set = |name: &str| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    if let Some(path) = set(CONFIG_VARIABLE) {
+        return path;
+    }
+    if rustix::process::geteuid().is_root() {
+        return "/etc/narthex/narthex.toml".into();
+    }
+    let directory = set("XDG_CONFIG_HOME").filter(|path| path.is_absolute());
+    let directory = directory.or_else(|| set("HOME").map(|home| home.join(".config"))).unwrap_or_default();
+    directory.join("narthex/narthex.toml")
+}
+
+/// The configuration file, which need not exist.
+#[derive(Clone, Debug)]
+pub(crate) struct ConfigFile {
+    path: PathBuf,
+}
+
+/// Tells two states of a file apart without reading it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Stamp {
+    device: u64,
+    inode: u64,
+    size: u64,
+    modified: (i64, i64),
+    changed: (i64, i64),
+}
+
+impl ConfigFile {
+    /// Names the file and removes what a writer that was killed has left beside it.
+    #[cfg_attr(not(test), expect(dead_code, reason = "the control thread asks these once it is wired to the configuration"))]
+    pub(crate) fn new(path: PathBuf) -> Self {
+        let file = Self { path };
+        // Another writer at work has its own temporary file there: then it is not stale.
+        if let Ok(target) = file.target()
+            && temporary(&target).exists()
+            && let Ok(lock) = File::open(directory(&target))
+            && lock.try_lock().is_ok()
+        {
+            let _ = fs::remove_file(temporary(&target));
+        }
+        file
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The text; a file that does not exist has none.
+    pub(crate) fn read(&self) -> Result<Option<String>, ConfigError> {
+        let failed = |error: &io::Error| ConfigError::io(&self.path, "read", error);
+        let file = match File::open(&self.path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            file => file.map_err(|error| failed(&error))?,
+        };
+        let mut bytes = Vec::new();
+        file.take(LONGEST + 1).read_to_end(&mut bytes).map_err(|error| failed(&error))?;
+        if bytes.len() as u64 > LONGEST {
+            let message = format!("this is longer than {LONGEST} bytes and cannot be a configuration");
+            return Err(ConfigError::at("", None, message).in_file(&self.path));
+        }
+        String::from_utf8(bytes).map(Some).map_err(|error| {
+            let valid = error.utf8_error().valid_up_to();
+            let text = String::from_utf8_lossy(error.as_bytes());
+            ConfigError::at(&text, Some(valid..valid), "this is not UTF-8: save the file as UTF-8").in_file(&self.path)
+        })
+    }
+
+    /// What the file is like now; `None` if there is none.
+    pub(crate) fn stamp(&self) -> Option<Stamp> {
+        let metadata = fs::metadata(&self.path).ok()?;
+        Some(Stamp {
+            device: metadata.dev(),
+            inode: metadata.ino(),
+            size: metadata.size(),
+            modified: (metadata.mtime(), metadata.mtime_nsec()),
+            changed: (metadata.ctime(), metadata.ctime_nsec()),
+        })
+    }
+
+    /// Replaces the text by what `change` makes of the present one. Blocks while another writer does the same.
+    pub(crate) fn edit<T, E: From<ConfigError>>(
+        &self,
+        change: impl FnOnce(Option<String>) -> Result<(String, T), E>,
+    ) -> Result<T, E> {
+        let failed = |error: io::Error| ConfigError::io(&self.path, "written", &error);
+        let target = self.target().map_err(failed)?;
+        let directory = directory(&target);
+        DirBuilder::new().recursive(true).mode(0o755).create(directory).map_err(failed)?;
+        let locked = File::open(directory).and_then(lock).map_err(failed)?;
+        let old = self.read()?;
+        let (new, result) = change(old.clone())?;
+        if old.as_ref() != Some(&new) {
+            replace(&target, &new, &locked).map_err(failed)?;
+        }
+        Ok(result)
+    }
+
+    /// The file that the path leads to: a link is followed, so that it stays one.
+    fn target(&self) -> io::Result<PathBuf> {
+        let mut path = self.path.clone();
+        for _ in 0..MOST_LINKS {
+            match fs::read_link(&path) {
+                Ok(target) => path = directory(&path).join(target),
+                Err(_) => return Ok(path),
+            }
+        }
+        Err(io::Error::other("too many symbolic links"))
+    }
+}
+
+fn directory(path: &Path) -> &Path {
+    path.parent().filter(|directory| !directory.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// One name for all writers: only the one with the lock uses it, and stale ones do not pile up.
+fn temporary(target: &Path) -> PathBuf {
+    let mut name = std::ffi::OsString::from(".");
+    name.push(target.file_name().unwrap_or_default());
+    name.push(".new");
+    target.with_file_name(name)
+}
+
+/// The lock ends with the descriptor, whatever ends the process.
+fn lock(directory: File) -> io::Result<File> {
+    for _ in 0..LOCK_TRIES {
+        match directory.try_lock() {
+            Ok(()) => return Ok(directory),
+            Err(TryLockError::WouldBlock) => std::thread::sleep(LOCK_PAUSE),
+            Err(TryLockError::Error(error)) => return Err(error),
+        }
+    }
+    Err(io::Error::new(io::ErrorKind::ResourceBusy, "another program keeps its directory locked"))
+}
+
+fn replace(target: &Path, text: &str, directory: &File) -> io::Result<()> {
+    let temporary = temporary(target);
+    match fs::remove_file(&temporary) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let written = write(&temporary, target, text).and_then(|()| fs::rename(&temporary, target));
+    if written.is_err() {
+        let _ = fs::remove_file(&temporary);
+    }
+    written?;
+    directory.sync_all()
+}
+
+/// The new file gets the owner and mode of the old one.
+fn write(temporary: &Path, target: &Path, text: &str) -> io::Result<()> {
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(temporary)?;
+    let mode = match fs::metadata(target) {
+        Ok(old) => {
+            let new = file.metadata()?;
+            if (old.uid(), old.gid()) != (new.uid(), new.gid()) {
+                std::os::unix::fs::fchown(&file, Some(old.uid()), Some(old.gid()))?;
+            }
+            old.mode() & 0o7777
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => 0o644,
+        Err(error) => return Err(error),
+    };
+    file.set_permissions(fs::Permissions::from_mode(mode))?;
+    file.write_all(text.as_bytes())?;
+    file.sync_all()
+}
+
+#[cfg(test)]
+mod tests;

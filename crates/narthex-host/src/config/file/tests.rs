@@ -1,0 +1,142 @@
+use std::process::{Command, Stdio};
+
+use super::*;
+
+/// Names the file to a child that edits it until it is killed.
+const VICTIM: &str = "NARTHEX_TEST_VICTIM";
+
+fn appended(file: &ConfigFile, line: &str) {
+    file.edit(|old| Ok::<_, ConfigError>((old.unwrap_or_default() + line, ()))).unwrap();
+}
+
+fn names(directory: &Path) -> Vec<String> {
+    let mut names: Vec<_> =
+        fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn a_missing_file_has_no_text_and_is_made_with_its_directory() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = ConfigFile::new(directory.path().join("etc/narthex/narthex.toml"));
+    assert_eq!(file.read().unwrap(), None);
+    appended(&file, "# one\n");
+    assert_eq!(file.read().unwrap().as_deref(), Some("# one\n"));
+    assert_eq!(fs::metadata(file.path()).unwrap().mode() & 0o7777, 0o644);
+    assert_eq!(names(file.path().parent().unwrap()), ["narthex.toml"]);
+}
+
+#[test]
+fn an_edit_keeps_mode_owner_and_link() {
+    let directory = tempfile::tempdir().unwrap();
+    let real = directory.path().join("real.toml");
+    fs::write(&real, "").unwrap();
+    fs::set_permissions(&real, fs::Permissions::from_mode(0o640)).unwrap();
+    let root = rustix::process::geteuid().is_root();
+    if root {
+        std::os::unix::fs::chown(&real, Some(12_345), Some(54_321)).unwrap();
+    } else {
+        eprintln!("not root: only the mode is checked, not the owner");
+    }
+    let before = fs::metadata(&real).unwrap();
+    let link = directory.path().join("narthex.toml");
+    std::os::unix::fs::symlink("real.toml", &link).unwrap();
+    appended(&ConfigFile::new(link.clone()), "# new\n");
+    let after = fs::metadata(&real).unwrap();
+    assert_eq!(fs::read_link(&link).unwrap(), Path::new("real.toml"));
+    assert_eq!(fs::read_to_string(&real).unwrap(), "# new\n");
+    assert_eq!((after.mode(), after.uid(), after.gid()), (before.mode(), before.uid(), before.gid()));
+}
+
+#[test]
+fn a_refused_edit_changes_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = ConfigFile::new(directory.path().join("narthex.toml"));
+    appended(&file, "# one\n");
+    let before = file.stamp();
+    let refused = file.edit(|_| Err::<(String, ()), _>(ConfigError::at("", None, "no")));
+    assert!(refused.is_err());
+    appended(&file, "");
+    assert_eq!(file.stamp(), before);
+}
+
+#[test]
+fn text_that_is_not_utf8_has_a_place() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = ConfigFile::new(directory.path().join("narthex.toml"));
+    fs::write(file.path(), b"# one\n# tw\xff\n").unwrap();
+    let error = file.read().unwrap_err();
+    assert_eq!((error.line(), error.column()), (Some(2), Some(5)), "{error}");
+    assert!(error.to_string().contains("narthex.toml:2:5"), "{error}");
+}
+
+#[test]
+fn no_writer_loses_what_another_writes() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = ConfigFile::new(directory.path().join("narthex.toml"));
+    std::thread::scope(|scope| {
+        for writer in 0..4 {
+            let file = file.clone();
+            scope.spawn(move || (0..25).for_each(|line| appended(&file, &format!("# {writer} {line}\n"))));
+        }
+    });
+    let text = file.read().unwrap().unwrap();
+    let mut lines: Vec<_> = text.lines().collect();
+    assert_eq!(lines.len(), 100);
+    lines.sort_unstable();
+    lines.dedup();
+    assert_eq!(lines.len(), 100);
+}
+
+/// What a child of the next test does, and nothing by itself.
+#[test]
+fn the_writer_that_is_killed() {
+    let Some(path) = env::var_os(VICTIM) else { return };
+    let file = ConfigFile::new(path.into());
+    for number in u64::from(std::process::id()) * 1000.. {
+        file.edit(|_| Ok::<_, ConfigError>((whole(number), ()))).unwrap();
+    }
+}
+
+/// A text of its own length for each number; half of it is not one.
+fn whole(number: u64) -> String {
+    let filler = "# filler\n".repeat(usize::try_from(number % 97).unwrap() * 40);
+    format!("{filler}[timeouts]\nheaderwaittimeout = {}\n# end\n", number % 60_000 + 1)
+}
+
+#[test]
+fn a_kill_at_any_moment_leaves_a_whole_file_and_no_litter() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = ConfigFile::new(directory.path().join("narthex.toml"));
+    file.edit(|_| Ok::<_, ConfigError>((whole(0), ()))).unwrap();
+    let mut states = std::collections::HashSet::new();
+    let mut seed = u64::from(std::process::id());
+    for _ in 0..40 {
+        let mut child = Command::new(env::current_exe().unwrap())
+            .args(["--exact", "config::file::tests::the_writer_that_is_killed"])
+            .env(VICTIM, file.path())
+            .stdout(Stdio::null())
+            .spawn()
+            .unwrap();
+        let before = file.stamp();
+        while file.stamp() == before {
+            assert!(child.try_wait().unwrap().is_none(), "the child has ended by itself");
+            std::thread::yield_now();
+        }
+        // Anywhere in the microseconds that an edit takes.
+        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        std::thread::sleep(Duration::from_micros((seed >> 33) % 5_000));
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let text = file.read().unwrap().unwrap();
+        super::super::parse(&text).unwrap();
+        assert!(text.ends_with("# end\n"), "half a file: {text:?}");
+        states.insert(text);
+        assert!(names(directory.path()).len() <= 2, "temporary files pile up: {:?}", names(directory.path()));
+    }
+    assert!(states.len() > 10, "the children hardly wrote anything");
+    let opened = ConfigFile::new(file.path().to_owned());
+    assert_eq!(names(directory.path()), ["narthex.toml"]);
+    appended(&opened, "# more\n");
+}
