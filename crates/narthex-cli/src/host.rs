@@ -34,14 +34,19 @@ pub(crate) fn run(arguments: HostArguments) -> anyhow::Result<()> {
 
 fn options(arguments: HostArguments) -> HostOptions {
     let mut options = HostOptions::default();
-    if let Some(socket) = arguments.socket.socket {
-        options.socket = socket;
+    match arguments.socket.socket {
+        // A host beside the machine's own one, for a test or a demonstration: its files are beside its socket.
+        Some(socket) => options.socket = socket,
+        None => {
+            options.config = Some(narthex_host::config::default_path());
+            options.logs = Some(narthex_host::config::default_logs());
+        }
     }
     if let Some(workers) = arguments.workers {
         options.workers = workers.into();
     }
     options.listen = arguments.listen;
-    options.config = arguments.config;
+    options.config = arguments.config.or(options.config);
     // Root's host is the system's.
     options.shared = arguments.shared || rustix::process::geteuid().is_root();
     options

@@ -6,10 +6,14 @@ use std::path::{Path, PathBuf};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use narthex_http::{Admission, ConnectionCaps, Settings, rendezvous};
+use std::sync::Arc;
+
+use narthex_http::{Admission, Settings, rendezvous};
 use tokio::sync::{mpsc, oneshot};
 
-use crate::control::{self, Control};
+use crate::config::{ConfigError, ConfigFile};
+use crate::control::answers::Configuration;
+use crate::control::{self, Control, settings};
 use crate::socket::HostSocket;
 use crate::worker;
 
@@ -19,20 +23,17 @@ use crate::worker;
 pub struct HostOptions {
     /// Where apps find it. Default: [`rendezvous::own_socket`].
     pub socket: PathBuf,
-    /// The configuration file. Default: none is read or written; what operators set lasts as long as the host.
+    /// The configuration file. Default: `narthex.toml` beside the socket. It need not exist.
     pub config: Option<PathBuf>,
+    /// Where logs are written unless the configuration says. Default: `log` beside the socket.
+    pub logs: Option<PathBuf>,
     /// Programs of other users may connect; what they may register, the reservations say. Default: they may not.
     pub shared: bool,
     /// Threads that serve clients. Default: one per core.
     pub workers: usize,
-    /// The only addresses to listen on, whatever prefixes ask for (`iplisten`). Default: none, which means as each prefix says.
+    /// The only addresses to listen on, whatever prefixes ask for and the configuration's `iplisten` says. Default: none,
+    /// which means as each prefix and the configuration say.
     pub listen: Vec<IpAddr>,
-    /// Limits and timers that apps inherit.
-    pub settings: Settings,
-    /// How many client connections.
-    pub caps: ConnectionCaps,
-    /// How many requests may wait in a queue that does not say. Default 1000, as in HTTP.sys.
-    pub queue_length: usize,
 }
 
 impl Default for HostOptions {
@@ -40,12 +41,10 @@ impl Default for HostOptions {
         Self {
             socket: rendezvous::own_socket(),
             config: None,
+            logs: None,
             shared: false,
             workers: narthex_http::default_workers(),
             listen: Vec::new(),
-            settings: Settings::default(),
-            caps: ConnectionCaps::default(),
-            queue_length: 1000,
         }
     }
 }
@@ -60,6 +59,9 @@ pub enum StartError {
     /// The socket cannot be made.
     #[error("cannot open the host's socket at {0}: {1}; choose another place with --socket or NARTHEX_HOST")]
     Socket(PathBuf, #[source] io::Error),
+    /// The configuration file has a mistake, or cannot be read.
+    #[error("{0}")]
+    Config(#[from] ConfigError),
     /// The OS refuses a thread.
     #[error("cannot start the host's threads: {0}")]
     Thread(#[source] io::Error),
@@ -70,6 +72,7 @@ pub enum StartError {
 pub struct Host {
     socket: PathBuf,
     stop: Option<oneshot::Sender<Duration>>,
+    reload: mpsc::UnboundedSender<()>,
     control: Option<JoinHandle<()>>,
     workers: Vec<JoinHandle<()>>,
 }
@@ -80,22 +83,31 @@ impl Host {
     /// # Errors
     /// If another host has the socket, or it cannot be made.
     pub fn start(options: HostOptions) -> Result<Self, StartError> {
-        let socket = HostSocket::open(&options.socket, rustix::process::geteuid().is_root())?;
+        let beside = |name: &str| options.socket.with_file_name(name);
+        let file = ConfigFile::new(options.config.clone().unwrap_or_else(|| beside("narthex.toml")));
+        let configuration = Configuration::open(file)?;
+        let config = Arc::clone(configuration.current());
+        let socket = HostSocket::open(&options.socket, options.shared)?;
         let path = socket.path.clone();
-        let admission = Admission::new(options.caps.clone());
+        let admission = Admission::new(settings::caps(&config));
+        let mut engine = Settings::default();
+        engine.limits = settings::limits(&config);
+        engine.timeouts = settings::machine_timeouts(&config);
+        engine.cooking = config.settings.cooking;
         let mut senders = Vec::new();
         let mut workers = Vec::new();
         for index in 0..options.workers.max(1) {
             let (sender, commands) = mpsc::unbounded_channel();
-            let (settings, admission) = (options.settings.clone(), admission.clone());
+            let (settings, admission) = (engine.clone(), admission.clone());
             let run = move || worker::run(settings, admission, commands);
             workers.push(narthex_http::spawn_worker(format!("narthex-host-{index}"), run).map_err(StartError::Thread)?);
             senders.push(sender);
         }
         let (stop, stopped) = oneshot::channel();
-        let run = move || control::run(Control::new(&options, senders), socket, stopped);
+        let (reload, reloads) = mpsc::unbounded_channel();
+        let run = move || control::run(Control::new(&options, configuration, senders), socket, reloads, stopped);
         let control = narthex_http::spawn_worker("narthex-control".to_owned(), run).map_err(StartError::Thread)?;
-        Ok(Self { socket: path, stop: Some(stop), control: Some(control), workers })
+        Ok(Self { socket: path, stop: Some(stop), reload, control: Some(control), workers })
     }
 
     /// The path of the host's socket.
@@ -106,7 +118,10 @@ impl Host {
 
     /// Reads the configuration file again, as `narthex reload` has it done. A file with a mistake changes nothing; the log
     /// says what is wrong with it.
-    pub fn reload(&self) {}
+    pub fn reload(&self) {
+        // A control thread that is gone has nothing to reload.
+        let _ = self.reload.send(());
+    }
 
     /// Stops accepting, lets requests in progress finish for `within`, ends what is left. Blocks until all is over.
     pub fn stop(mut self, within: Duration) {

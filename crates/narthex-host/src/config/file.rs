@@ -63,6 +63,19 @@ pub fn default_path() -> PathBuf {
     directory.join("narthex/narthex.toml")
 }
 
+/// Where a host of this user logs unless its configuration says: `/var/log/narthex` for root, else `narthex/log` in
+/// `$XDG_STATE_HOME` or `~/.local/state`.
+#[must_use]
+pub fn default_logs() -> PathBuf {
+    if rustix::process::geteuid().is_root() {
+        return "/var/log/narthex".into();
+    }
+    let set = |name: &str| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let directory = set("XDG_STATE_HOME").filter(|path| path.is_absolute());
+    let directory = directory.or_else(|| set("HOME").map(|home| home.join(".local/state"))).unwrap_or_default();
+    directory.join("narthex/log")
+}
+
 /// The configuration file, which need not exist.
 #[derive(Clone, Debug)]
 pub(crate) struct ConfigFile {

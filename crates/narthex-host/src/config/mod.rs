@@ -9,11 +9,10 @@ mod model;
 mod parse;
 mod settings;
 mod spelling;
-#[cfg_attr(not(test), expect(dead_code, reason = "the control thread asks these once it is wired to the configuration"))]
 mod watch;
 
 pub use error::ConfigError;
-pub use file::{CONFIG_VARIABLE, default_path};
+pub use file::{CONFIG_VARIABLE, default_logs, default_path};
 pub use model::{CacheParam, MachineTimer};
 pub use settings::{SETTINGS, Setting};
 

@@ -152,7 +152,6 @@ pub(crate) struct Settings {
 
 impl Settings {
     /// Central access logging: every group that says nothing itself is logged so.
-    #[cfg_attr(not(test), expect(dead_code, reason = "the control thread asks these once it is wired to the configuration"))]
     pub(crate) fn central_log(&self) -> Option<&Logging> {
         (self.access_log.format != LogFormat::Off).then_some(&self.access_log)
     }

@@ -18,8 +18,10 @@ use tokio::net::UnixStream;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::timeout;
 
-use super::state::{Caller, Refusal};
+use super::reservations::Caller;
+use super::state::Refusal;
 use super::{SPARE_CONNECTIONS, Shared, report};
+use crate::admin::{Answer, Question};
 use crate::snapshot::AppId;
 use crate::worker::{Attach, Command};
 
@@ -95,16 +97,11 @@ pub(super) async fn serve(shared: Rc<Shared>, stream: UnixStream, permit: OwnedS
 async fn greet(shared: &Rc<Shared>, connection: &mut Connection, permit: OwnedSemaphorePermit) -> Result<(), Ended> {
     let credentials = connection.stream.peer_cred()?;
     let peer = Peer {
-        caller: Caller { uid: credentials.uid(), gids: vec![credentials.gid()] },
+        caller: Caller::new(credentials.uid(), credentials.gid(), &mut shared.groups.borrow_mut()),
         pid: credentials.pid().and_then(|pid| u32::try_from(pid).ok()).unwrap_or(0),
     };
     let Ok(first) = timeout(GREETING, connection.receive()).await else { return Ok(()) };
     let Some(Message::Hello(hello)) = first? else { return Ok(()) };
-    let own = rustix::process::geteuid().as_raw();
-    if peer.caller.uid != own && peer.caller.uid != 0 {
-        let message = format!("this host belongs to user id {own} and serves only that user's programs");
-        return refuse(shared, connection, RefusalCode::AccessDenied, &message).await;
-    }
     // An operator who wants to know why it is full gets in.
     if hello.role != Role::Admin && shared.connections.available_permits() < SPARE_CONNECTIONS {
         let message = "this host has all the connections that it takes: stop some apps";
@@ -113,7 +110,7 @@ async fn greet(shared: &Rc<Shared>, connection: &mut Connection, permit: OwnedSe
     match hello.role {
         Role::App => app(shared, connection, peer, hello).await,
         Role::Data => data(shared, connection, peer, &hello, permit).await,
-        Role::Admin => admin(shared, connection).await,
+        Role::Admin => admin(shared, connection, &peer).await,
         _ => {
             let message = "this host does not know what the connection is for: it may be of an older version";
             refuse(shared, connection, RefusalCode::Unsupported, message).await
@@ -225,7 +222,7 @@ async fn data(
     Ok(())
 }
 
-async fn admin(shared: &Rc<Shared>, connection: &mut Connection) -> Result<(), Ended> {
+async fn admin(shared: &Rc<Shared>, connection: &mut Connection, peer: &Peer) -> Result<(), Ended> {
     connection.send(&welcome(shared, 0, "")).await?;
     while let Some(message) = connection.receive().await? {
         let id = id_of(&message);
@@ -235,6 +232,10 @@ async fn admin(shared: &Rc<Shared>, connection: &mut Connection) -> Result<(), E
                 Message::ServiceState { id, state: serde_json::to_value(state).unwrap_or_default() }
             }
             Message::Explain { url, local, .. } => explain(shared, id, &url, local),
+            Message::Ask { question, .. } => match ask(shared, peer, question).await {
+                Ok(answer) => Message::Answer { id, answer: serde_json::to_value(answer).unwrap_or_default() },
+                Err(Refusal { code, message }) => Message::Refused { id, code, message },
+            },
             other => unsupported(&other),
         };
         match connection.send(&answer).await {
@@ -243,6 +244,14 @@ async fn admin(shared: &Rc<Shared>, connection: &mut Connection) -> Result<(), E
         }
     }
     Ok(())
+}
+
+async fn ask(shared: &Shared, peer: &Peer, question: serde_json::Value) -> Result<Answer, Refusal> {
+    let question: Question = serde_json::from_value(question).map_err(|error| {
+        let message = format!("this host does not understand the question ({error}): it may be of another version");
+        Refusal::new(RefusalCode::Unsupported, message)
+    })?;
+    shared.answer(&peer.caller, &question).await
 }
 
 fn registered_message(id: u64, group: u64, prefixes: &[(UrlPrefix, u32)]) -> Message {

@@ -7,7 +7,7 @@ mod ports;
 mod queues;
 mod report;
 pub(crate) mod reservations;
-mod settings;
+pub(crate) mod settings;
 mod state;
 #[cfg(test)]
 mod tests;
@@ -23,12 +23,16 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::task::spawn_local;
 use tokio::time::Instant;
 
+use crate::admin::{Answer, Question};
+use crate::config::Config;
+use crate::config::accounts::Groups;
 use crate::host::HostOptions;
 use crate::snapshot::{AppId, Snapshot};
 use crate::socket::HostSocket;
 use crate::worker::{Command, Report};
+use answers::Configuration;
 use ports::PortChange;
-use settings::Defaults;
+use reservations::Caller;
 use state::{Refusal, State};
 
 /// Connections to the host's socket: apps, their data connections, operators. A host of many workers takes more, since an app
@@ -40,25 +44,27 @@ const SPARE_CONNECTIONS: usize = 64;
 /// What the control thread is made of, before it runs.
 pub(crate) struct Control {
     state: State,
+    configuration: Configuration,
     workers: Vec<mpsc::UnboundedSender<Command>>,
 }
 
 impl Control {
-    pub(crate) fn new(options: &HostOptions, workers: Vec<mpsc::UnboundedSender<Command>>) -> Self {
-        let defaults = Defaults {
-            queue_length: u32::try_from(options.queue_length).unwrap_or(u32::MAX),
-            timeouts: options.settings.timeouts.clone(),
-            max_body: options.settings.limits.max_body,
-            response_cache: true,
-            logging: None,
-        };
-        Self { state: State::new(workers.len(), options.listen.clone(), defaults), workers }
+    pub(crate) fn new(
+        options: &HostOptions,
+        configuration: Configuration,
+        workers: Vec<mpsc::UnboundedSender<Command>>,
+    ) -> Self {
+        let state = State::new(workers.len(), options.listen.clone(), Arc::clone(configuration.current()));
+        Self { state, configuration, workers }
     }
 }
 
 /// What the tasks of the control thread share.
 struct Shared {
     state: RefCell<State>,
+    configuration: RefCell<Configuration>,
+    /// The groups of the users that have connected.
+    groups: RefCell<Groups>,
     workers: Vec<mpsc::UnboundedSender<Command>>,
     started: Instant,
     /// Held from a change of the state until all workers have followed it: no earlier snapshot overwrites a later one, and
@@ -74,6 +80,8 @@ impl Shared {
         let most = MOST_CONNECTIONS.max(16 * control.workers.len().saturating_pow(2));
         Rc::new(Self {
             state: RefCell::new(control.state),
+            configuration: RefCell::new(control.configuration),
+            groups: RefCell::default(),
             workers: control.workers,
             started: Instant::now(),
             changing: tokio::sync::Mutex::default(),
@@ -152,6 +160,48 @@ impl Shared {
         }
     }
 
+    /// Answers an operator.
+    async fn answer(&self, caller: &Caller, question: &Question) -> Result<Answer, Refusal> {
+        let _one_at_a_time = self.changing.lock().await;
+        if !Configuration::concerns(question) {
+            return Err(Refusal::new(RefusalCode::Unsupported, "this host does not answer that yet"));
+        }
+        let answered = {
+            let state = self.state.borrow();
+            self.configuration.borrow_mut().answer(caller, question, &state.snapshot.routes)
+        };
+        let (answer, config) = answered?;
+        if let Some(config) = config {
+            self.configure(config).await;
+        }
+        Ok(answer)
+    }
+
+    /// Takes the configuration file as it is now, if it is valid.
+    async fn follow_file(&self) {
+        let _one_at_a_time = self.changing.lock().await;
+        let config = {
+            let state = self.state.borrow();
+            self.configuration.borrow_mut().follow(&state.snapshot.routes)
+        };
+        if let Some(config) = config {
+            self.configure(config).await;
+        }
+    }
+
+    /// Puts a configuration in force. The caller holds `changing`.
+    async fn configure(&self, config: Arc<Config>) {
+        let change = self.state.borrow_mut().configure(Arc::clone(&config));
+        match change {
+            Ok(change) => {
+                all(self.ask(|done| Command::Configure { config: Arc::clone(&config), done })).await;
+                self.publish(change).await;
+            }
+            // What is registered was looked at when the configuration was judged.
+            Err(conflict) => tracing::error!(%conflict, "a valid configuration cannot be put in force"),
+        }
+    }
+
     async fn reports(&self) -> Vec<Report> {
         all(self.ask(|reply| Command::Report { reply })).await
     }
@@ -172,7 +222,12 @@ async fn all<T>(answers: Vec<oneshot::Receiver<T>>) -> Vec<T> {
 }
 
 /// Runs the control thread until `stop` says how long requests may take to finish.
-pub(crate) async fn run(control: Control, socket: HostSocket, stop: oneshot::Receiver<Duration>) {
+pub(crate) async fn run(
+    control: Control,
+    socket: HostSocket,
+    mut reload: mpsc::UnboundedReceiver<()>,
+    stop: oneshot::Receiver<Duration>,
+) {
     let shared = Shared::new(control);
     let accepting = {
         let shared = Rc::clone(&shared);
@@ -199,7 +254,21 @@ pub(crate) async fn run(control: Control, socket: HostSocket, stop: oneshot::Rec
             }
         })
     };
+    let following = {
+        let shared = Rc::clone(&shared);
+        let mut watch = shared.configuration.borrow().watch();
+        spawn_local(async move {
+            loop {
+                tokio::select! {
+                    () = watch.changed() => {}
+                    Some(()) = reload.recv() => {}
+                }
+                shared.follow_file().await;
+            }
+        })
+    };
     let within = stop.await.unwrap_or(Duration::ZERO);
+    following.abort();
     accepting.abort();
     // New apps find no socket from here on; the present ones finish what they have.
     drop(socket);

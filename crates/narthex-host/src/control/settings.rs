@@ -4,13 +4,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use narthex_http::Timeouts;
+use narthex_http::{ConnectionCaps, Limits, Timeouts};
 use narthex_proto::wire::{
     self, Activity, LogFormat, Logging, Owner, Properties, QueueSettings, RefusalCode, Timeouts as WireTimeouts,
 };
 
 use super::names;
 use super::state::Refusal;
+use crate::config::Config;
 use crate::snapshot::{AppId, Group, GroupCounters, QueueRules};
 
 /// HTTP.sys's own upper bound for the length of a queue.
@@ -30,6 +31,51 @@ pub(crate) struct Defaults {
     pub(crate) max_body: Option<u64>,
     pub(crate) response_cache: bool,
     pub(crate) logging: Option<Logging>,
+}
+
+impl Defaults {
+    pub(crate) fn of(config: &Config) -> Self {
+        let settings = &config.settings;
+        Self {
+            queue_length: settings.queue_length,
+            timeouts: machine_timeouts(config),
+            max_body: settings.max_request_body,
+            response_cache: settings.response_cache,
+            logging: settings.central_log().cloned(),
+        }
+    }
+}
+
+/// The timers of a connection whose app is not known yet.
+pub(crate) fn machine_timeouts(config: &Config) -> Timeouts {
+    let seconds = |configured: Option<u16>, default| match configured {
+        None => default,
+        Some(u16::MAX) => None,
+        Some(seconds) => Some(Duration::from_secs(seconds.into())),
+    };
+    let mut timeouts = Timeouts::default();
+    timeouts.idle_connection = seconds(config.idle_connection, timeouts.idle_connection);
+    timeouts.header_wait = seconds(config.header_wait, timeouts.header_wait);
+    timeouts
+}
+
+/// The sizes that the configuration allows.
+pub(crate) fn limits(config: &Config) -> Limits {
+    let settings = &config.settings;
+    let mut limits = Limits::default();
+    limits.max_head = settings.max_request_bytes;
+    limits.max_target = settings.max_url_length;
+    limits.max_headers = settings.max_header_count;
+    limits.max_body = settings.max_request_body;
+    limits
+}
+
+/// How many client connections the configuration allows.
+pub(crate) fn caps(config: &Config) -> ConnectionCaps {
+    let mut caps = ConnectionCaps::default();
+    caps.total = config.settings.max_connections.unwrap_or(caps.total);
+    caps.per_client = config.settings.max_connections_per_client;
+    caps
 }
 
 /// Whether these can be the properties of a session or a group.

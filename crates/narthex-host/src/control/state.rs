@@ -13,7 +13,9 @@ use tokio::sync::Semaphore;
 use super::names::{self, MOST_OF_NAME, MOST_OF_URL};
 use super::ports::{PortChange, Ports, release};
 use super::queues::{self, Found, Opener};
+use super::reservations::{self, Caller};
 use super::settings::{self, Defaults};
+use crate::config::Config;
 use crate::snapshot::{AppId, GroupCounters, Registration, Routes, Snapshot, fill_gap, trim_gaps};
 
 /// Registrations of one app that can hold a worker's memory. Far beyond what programs need.
@@ -40,14 +42,6 @@ pub(crate) struct App {
     pub(crate) sessions: Arc<Semaphore>,
     /// How many of its registrations need each address.
     addresses: HashMap<SocketAddr, usize>,
-}
-
-/// A user, by the kernel's word.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Caller {
-    pub(crate) uid: u32,
-    /// The user's groups.
-    pub(crate) gids: Vec<u32>,
 }
 
 /// A URL group of an app.
@@ -96,7 +90,9 @@ impl Refusal {
 pub(crate) struct State {
     workers: usize,
     pub(crate) ports: Ports,
+    listen: Vec<IpAddr>,
     defaults: Defaults,
+    pub(crate) config: Arc<Config>,
     pub(crate) snapshot: Snapshot,
     pub(crate) apps: BTreeMap<AppId, App>,
     /// Prefixes that several processes of one queue have registered: those beside the one in the routes, and their groups'
@@ -107,17 +103,69 @@ pub(crate) struct State {
 }
 
 impl State {
-    pub(crate) fn new(workers: usize, iplisten: Vec<IpAddr>, defaults: Defaults) -> Self {
-        Self {
+    /// `listen`, if it is not empty, stands before the configuration's `iplisten`.
+    pub(crate) fn new(workers: usize, listen: Vec<IpAddr>, config: Arc<Config>) -> Self {
+        let mut state = Self {
             workers,
-            ports: Ports::new(workers, iplisten),
-            defaults,
+            ports: Ports::new(workers, listen.clone()),
+            listen,
+            defaults: Defaults::of(&config),
+            config: Arc::default(),
             snapshot: Snapshot::empty(),
             apps: BTreeMap::new(),
             co_owners: HashMap::new(),
             next: 1,
             next_registration: 0,
+        };
+        // With nobody there, there is nothing that could be in the way.
+        let _ = state.configure(config);
+        state
+    }
+
+    /// Puts a configuration in force.
+    ///
+    /// # Errors
+    /// A reservation contradicts what is registered. Nothing has changed then.
+    pub(crate) fn configure(&mut self, config: Arc<Config>) -> Result<PortChange, Conflict> {
+        self.snapshot.routes = reservations::replaced(&self.snapshot.routes, &config.reservations)?;
+        self.defaults = Defaults::of(&config);
+        let mut change = PortChange::default();
+        if self.listen.is_empty() && self.ports.iplisten != config.iplisten {
+            self.ports.iplisten.clone_from(&config.iplisten);
+            change = self.listen_anew();
         }
+        self.config = config;
+        self.resolve_groups(None);
+        Ok(change)
+    }
+
+    /// Moves all registrations to the addresses that they are to be heard on now. What cannot be opened is logged.
+    fn listen_anew(&mut self) -> PortChange {
+        let mut change = PortChange::default();
+        let mut taken = Vec::new();
+        for url in self.apps.values().flat_map(|app| &app.groups).flat_map(|group| &group.urls) {
+            if let Err(refusal) = self.ports.open_for(&PrefixSpec::from(&url.prefix), &mut change) {
+                tracing::error!("{}", refusal.message);
+            }
+            taken.push(self.ports.heard(&url.prefix, &change));
+        }
+        let mut taken = taken.into_iter();
+        for app in self.apps.values_mut() {
+            app.addresses.clear();
+            for url in app.groups.iter_mut().flat_map(|group| &mut group.urls) {
+                let now = taken.next().unwrap_or_default();
+                for address in &now {
+                    *app.addresses.entry(*address).or_default() += 1;
+                    self.ports.take(*address);
+                }
+                for address in std::mem::replace(&mut url.addresses, now) {
+                    if self.ports.release(address) {
+                        change.closed.push(address);
+                    }
+                }
+            }
+        }
+        change
     }
 
     fn next_id(&mut self) -> u64 {
@@ -361,8 +409,8 @@ impl State {
         queues::leave_unused(&mut self.snapshot, app, &used);
     }
 
-    fn may_register(&self, _owner: &App, _prefix: &UrlPrefix) -> Result<(), Refusal> {
-        Ok(())
+    fn may_register(&self, owner: &App, prefix: &UrlPrefix) -> Result<(), Refusal> {
+        reservations::may_register(&self.snapshot.routes, &owner.caller, prefix, &self.config.settings)
     }
 
     /// The app that a group is of.
@@ -384,7 +432,7 @@ impl State {
 
 impl App {
     fn opener(&self) -> Opener<'_> {
-        Opener { uid: self.caller.uid, gids: &self.caller.gids }
+        Opener { uid: self.caller.uid, gids: &self.caller.groups }
     }
 
     fn group(&self, id: u64) -> Result<&Group, Refusal> {

@@ -6,21 +6,24 @@ use std::os::unix::net::UnixStream;
 use narthex_proto::wire::{ControlConnection, Hello, Message, Role};
 
 use super::*;
+use crate::config::ConfigFile;
 
-fn own_user() -> state::Caller {
-    state::Caller { uid: rustix::process::geteuid().as_raw(), gids: Vec::new() }
+fn own_user() -> Caller {
+    Caller { uid: rustix::process::geteuid().as_raw(), groups: Vec::new() }
 }
 
 /// A control thread with one worker that only writes down what it is told.
 fn control() -> (Rc<Shared>, Rc<RefCell<Vec<&'static str>>>) {
     let (sender, mut commands) = mpsc::unbounded_channel();
-    let shared = Shared::new(Control::new(&HostOptions::default(), vec![sender]));
+    let configuration = Configuration::open(ConfigFile::new("/nonexistent/narthex.toml".into())).unwrap();
+    let shared = Shared::new(Control::new(&HostOptions::default(), configuration, vec![sender]));
     let told = Rc::new(RefCell::new(Vec::new()));
     let log = Rc::clone(&told);
     spawn_local(async move {
         while let Some(command) = commands.recv().await {
             let (name, done) = match command {
                 Command::Publish { done, .. } => ("publish", Some(done)),
+                Command::Configure { done, .. } => ("configure", Some(done)),
                 Command::Close { done, .. } => ("close", Some(done)),
                 Command::Listen { .. } => ("listen", None),
                 Command::Attach(_) => ("attach", None),

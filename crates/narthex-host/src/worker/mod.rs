@@ -21,6 +21,7 @@ use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use tokio::task::{JoinHandle, spawn_local};
 
+use crate::config::Config;
 use crate::snapshot::{AppId, Group, Snapshot};
 use queue::Shard;
 use relay::Relay;
@@ -30,6 +31,8 @@ use session::Session;
 pub(crate) enum Command {
     /// Use this picture from now on.
     Publish { snapshot: Arc<Snapshot>, done: oneshot::Sender<()> },
+    /// Use these limits and timers from now on.
+    Configure { config: Arc<Config>, done: oneshot::Sender<()> },
     /// Accept here.
     Listen { address: SocketAddr, listener: TcpListener },
     /// Stop accepting there, and say when the address is free. Connections go on.
@@ -188,6 +191,9 @@ pub(crate) async fn run(settings: Settings, admission: Arc<Admission>, mut comma
         match command {
             Command::Publish { snapshot, done } => {
                 state.publish(snapshot);
+                let _ = done.send(());
+            }
+            Command::Configure { config: _, done } => {
                 let _ = done.send(());
             }
             // Its Register came just before the host was stopped.
