@@ -48,7 +48,16 @@ pub(crate) fn apply(text: &str, edit: &Edit) -> Result<String, ConfigError> {
         Edit::Setting(setting, value) => set(&mut document, "settings", setting.name, value.clone()),
         Edit::Unreserve(_) => {}
     }
-    Ok(document.to_string())
+    Ok(lines_ended_as_in(text, document.to_string()))
+}
+
+/// toml_edit ends lines as Unix does; a file that came from Windows keeps its own ends.
+fn lines_ended_as_in(text: &str, edited: String) -> String {
+    let all = text.matches('\n').count();
+    if all == 0 || text.matches("\r\n").count() < all {
+        return edited;
+    }
+    edited.replace("\r\n", "\n").replace('\n', "\r\n")
 }
 
 /// Puts a new table or array at the end. What a text without entries has for comments stays above it.

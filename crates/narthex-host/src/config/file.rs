@@ -5,6 +5,7 @@
 //! the next writer removes.
 
 use std::env;
+use std::ffi::OsString;
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
@@ -51,13 +52,18 @@ const MOST_LINKS: usize = 40;
 /// `narthex/narthex.toml` in `$XDG_CONFIG_HOME` or `~/.config`.
 #[must_use]
 pub fn default_path() -> PathBuf {
-    let set = |name: &str| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    path_for(rustix::process::geteuid().is_root(), |name| env::var_os(name))
+}
+
+fn path_for(root: bool, variable: impl Fn(&str) -> Option<OsString>) -> PathBuf {
+    let set = |name: &str| variable(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     if let Some(path) = set(CONFIG_VARIABLE) {
         return path;
     }
-    if rustix::process::geteuid().is_root() {
+    if root {
         return "/etc/narthex/narthex.toml".into();
     }
+    // A relative one is to be ignored, says the XDG Base Directory Specification.
     let directory = set("XDG_CONFIG_HOME").filter(|path| path.is_absolute());
     let directory = directory.or_else(|| set("HOME").map(|home| home.join(".config"))).unwrap_or_default();
     directory.join("narthex/narthex.toml")
@@ -181,7 +187,7 @@ fn directory(path: &Path) -> &Path {
 
 /// One name for all writers: only the one with the lock uses it, and stale ones do not pile up.
 fn temporary(target: &Path) -> PathBuf {
-    let mut name = std::ffi::OsString::from(".");
+    let mut name = OsString::from(".");
     name.push(target.file_name().unwrap_or_default());
     name.push(".new");
     target.with_file_name(name)

@@ -104,6 +104,8 @@ fn other_layouts_that_toml_allows_are_edited_too() {
         ("settings.queue_length = 5\n", queue_length(Some(6)), "settings.queue_length = 6\n"),
         ("settings = { queue_length = 5, error_log = true }\n", queue_length(None), "settings = { error_log = true }\n"),
         ("iplisten = [\n  \"::1\",\n]\n", Edit::Listen("::2".parse().unwrap()), "iplisten = [\n  \"::1\",\n  \"::2\",\n]\n"),
+        ("[settings]\r\nqueue_length = 5\r\n# x\r\n", queue_length(None), "[settings]\r\n# x\r\n"),
+        ("[settings]\r\nqueue_length = 5\r\n# x\r\n", queue_length(Some(6)), "[settings]\r\nqueue_length = 6\r\n# x\r\n"),
         ("[settings]", queue_length(Some(6)), "[settings]\nqueue_length = 6\n"),
         ("# top\n[settings]\nqueue_length = 5", queue_length(None), "# top\n[settings]\n"),
     ] {

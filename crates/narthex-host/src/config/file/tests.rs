@@ -17,6 +17,22 @@ fn names(directory: &Path) -> Vec<String> {
 }
 
 #[test]
+fn the_file_is_where_the_variables_or_the_user_say() {
+    for (root, variables, path) in [
+        (true, &[][..], "/etc/narthex/narthex.toml"),
+        (true, &[("NARTHEX_CONFIG", "/x.toml")], "/x.toml"),
+        (true, &[("NARTHEX_CONFIG", ""), ("HOME", "/root")], "/etc/narthex/narthex.toml"),
+        (false, &[("HOME", "/home/ann")], "/home/ann/.config/narthex/narthex.toml"),
+        (false, &[("HOME", "/home/ann"), ("XDG_CONFIG_HOME", "/cfg")], "/cfg/narthex/narthex.toml"),
+        (false, &[("HOME", "/home/ann"), ("XDG_CONFIG_HOME", "cfg")], "/home/ann/.config/narthex/narthex.toml"),
+        (false, &[("HOME", "/home/ann"), ("NARTHEX_CONFIG", "/x.toml")], "/x.toml"),
+    ] {
+        let variable = |name: &str| variables.iter().find(|(known, _)| *known == name).map(|(_, value)| value.into());
+        assert_eq!(path_for(root, variable), Path::new(path), "{variables:?}");
+    }
+}
+
+#[test]
 fn a_missing_file_has_no_text_and_is_made_with_its_directory() {
     let directory = tempfile::tempdir().unwrap();
     let file = ConfigFile::new(directory.path().join("etc/narthex/narthex.toml"));

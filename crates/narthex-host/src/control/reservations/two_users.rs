@@ -13,8 +13,8 @@ use crate::socket::HostSocket;
 
 /// Names the socket to the child.
 const SOCKET: &str = "NARTHEX_TEST_SOCKET";
-/// `nobody`, a number that containers have too.
-const OTHER: u32 = 65_534;
+/// A number that is nobody's, and that containers have too.
+const OTHER: u32 = 65_533;
 
 /// What the child of the next test does, and nothing by itself: it connects and waits to be let go.
 #[test]
