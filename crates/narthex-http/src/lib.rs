@@ -4,6 +4,7 @@
 //! a [`Handler`]; an [`Exchange`] is one request and its response. Everything here runs on a worker's own thread
 //! ([`spawn_worker`]) and takes no lock on the request path.
 
+mod acceptor;
 mod admission;
 mod clock;
 mod exchange;
@@ -21,6 +22,7 @@ mod threads;
 mod transport;
 mod worker;
 
+pub use acceptor::{Acceptor, Inbox};
 pub use admission::Admission;
 pub use exchange::{Exchange, ExchangeClosed};
 pub use h1::head::{BodyLength, Version};
