@@ -10,6 +10,7 @@ mod clock;
 mod exchange;
 pub mod fields;
 mod h1;
+mod holder;
 mod limits;
 #[cfg(unix)]
 mod link;
@@ -26,10 +27,11 @@ pub use acceptor::{Acceptor, Inbox};
 pub use admission::Admission;
 pub use exchange::{Exchange, ExchangeClosed};
 pub use h1::head::{BodyLength, Version};
+pub use holder::PortHolder;
 pub use limits::{ConnectionCaps, Limits, Timeouts};
 #[cfg(unix)]
 pub use link::Link;
-pub use listen::{ListenError, addresses, listen};
+pub use listen::{ListenError, Remedy, addresses, listen};
 pub use piece::Piece;
 pub use reason::Reason;
 pub use request::{ConnectionInfo, Handler, Request};

@@ -241,7 +241,7 @@ impl Bound {
                     let none = || Error::io("find out the port")(std::io::ErrorKind::AddrNotAvailable.into());
                     return NonZeroU16::new(port).ok_or_else(none);
                 }
-                Err(ListenError::InUse(_)) if attempt < PORT_ATTEMPTS => attempt += 1,
+                Err(ListenError::InUse(..)) if attempt < PORT_ATTEMPTS => attempt += 1,
                 Err(error) => return Err(error.into()),
             }
         }

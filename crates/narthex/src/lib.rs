@@ -34,7 +34,7 @@ pub use bindings::Bindings;
 pub use body::{Body, BodyError};
 pub use error::{BoxError, Error, Result};
 pub use lifetime::ServerHandle;
-pub use narthex_http::{Limits, ListenError};
+pub use narthex_http::{Limits, ListenError, PortHolder, Remedy};
 pub use narthex_proto::prefix::{PrefixError, PrefixHost, PrefixSpec, Scheme, UrlPrefix};
 pub use narthex_proto::routing::Conflict;
 pub use narthex_proto::wire::{ProtocolError, RefusalCode};
