@@ -15,10 +15,12 @@ pub enum PortHolder {
         /// What it is called: at most 15 bytes on Linux.
         name: String,
     },
-    /// This very process.
+    /// The very process that asked for the port.
     Itself {
         /// Its id.
         pid: u32,
+        /// What it is called.
+        name: String,
     },
     /// A process of another user. Only that user and root may see which.
     OtherUser {
@@ -34,7 +36,7 @@ impl fmt::Display for PortHolder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Process { pid, name } => write!(f, "another program: it is {name} with process id {pid}"),
-            Self::Itself { pid } => write!(f, "this program itself, process id {pid}"),
+            Self::Itself { pid, name } => write!(f, "{name} itself, process id {pid}"),
             Self::OtherUser { uid } => {
                 write!(f, "a program of another user (id {uid}); run `ss -ltnp` as root to see which")
             }
@@ -95,7 +97,7 @@ mod linux {
             return PortHolder::Unknown;
         };
         match process_with(listener.inode) {
-            Some(pid) if pid == std::process::id() => PortHolder::Itself { pid },
+            Some(pid) if pid == std::process::id() => PortHolder::Itself { pid, name: name(pid) },
             Some(pid) => PortHolder::Process { pid, name: name(pid) },
             None if listener.uid != rustix::process::geteuid().as_raw() => PortHolder::OtherUser { uid: listener.uid },
             None => PortHolder::Unknown,

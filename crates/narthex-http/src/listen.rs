@@ -84,7 +84,9 @@ impl fmt::Display for Remedy {
             Self::Privilege { first_free, .. } => {
                 write!(f, "ports below {first_free} need a privilege; choose port {first_free} or above, or run it as root")
             }
-            Self::Policy => f.write_str("the system forbids it (a security policy, or the service's sandbox, does); choose another port or allow this one there"),
+            Self::Policy => f.write_str(
+                "the system forbids it, as a security policy or a service's sandbox does; allow it there, or choose another port",
+            ),
         }
     }
 }
@@ -204,7 +206,7 @@ mod tests {
             let held = TcpListener::bind((ip, 0)).unwrap();
             let port = held.local_addr().unwrap().port();
             let error = listen(Ipv4Addr::LOCALHOST.into(), port, 1).unwrap_err();
-            assert!(matches!(error, ListenError::InUse(_, PortHolder::Itself { pid: holder }) if holder == pid), "{error}");
+            assert!(matches!(error, ListenError::InUse(_, PortHolder::Itself { pid: holder, .. }) if holder == pid), "{error}");
         }
     }
 

@@ -28,6 +28,7 @@ mod server;
 mod settings;
 #[cfg(unix)]
 mod shared;
+mod tuning;
 mod upgrade;
 
 pub use bindings::Bindings;
@@ -42,6 +43,7 @@ pub use provider::Provider;
 pub use request::{ConnectionInfo, PathBase};
 pub use server::Server;
 pub use settings::{RequestQueue, Timeouts};
+pub use tuning::{FineTune, OperatingMode};
 
 use http::{Request, Response};
 use tower_service::Service;
