@@ -261,6 +261,7 @@ async fn the_host_gets_as_many_credits_as_the_app_wants_and_each_back_with_its_a
 async fn only_without_inline_completion_is_more_read_before_the_app_is_called() {
     for (inline, calls) in [(true, b"2"), (false, b"1")] {
         let mut host = FakeHost::start_tuned(FineTune::default().inline_completion(inline)).await;
+        assert_eq!(host.seen().await, Seen::Credit(1024));
         let count = "GET /x/count HTTP/1.1\r\nHost: a\r\n\r\n";
         let given_up = host.open(count, BodyLength::None);
         host.end.cancel(given_up, CancelCode::CLIENT_GONE);
