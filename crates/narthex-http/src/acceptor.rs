@@ -45,11 +45,11 @@ impl Acceptor {
     /// # Errors
     /// If the OS refuses a thread or an event queue.
     pub fn start(name: String, workers: usize) -> io::Result<(Self, Vec<Inbox>)> {
-        let (tables, inboxes): (Vec<_>, Vec<_>) = (0..workers.max(1)).map(|_| Table::new()).unzip();
+        let (workers, inboxes): (Vec<_>, Vec<_>) = (0..workers.max(1)).map(|_| WorkerLoad::new()).unzip();
         let (commands, to_do) = mpsc::unbounded_channel();
         let (end, ended) = oneshot::channel();
         // The thread ends with the sender of its commands; nobody has to join it.
-        drop(spawn_worker(name, move || run(Dealer { tables, last: 0 }, to_do, end))?);
+        drop(spawn_worker(name, move || run(Balancer { workers, last: 0 }, to_do, end))?);
         Ok((Self { commands, ended }, inboxes))
     }
 
@@ -96,21 +96,21 @@ pub(crate) struct Dealt {
     pub(crate) stream: net::TcpStream,
     pub(crate) peer: SocketAddr,
     pub(crate) scheme: Scheme,
-    pub(crate) seat: Seat,
+    pub(crate) counted: Counted,
 }
 
 /// One open connection of a worker, as the acceptor counts them.
 #[derive(Debug)]
-pub(crate) struct Seat(Arc<AtomicUsize>);
+pub(crate) struct Counted(Arc<AtomicUsize>);
 
-impl Seat {
-    fn take(taken: &Arc<AtomicUsize>) -> Self {
-        taken.fetch_add(1, Ordering::Relaxed);
-        Self(Arc::clone(taken))
+impl Counted {
+    fn one(open: &Arc<AtomicUsize>) -> Self {
+        open.fetch_add(1, Ordering::Relaxed);
+        Self(Arc::clone(open))
     }
 }
 
-impl Drop for Seat {
+impl Drop for Counted {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
     }
@@ -118,60 +118,61 @@ impl Drop for Seat {
 
 /// A worker, as the acceptor sees it.
 #[derive(Clone)]
-struct Table {
+struct WorkerLoad {
     inbox: mpsc::Sender<Dealt>,
-    taken: Arc<AtomicUsize>,
+    /// Its connections, those in the inbox too.
+    open: Arc<AtomicUsize>,
 }
 
-impl Table {
+impl WorkerLoad {
     fn new() -> (Self, Inbox) {
         let (inbox, connections) = mpsc::channel(WAITING);
-        (Self { inbox, taken: Arc::default() }, Inbox(connections))
+        (Self { inbox, open: Arc::default() }, Inbox(connections))
     }
 }
 
-/// Chooses who gets the next connection.
+/// Chooses who gets the next connection: by least connections, among equals in turn.
 #[derive(Clone)]
-struct Dealer {
-    tables: Vec<Table>,
-    /// Among equals, the one after this is next.
+struct Balancer {
+    workers: Vec<WorkerLoad>,
+    /// Who got the last one.
     last: usize,
 }
 
-impl Dealer {
+impl Balancer {
     /// Deals a connection. Waits while every worker is behind. `false` if no worker is left.
     async fn deal(&mut self, stream: net::TcpStream, peer: SocketAddr, scheme: Scheme) -> bool {
         loop {
-            let Some(table) = self.choose() else { return false };
+            let Some(worker) = self.choose() else { return false };
             // A worker that has gone meanwhile is not chosen again.
-            let Ok(place) = table.inbox.reserve().await else { continue };
-            place.send(Dealt { stream, peer, scheme, seat: Seat::take(&table.taken) });
+            let Ok(place) = worker.inbox.reserve().await else { continue };
+            place.send(Dealt { stream, peer, scheme, counted: Counted::one(&worker.open) });
             return true;
         }
     }
 
     /// The worker with the fewest connections: of those with room in their inbox, else of all.
-    fn choose(&mut self) -> Option<&Table> {
-        let count = self.tables.len();
+    fn choose(&mut self) -> Option<&WorkerLoad> {
+        let count = self.workers.len();
         let others = (1..=count).map(|step| (self.last + step) % count);
         let fewest = others
-            .filter_map(|index| Some((index, self.tables.get(index)?)))
-            .filter(|(_, table)| !table.inbox.is_closed())
-            .min_by_key(|(_, table)| (table.inbox.capacity() == 0, table.taken.load(Ordering::Relaxed)));
+            .filter_map(|index| Some((index, self.workers.get(index)?)))
+            .filter(|(_, worker)| !worker.inbox.is_closed())
+            .min_by_key(|(_, worker)| (worker.inbox.capacity() == 0, worker.open.load(Ordering::Relaxed)));
         let (index, _) = fewest?;
         self.last = index;
-        self.tables.get(index)
+        self.workers.get(index)
     }
 }
 
 /// Ends with the sender of `commands`, and then drops `_ended`.
-async fn run(dealer: Dealer, mut commands: mpsc::UnboundedReceiver<Command>, _ended: oneshot::Sender<()>) {
+async fn run(balancer: Balancer, mut commands: mpsc::UnboundedReceiver<Command>, _ended: oneshot::Sender<()>) {
     let mut listeners: HashMap<SocketAddr, JoinHandle<()>> = HashMap::new();
     while let Some(command) = commands.recv().await {
         match command {
             Command::Listen { address, listener, scheme } => match TcpListener::from_std(listener) {
                 Ok(listener) => {
-                    listeners.insert(address, spawn_local(accept(listener, scheme, dealer.clone())));
+                    listeners.insert(address, spawn_local(accept(listener, scheme, balancer.clone())));
                 }
                 Err(error) => tracing::error!(%address, %error, "cannot accept connections"),
             },
@@ -195,12 +196,12 @@ async fn end(accepting: JoinHandle<()>) {
 }
 
 /// Deals connections until nobody is left to take them.
-async fn accept(listener: TcpListener, scheme: Scheme, mut dealer: Dealer) {
+async fn accept(listener: TcpListener, scheme: Scheme, mut balancer: Balancer) {
     loop {
         let (stream, peer) = next_connection(&listener).await;
         // Each worker has an event queue of its own, so the connection must not stay in this one's.
         let Ok(stream) = stream.into_std() else { continue };
-        if !dealer.deal(stream, peer, scheme).await {
+        if !balancer.deal(stream, peer, scheme).await {
             return;
         }
     }
@@ -289,17 +290,17 @@ mod tests {
 
     #[tokio::test]
     async fn a_worker_that_is_behind_is_passed_over() {
-        let (busy, mut slow) = Table::new();
-        let (idle, mut quick) = Table::new();
+        let (busy, mut slow) = WorkerLoad::new();
+        let (idle, mut quick) = WorkerLoad::new();
         for _ in 0..WAITING {
             std::mem::forget(busy.inbox.try_reserve().unwrap());
         }
-        idle.taken.store(WAITING, Ordering::Relaxed);
-        let mut dealer = Dealer { tables: vec![busy, idle], last: 1 };
+        idle.open.store(WAITING, Ordering::Relaxed);
+        let mut balancer = Balancer { workers: vec![busy, idle], last: 1 };
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let stream = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         let peer = stream.local_addr().unwrap();
-        assert!(dealer.deal(stream.into_std().unwrap(), peer, Scheme::Http).await);
+        assert!(balancer.deal(stream.into_std().unwrap(), peer, Scheme::Http).await);
         assert_eq!(quick.next().await.unwrap().peer, peer);
         assert!(slow.0.try_recv().is_err());
     }

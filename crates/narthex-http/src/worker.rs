@@ -16,7 +16,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
 use tokio::task::spawn_local;
 
-use crate::acceptor::{Dealt, Inbox, Seat, next_connection};
+use crate::acceptor::{Counted, Dealt, Inbox, next_connection};
 use crate::admission::Admission;
 use crate::clock::Clock;
 use crate::h1::conn::Conn;
@@ -110,21 +110,21 @@ impl Worker {
     /// Takes the connections that an [`Acceptor`](crate::Acceptor) deals to this worker, until the acceptor is gone or the
     /// returned future is dropped; what was taken goes on.
     pub async fn accept_dealt<H: Handler>(self: &Rc<Self>, mut inbox: Inbox, handler: Rc<H>) {
-        while let Some(Dealt { stream, peer, scheme, seat }) = inbox.next().await {
+        while let Some(Dealt { stream, peer, scheme, counted }) = inbox.next().await {
             match TcpStream::from_std(stream) {
-                Ok(stream) => self.adopt(stream, peer, scheme, Some(seat), &handler),
+                Ok(stream) => self.adopt(stream, peer, scheme, Some(counted), &handler),
                 Err(error) => tracing::warn!(%error, "cannot take a connection"),
             }
         }
     }
 
-    /// `seat`: the connection's place with the acceptor that dealt it, if one did.
+    /// `counted`: for the acceptor that dealt it, if one did.
     fn adopt<H: Handler>(
         self: &Rc<Self>,
         stream: TcpStream,
         peer: SocketAddr,
         scheme: Scheme,
-        seat: Option<Seat>,
+        counted: Option<Counted>,
         handler: &Rc<H>,
     ) {
         let peer = canonical(peer);
@@ -142,7 +142,7 @@ impl Worker {
         let (worker, handler) = (Rc::clone(self), Rc::clone(handler));
         spawn_local(async move {
             let _registered = Registered { worker, key };
-            let _counted = (permit, seat);
+            let _counts = (permit, counted);
             conn.run(handler).await;
         });
     }
