@@ -218,15 +218,15 @@ mod tests {
         let port = held.local_addr().unwrap().port();
         // The child has the socket as its standard input, and then nobody else has.
         let mut child = Command::new("sleep").arg("60").stdin(Stdio::from(std::os::fd::OwnedFd::from(held))).spawn().unwrap();
-        let error = listen(Ipv4Addr::LOCALHOST.into(), port, 1).unwrap_err();
-        child.kill().unwrap();
+        let listening = listen(Ipv4Addr::LOCALHOST.into(), port, 1);
         let id = child.id();
+        child.kill().unwrap();
         child.wait().unwrap();
         let expected = format!(
             "cannot listen on 127.0.0.1:{port}: the port is taken by another program: it is sleep with process id {id}. \
              Choose another port, or stop what has this one"
         );
-        assert_eq!(error.to_string(), expected);
+        assert_eq!(listening.unwrap_err().to_string(), expected);
     }
 
     #[cfg(target_os = "linux")]
