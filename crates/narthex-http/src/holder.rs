@@ -37,9 +37,8 @@ impl fmt::Display for PortHolder {
         match self {
             Self::Process { pid, name } => write!(f, "another program: it is {name} with process id {pid}"),
             Self::Itself { pid, name } => write!(f, "{name} itself, process id {pid}"),
-            Self::OtherUser { uid } => {
-                write!(f, "a program of another user (id {uid}); run `ss -ltnp` as root to see which")
-            }
+            Self::OtherUser { uid: 0 } => f.write_str("a program of root; run `ss -ltnp` as root to see which"),
+            Self::OtherUser { uid } => write!(f, "a program of another user (id {uid}); run `ss -ltnp` as root to see which"),
             Self::Unknown if cfg!(target_os = "linux") => f.write_str("another program; run `ss -ltnp` as root to see which"),
             Self::Unknown => f.write_str("another program"),
         }

@@ -77,7 +77,7 @@ impl fmt::Display for Remedy {
                 write!(
                     f,
                     "ports below {first_free} need a privilege; grant it to this program (`sudo setcap \
-                     cap_net_bind_service=+ep {program}`), or open the port to all programs (`sudo sysctl \
+                     cap_net_bind_service=+ep {program}`), or let all programs open ports from {port} up (`sudo sysctl \
                      net.ipv4.ip_unprivileged_port_start={port}`), or choose port {first_free} or above"
                 )
             }
