@@ -9,6 +9,8 @@ use http::{HeaderValue, Request, Response};
 use narthex::{Provider, Server};
 use tower::{Service, service_fn};
 
+use crate::Knobs;
+
 pub(crate) fn axum() -> axum::Router {
     // The peers' text/plain has no charset, and neither has this.
     axum::Router::new().route("/", get(|| async { ([(CONTENT_TYPE, "text/plain")], "Hello, World!") }))
@@ -25,14 +27,15 @@ pub(crate) fn function()
     })
 }
 
-/// Serves on one worker, as the peers do.
-pub(crate) fn serve<S>(app: S, provider: Provider, port: u16) -> anyhow::Result<()>
+/// Serves, on one worker as the peers do unless `knobs` says otherwise.
+pub(crate) fn serve<S>(app: S, provider: Provider, port: u16, knobs: &Knobs) -> anyhow::Result<()>
 where
     S: Service<Request<narthex::Body>, Response = Response<Body>, Error = Infallible> + Clone + Send + 'static,
     S::Future: 'static,
 {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let server = Server::new(app).prefix(format!("http://127.0.0.1:{port}/")).provider(provider).workers(1);
+    let server = Server::new(app).prefix(format!("http://127.0.0.1:{port}/")).provider(provider);
+    let server = server.workers(knobs.workers).fine_tune(knobs.fine_tune());
     runtime.block_on(server.on_ready(|_| println!("ready")).run())?;
     Ok(())
 }

@@ -6,7 +6,7 @@ mod raw;
 use std::path::PathBuf;
 
 use clap::{Parser, ValueEnum};
-use narthex::Provider;
+use narthex::{FineTune, OperatingMode, Provider};
 
 #[derive(Parser)]
 struct Args {
@@ -18,6 +18,38 @@ struct Args {
     /// The socket of the host, for the shared subjects.
     #[arg(long)]
     host_socket: Option<PathBuf>,
+    #[command(flatten)]
+    knobs: Knobs,
+}
+
+/// For what is served by `narthex::Server`.
+#[derive(clap::Args)]
+struct Knobs {
+    /// Worker threads. The peers have one.
+    #[arg(long, default_value_t = 1)]
+    workers: usize,
+    /// `FineTune::accepts_per_worker`.
+    #[arg(long, value_name = "REQUESTS")]
+    accepts: Option<u32>,
+    /// `OperatingMode::SingleAcceptor`.
+    #[arg(long)]
+    single_acceptor: bool,
+    /// `FineTune::inline_completion(false)`.
+    #[arg(long)]
+    no_inline: bool,
+}
+
+impl Knobs {
+    fn fine_tune(&self) -> FineTune {
+        let mut fine_tune = FineTune::default().inline_completion(!self.no_inline);
+        if let Some(requests) = self.accepts {
+            fine_tune = fine_tune.accepts_per_worker(requests);
+        }
+        if self.single_acceptor {
+            fine_tune = fine_tune.operating_mode(OperatingMode::SingleAcceptor);
+        }
+        fine_tune
+    }
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -37,8 +69,8 @@ fn main() -> anyhow::Result<()> {
     let shared = || args.host_socket.as_ref().map_or_else(Provider::shared, Provider::shared_at);
     match args.subject {
         Subject::EmbeddedRaw => raw::embedded(args.port),
-        Subject::EmbeddedAxum => framework::serve(framework::axum(), Provider::embedded(), args.port),
-        Subject::SharedRaw => framework::serve(framework::function(), shared(), args.port),
-        Subject::SharedAxum => framework::serve(framework::axum(), shared(), args.port),
+        Subject::EmbeddedAxum => framework::serve(framework::axum(), Provider::embedded(), args.port, &args.knobs),
+        Subject::SharedRaw => framework::serve(framework::function(), shared(), args.port, &args.knobs),
+        Subject::SharedAxum => framework::serve(framework::axum(), shared(), args.port, &args.knobs),
     }
 }

@@ -4,6 +4,7 @@
 //! a [`Handler`]; an [`Exchange`] is one request and its response. Everything here runs on a worker's own thread
 //! ([`spawn_worker`]) and takes no lock on the request path.
 
+mod acceptor;
 mod admission;
 mod clock;
 #[cfg(unix)]
@@ -11,6 +12,7 @@ pub mod descriptor;
 mod exchange;
 pub mod fields;
 mod h1;
+mod holder;
 mod limits;
 #[cfg(unix)]
 mod link;
@@ -23,13 +25,15 @@ mod threads;
 mod transport;
 mod worker;
 
+pub use acceptor::{Acceptor, Inbox};
 pub use admission::Admission;
 pub use exchange::{Exchange, ExchangeClosed};
 pub use h1::head::{BodyLength, Version};
+pub use holder::PortHolder;
 pub use limits::{ConnectionCaps, Limits, Timeouts};
 #[cfg(unix)]
 pub use link::Link;
-pub use listen::{ListenError, addresses, listen};
+pub use listen::{ListenError, Remedy, addresses, listen};
 pub use piece::Piece;
 pub use reason::Reason;
 pub use request::{ConnectionInfo, Handler, Request};

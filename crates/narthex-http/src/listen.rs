@@ -1,12 +1,15 @@
 //! Opening ports: one listening socket per worker, and a clear answer when the port belongs to somebody else.
 
+use std::fmt;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
+use std::path::PathBuf;
 
 use narthex_proto::prefix::PrefixHost;
 use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::h1::state::SEND_STEP;
+use crate::holder::PortHolder;
 
 /// Connections that the kernel completes before they are accepted. The kernel caps it (`somaxconn`).
 const BACKLOG: i32 = 4096;
@@ -15,16 +18,11 @@ const BACKLOG: i32 = 4096;
 #[derive(Debug, thiserror::Error)]
 pub enum ListenError {
     /// Another program listens there.
-    #[error(
-        "cannot listen on {0}: another program has this port; stop it or choose another port (on Linux, `ss -ltnp` names it)"
-    )]
-    InUse(SocketAddr),
-    /// The OS keeps this port for privileged programs.
-    #[error(
-        "cannot listen on {0}: ports below 1024 need the right CAP_NET_BIND_SERVICE \
-         (`setcap cap_net_bind_service+ep`, or a systemd unit with AmbientCapabilities); choose a port above 1023 otherwise"
-    )]
-    Denied(SocketAddr),
+    #[error("cannot listen on {0}: the port is taken by {1}. Choose another port, or stop what has this one")]
+    InUse(SocketAddr, PortHolder),
+    /// The OS keeps this port for privileged programs, or a security policy forbids it.
+    #[error("cannot listen on {0}: {1}")]
+    Denied(SocketAddr, Remedy),
     /// No interface of this machine has the address.
     #[error("cannot listen on {0}: this machine does not have that address")]
     NoSuchAddress(SocketAddr),
@@ -36,12 +34,77 @@ pub enum ListenError {
 impl ListenError {
     fn new(address: SocketAddr, error: io::Error) -> Self {
         match error.kind() {
-            io::ErrorKind::AddrInUse => Self::InUse(address),
-            io::ErrorKind::PermissionDenied => Self::Denied(address),
+            io::ErrorKind::AddrInUse => Self::InUse(address, PortHolder::find(address)),
+            io::ErrorKind::PermissionDenied => Self::Denied(address, Remedy::new(address.port())),
             io::ErrorKind::AddrNotAvailable => Self::NoSuchAddress(address),
             _ => Self::Other(address, error),
         }
     }
+}
+
+/// What helps against a port that the OS forbids.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Remedy {
+    /// The port is one of those that need a privilege.
+    Privilege {
+        /// The port.
+        port: u16,
+        /// The first port that needs none.
+        first_free: u16,
+        /// The program that lacks it: this one.
+        program: Option<PathBuf>,
+    },
+    /// The port needs no privilege, so something else forbids it.
+    Policy,
+}
+
+impl Remedy {
+    fn new(port: u16) -> Self {
+        let first_free = first_unprivileged();
+        if port >= first_free {
+            return Self::Policy;
+        }
+        Self::Privilege { port, first_free, program: std::env::current_exe().ok() }
+    }
+}
+
+impl fmt::Display for Remedy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Privilege { port, first_free, program } if cfg!(target_os = "linux") => {
+                let program = program.as_ref().map_or("PROGRAM".into(), |path| quoted(&path.display().to_string()));
+                write!(
+                    f,
+                    "ports below {first_free} need a privilege; grant it to this program (`sudo setcap \
+                     cap_net_bind_service=+ep {program}`), or let all programs open ports from {port} up (`sudo sysctl \
+                     net.ipv4.ip_unprivileged_port_start={port}`), or choose port {first_free} or above"
+                )
+            }
+            Self::Privilege { first_free, .. } => {
+                write!(f, "ports below {first_free} need a privilege; choose port {first_free} or above, or run it as root")
+            }
+            Self::Policy => f.write_str(
+                "the system forbids it, as a security policy or a service's sandbox does; allow it there, or choose another port",
+            ),
+        }
+    }
+}
+
+/// The first port that any program may listen on.
+fn first_unprivileged() -> u16 {
+    const USUAL: u16 = 1024;
+    if !cfg!(target_os = "linux") {
+        return USUAL;
+    }
+    let setting = std::fs::read_to_string("/proc/sys/net/ipv4/ip_unprivileged_port_start");
+    setting.ok().and_then(|text| text.trim().parse().ok()).unwrap_or(USUAL)
+}
+
+/// As a shell reads it back.
+fn quoted(path: &str) -> String {
+    let is_plain = |char: char| char.is_alphanumeric() || "/._-+".contains(char);
+    if path.chars().all(is_plain) { path.to_owned() } else { format!("'{}'", path.replace('\'', r"'\''")) }
 }
 
 /// The addresses that a prefix's host needs to be heard on: an IP literal, the loopback ones for `localhost`, all else every
@@ -131,7 +194,61 @@ mod tests {
         let first = listen(Ipv4Addr::LOCALHOST.into(), 0, 1).unwrap();
         let port = first[0].local_addr().unwrap().port();
         let error = listen(Ipv4Addr::LOCALHOST.into(), port, 1).unwrap_err();
-        assert!(matches!(error, ListenError::InUse(_)), "{error}");
+        assert!(matches!(error, ListenError::InUse(..)), "{error}");
         assert!(error.to_string().contains(&port.to_string()));
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_port_of_this_process_is_said_to_be() {
+        let pid = std::process::id();
+        for ip in [IpAddr::from(Ipv4Addr::LOCALHOST), Ipv4Addr::UNSPECIFIED.into()] {
+            let held = TcpListener::bind((ip, 0)).unwrap();
+            let port = held.local_addr().unwrap().port();
+            let error = listen(Ipv4Addr::LOCALHOST.into(), port, 1).unwrap_err();
+            assert!(matches!(error, ListenError::InUse(_, PortHolder::Itself { pid: holder, .. }) if holder == pid), "{error}");
+        }
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_port_of_another_program_is_an_error_that_names_it() {
+        use std::process::{Command, Stdio};
+        let held = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let port = held.local_addr().unwrap().port();
+        // The child has the socket as its standard input, and then nobody else has.
+        let mut child = Command::new("sleep").arg("60").stdin(Stdio::from(std::os::fd::OwnedFd::from(held))).spawn().unwrap();
+        let listening = listen(Ipv4Addr::LOCALHOST.into(), port, 1);
+        let id = child.id();
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let expected = format!(
+            "cannot listen on 127.0.0.1:{port}: the port is taken by another program: it is sleep with process id {id}. \
+             Choose another port, or stop what has this one"
+        );
+        assert_eq!(listening.unwrap_err().to_string(), expected);
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_forbidden_port_comes_with_the_commands_that_allow_it() {
+        let address = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 80));
+        let remedy = Remedy::Privilege { port: 80, first_free: 1024, program: Some("/opt/my app/server".into()) };
+        let text = ListenError::Denied(address, remedy).to_string();
+        for part in [
+            "cannot listen on 0.0.0.0:80",
+            "`sudo setcap cap_net_bind_service=+ep '/opt/my app/server'`",
+            "`sudo sysctl net.ipv4.ip_unprivileged_port_start=80`",
+            "port 1024 or above",
+        ] {
+            assert!(text.contains(part), "{part}: {text}");
+        }
+    }
+
+    #[test]
+    fn a_port_that_needs_no_privilege_is_not_blamed_on_one() {
+        let denied = || io::Error::from(io::ErrorKind::PermissionDenied);
+        let error = ListenError::new((Ipv4Addr::LOCALHOST, u16::MAX).into(), denied());
+        assert!(matches!(error, ListenError::Denied(_, Remedy::Policy)), "{error}");
     }
 }

@@ -8,7 +8,6 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 
 use narthex_proto::cooked::Cooking;
 use narthex_proto::prefix::Scheme;
@@ -17,6 +16,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
 use tokio::task::spawn_local;
 
+use crate::acceptor::{Counted, Dealt, Inbox, next_connection};
 use crate::admission::Admission;
 use crate::clock::Clock;
 use crate::h1::conn::Conn;
@@ -27,8 +27,6 @@ use crate::transport::Transport;
 
 /// One read takes at most this much. The buffer is the worker's: an idle connection holds none.
 const READ_BUFFER: usize = 64 * 1024;
-/// How long accepting rests when the process is out of file descriptors.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 static NEXT_CONNECTION: AtomicU64 = AtomicU64::new(1);
 
@@ -104,18 +102,31 @@ impl Worker {
     /// What `accept` returned, if it was not about the one connection or about a shortage.
     pub async fn accept<H: Handler>(self: &Rc<Self>, listener: TcpListener, scheme: Scheme, handler: Rc<H>) -> io::Result<()> {
         loop {
-            match listener.accept().await {
-                Ok((stream, peer)) => self.adopt(stream, peer, scheme, &handler),
-                Err(error) if is_about_one_connection(&error) => {}
-                Err(error) => {
-                    tracing::warn!(%error, "cannot accept connections; trying again");
-                    tokio::time::sleep(ACCEPT_PAUSE).await;
-                }
+            let (stream, peer) = next_connection(&listener).await;
+            self.adopt(stream, peer, scheme, None, &handler);
+        }
+    }
+
+    /// Takes the connections that an [`Acceptor`](crate::Acceptor) deals to this worker, until the acceptor is gone or the
+    /// returned future is dropped; what was taken goes on.
+    pub async fn accept_dealt<H: Handler>(self: &Rc<Self>, mut inbox: Inbox, handler: Rc<H>) {
+        while let Some(Dealt { stream, peer, scheme, counted }) = inbox.next().await {
+            match TcpStream::from_std(stream) {
+                Ok(stream) => self.adopt(stream, peer, scheme, Some(counted), &handler),
+                Err(error) => tracing::warn!(%error, "cannot take a connection"),
             }
         }
     }
 
-    fn adopt<H: Handler>(self: &Rc<Self>, stream: TcpStream, peer: SocketAddr, scheme: Scheme, handler: &Rc<H>) {
+    /// `counted`: for the acceptor that dealt it, if one did.
+    fn adopt<H: Handler>(
+        self: &Rc<Self>,
+        stream: TcpStream,
+        peer: SocketAddr,
+        scheme: Scheme,
+        counted: Option<Counted>,
+        handler: &Rc<H>,
+    ) {
         let peer = canonical(peer);
         let Some(permit) = self.admission.admit(peer.ip()) else {
             self.count_refusal(Reason::ConnLimit);
@@ -131,7 +142,7 @@ impl Worker {
         let (worker, handler) = (Rc::clone(self), Rc::clone(handler));
         spawn_local(async move {
             let _registered = Registered { worker, key };
-            let _permit = permit;
+            let _counts = (permit, counted);
             conn.run(handler).await;
         });
     }
@@ -251,9 +262,4 @@ fn refuse_connection(stream: &TcpStream) {
 /// An IPv4 client of a dual-stack listener is shown, and routed, as IPv4.
 fn canonical(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(address.ip().to_canonical(), address.port())
-}
-
-fn is_about_one_connection(error: &io::Error) -> bool {
-    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
-    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
 }

@@ -61,7 +61,7 @@ pin_project! {
     where
         S: App,
     {
-        /// The service was not ready at once.
+        /// The service was not ready at once, or was not asked yet.
         Waiting { waiting: Option<Box<(S, Request<Body>)>> },
         Calling { #[pin] future: S::Future },
         Responding { #[pin] body: S::ResponseBody, response: Responding },
@@ -89,15 +89,30 @@ const MOST_SPARE_FIELDS: usize = 64;
 type Room<S, D> = Pin<Box<Option<Call<S, D>>>>;
 
 /// A call that did not end where it began. It can be moved to where it goes on.
-pub(crate) struct Running<S: App, D: Downstream>(Room<S, D>);
+pub(crate) struct Running<S: App, D: Downstream> {
+    room: Room<S, D>,
+    gives_way: bool,
+}
+
+impl<S: App, D: Downstream> Running<S, D> {
+    /// Lets what already waits have its turn before the first step: for who goes on with a call in the task that began it.
+    pub(crate) fn giving_way(mut self) -> Self {
+        self.gives_way = true;
+        self
+    }
+}
 
 impl<S: App, D: Downstream> Future for Running<S, D> {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let Some(call) = self.0.as_mut().as_pin_mut() else { return Poll::Ready(()) };
+        if std::mem::take(&mut self.gives_way) {
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        let Some(call) = self.room.as_mut().as_pin_mut() else { return Poll::Ready(()) };
         ready!(call.poll(cx));
-        self.0.set(None);
+        self.room.set(None);
         Poll::Ready(())
     }
 }
@@ -105,6 +120,7 @@ impl<S: App, D: Downstream> Future for Running<S, D> {
 /// Where the calls of a worker begin.
 pub(crate) struct Calls<S: App, D: Downstream> {
     service: RefCell<S>,
+    inline: bool,
     /// Room for a call. A call is too large to be moved around, and most end where they began.
     room: Cell<Option<Room<S, D>>>,
     /// The header map of an earlier response: empty, with room for some fields. Swapped in and out, not moved: making an
@@ -113,8 +129,9 @@ pub(crate) struct Calls<S: App, D: Downstream> {
 }
 
 impl<S: App, D: Downstream> Calls<S, D> {
-    pub(crate) fn new(service: S) -> Self {
-        Self { service: RefCell::new(service), room: Cell::new(None), headers: RefCell::default() }
+    /// `inline`: calls take their first step where they begin.
+    pub(crate) fn new(service: S, inline: bool) -> Self {
+        Self { service: RefCell::new(service), inline, room: Cell::new(None), headers: RefCell::default() }
     }
 
     /// A request to be filled in, whose empty header map has room if possible.
@@ -131,10 +148,14 @@ impl<S: App, D: Downstream> Calls<S, D> {
         let mut room = self.room.take().unwrap_or_else(|| Box::pin(None));
         room.set(Some(Call { phase: Phase::Idle, feed, donor, downstream, head_only }));
         if let Some(mut call) = room.as_mut().as_pin_mut() {
+            if !self.inline {
+                call.put_off(&self.service.borrow(), request);
+                return Some(Running { room, gives_way: false });
+            }
             call.as_mut().start(&mut *self.service.borrow_mut(), request);
             // Nothing is lost by a waker that wakes nobody: whoever goes on with the call polls it first of all.
             if call.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending() {
-                return Some(Running(room));
+                return Some(Running { room, gives_way: false });
             }
             if let PhaseProjection::Responding { response, .. } = call.project().phase.project() {
                 self.keep(&mut response.head.headers);
@@ -198,6 +219,15 @@ impl<S: App, D: Downstream> Call<S, D> {
         });
         if let Err(failure) = begun.and_then(|begun| begun) {
             fail(this.downstream, failure);
+        }
+    }
+
+    /// Leaves the start on a request to the first step.
+    fn put_off(self: Pin<&mut Self>, service: &S, request: Request<Body>) {
+        let mut this = self.project();
+        match guarded(|| service.clone()) {
+            Ok(service) => this.phase.set(Phase::Waiting { waiting: Some(Box::new((service, request))) }),
+            Err(failure) => fail(this.downstream, failure),
         }
     }
 

@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use http::Version;
 use narthex_http::{
-    Admission, BodyLength, ConnectionCaps, Exchange, Handler, ListenError, Reason, Settings, Worker, addresses, listen,
+    Acceptor, Admission, BodyLength, ConnectionCaps, Exchange, Handler, Inbox, ListenError, Reason, Settings, Worker, addresses,
+    listen,
 };
 use narthex_proto::cooked::Relative;
 use narthex_proto::prefix::{PrefixHost, PrefixSpec, Scheme, UrlPrefix};
@@ -21,6 +22,7 @@ use crate::call::{App, Calls, Means, Running};
 use crate::error::{Error, Result};
 use crate::lifetime::{Phases, Stop, Workers};
 use crate::request::{ConnectionInfo, Head, Heads};
+use crate::tuning::{FineTune, OperatingMode};
 use crate::upgrade::Donor;
 
 /// How often a port that is free for one address family may turn out to be taken for the other.
@@ -32,6 +34,7 @@ type Prefixes = Table<(), ()>;
 pub(crate) struct Embedded {
     pub(crate) prefixes: Vec<PrefixSpec>,
     pub(crate) settings: Settings,
+    pub(crate) fine_tune: FineTune,
     pub(crate) workers: usize,
     pub(crate) connection_info: bool,
     pub(crate) shutdown_timeout: Duration,
@@ -40,16 +43,22 @@ pub(crate) struct Embedded {
 impl Embedded {
     /// Serves until `stop`. `ready` is called with the real ports when clients can connect.
     pub(crate) async fn run<S: App>(self, app: S, mut stop: Stop, ready: impl FnOnce(&[UrlPrefix])) -> Result<()> {
-        let Bound { prefixes, table, listeners } = bind(&self.prefixes, self.workers)?;
+        let accepting = match self.fine_tune.operating_mode {
+            OperatingMode::OnePerWorker => self.workers.max(1),
+            OperatingMode::SingleAcceptor => 1,
+        };
+        let Bound { prefixes, table, listeners } = bind(&self.prefixes, accepting)?;
         let table = Arc::new(table);
+        let (acceptor, sources) = self.sources(listeners)?;
         let admission = Admission::new(ConnectionCaps::default());
         let mut workers = Workers::new();
-        for (index, listeners) in listeners.into_iter().enumerate() {
+        for (index, source) in sources.into_iter().enumerate() {
             let (app, table, phases) = (app.clone(), Arc::clone(&table), workers.phases());
+            let inline = self.fine_tune.inline_completion;
             let (settings, admission, connection_info) = (self.settings.clone(), Arc::clone(&admission), self.connection_info);
             workers.spawn(format!("narthex-app-{index}"), move || {
-                let handler = Mounted { calls: Calls::new(app), table, heads: Heads::new(connection_info) };
-                run_worker(Worker::new(settings, admission), listeners, Rc::new(handler), phases)
+                let handler = Mounted { calls: Calls::new(app, inline), table, heads: Heads::new(connection_info), inline };
+                run_worker(Worker::new(settings, admission), source, Rc::new(handler), phases)
             })?;
         }
         ready(&prefixes);
@@ -57,17 +66,52 @@ impl Embedded {
             () = stop.wait() => {}
             () = workers.one_ended() => return Err(Error::WorkerDied),
         }
+        if let Some(acceptor) = acceptor {
+            acceptor.stop().await;
+        }
         workers.stop(self.shutdown_timeout).await;
         Ok(())
     }
+
+    /// Where each worker's connections come from. The acceptor, if there is one, accepts until it is dropped.
+    fn sources(&self, listeners: Vec<Vec<TcpListener>>) -> Result<(Option<Acceptor>, Vec<Source>)> {
+        if self.fine_tune.operating_mode == OperatingMode::OnePerWorker {
+            return Ok((None, listeners.into_iter().map(Source::Listeners).collect()));
+        }
+        let started = Acceptor::start("narthex-acceptor".to_owned(), self.workers);
+        let (acceptor, inboxes) = started.map_err(Error::io("start the accepting thread"))?;
+        for listener in listeners.into_iter().flatten() {
+            let address = listener.local_addr().map_err(Error::io("find out the port"))?;
+            acceptor.listen(address, listener, Scheme::Http);
+        }
+        Ok((Some(acceptor), inboxes.into_iter().map(Source::Inbox).collect()))
+    }
 }
 
-async fn run_worker<H: Handler>(worker: Rc<Worker>, listeners: Vec<TcpListener>, handler: Rc<H>, mut phases: Phases) {
+/// Where a worker's connections come from.
+enum Source {
+    Listeners(Vec<TcpListener>),
+    Inbox(Inbox),
+}
+
+async fn run_worker<H: Handler>(worker: Rc<Worker>, source: Source, handler: Rc<H>, mut phases: Phases) {
     let mut accepting = JoinSet::new();
-    for listener in listeners {
-        let (worker, handler) = (Rc::clone(&worker), Rc::clone(&handler));
-        accepting
-            .spawn_local(async move { worker.accept(tokio::net::TcpListener::from_std(listener)?, Scheme::Http, handler).await });
+    match source {
+        Source::Listeners(listeners) => {
+            for listener in listeners {
+                let (worker, handler) = (Rc::clone(&worker), Rc::clone(&handler));
+                accepting.spawn_local(async move {
+                    worker.accept(tokio::net::TcpListener::from_std(listener)?, Scheme::Http, handler).await
+                });
+            }
+        }
+        Source::Inbox(inbox) => {
+            let (worker, handler) = (Rc::clone(&worker), Rc::clone(&handler));
+            accepting.spawn_local(async move {
+                worker.accept_dealt(inbox, handler).await;
+                Ok(())
+            });
+        }
     }
     tokio::select! {
         () = phases.draining() => {}
@@ -91,6 +135,7 @@ struct Mounted<S: App> {
     calls: Calls<S, Exchange>,
     table: Arc<Prefixes>,
     heads: Heads,
+    inline: bool,
 }
 
 impl<S: App> Handler for Mounted<S> {
@@ -121,7 +166,9 @@ impl<S: App> Handler for Mounted<S> {
             app_request.extensions_mut().insert(on_upgrade);
             donor
         });
-        self.calls.begin(app_request, Means { downstream: exchange, feed, donor })
+        let call = self.calls.begin(app_request, Means { downstream: exchange, feed, donor })?;
+        // The connection's task is the one that goes on with the call.
+        Some(if self.inline { call } else { call.giving_way() })
     }
 }
 
@@ -170,13 +217,13 @@ fn with_feed((body, feed): (Body, Feed)) -> (Body, Option<Feed>) {
 struct Bound {
     prefixes: Vec<UrlPrefix>,
     table: Prefixes,
-    /// For each worker.
+    /// For each that accepts.
     listeners: Vec<Vec<TcpListener>>,
 }
 
-fn bind(specs: &[PrefixSpec], workers: usize) -> Result<Bound> {
-    let mut bound =
-        Bound { prefixes: Vec::new(), table: Table::new(), listeners: (0..workers.max(1)).map(|_| Vec::new()).collect() };
+/// Opens what `specs` need, once for each of `times` that accept.
+fn bind(specs: &[PrefixSpec], times: usize) -> Result<Bound> {
+    let mut bound = Bound { prefixes: Vec::new(), table: Table::new(), listeners: (0..times).map(|_| Vec::new()).collect() };
     let mut ports = BTreeMap::new();
     for spec in specs {
         if spec.scheme() == Scheme::Https {
@@ -241,7 +288,7 @@ impl Bound {
                     let none = || Error::io("find out the port")(std::io::ErrorKind::AddrNotAvailable.into());
                     return NonZeroU16::new(port).ok_or_else(none);
                 }
-                Err(ListenError::InUse(_)) if attempt < PORT_ATTEMPTS => attempt += 1,
+                Err(ListenError::InUse(..)) if attempt < PORT_ATTEMPTS => attempt += 1,
                 Err(error) => return Err(error.into()),
             }
         }

@@ -69,6 +69,18 @@ pub enum Error {
         /// Why, and what to do about it.
         message: String,
     },
+    /// A setting has a value that it cannot have.
+    #[error("cannot use {setting}({value}): it takes {least} to {most}")]
+    OutOfRange {
+        /// Which.
+        setting: &'static str,
+        /// What it was given.
+        value: u64,
+        /// The least that it takes.
+        least: u64,
+        /// The most that it takes.
+        most: u64,
+    },
     /// The server was started before. A server runs once.
     #[error("this server was started already: a server runs once; build another one to run it again")]
     AlreadyRunning,

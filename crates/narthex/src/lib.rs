@@ -28,13 +28,14 @@ mod server;
 mod settings;
 #[cfg(unix)]
 mod shared;
+mod tuning;
 mod upgrade;
 
 pub use bindings::Bindings;
 pub use body::{Body, BodyError};
 pub use error::{BoxError, Error, Result};
 pub use lifetime::ServerHandle;
-pub use narthex_http::{Limits, ListenError};
+pub use narthex_http::{Limits, ListenError, PortHolder, Remedy};
 pub use narthex_proto::prefix::{PrefixError, PrefixHost, PrefixSpec, Scheme, UrlPrefix};
 pub use narthex_proto::routing::Conflict;
 pub use narthex_proto::wire::{ProtocolError, RefusalCode};
@@ -42,6 +43,7 @@ pub use provider::Provider;
 pub use request::{ConnectionInfo, PathBase};
 pub use server::Server;
 pub use settings::{RequestQueue, Timeouts};
+pub use tuning::{FineTune, OperatingMode};
 
 use http::{Request, Response};
 use tower_service::Service;

@@ -17,6 +17,7 @@ use crate::error::{BoxError, Error, Result};
 use crate::lifetime::{ServerHandle, Stop, StopSignal};
 use crate::provider::{Kind, Provider};
 use crate::settings::{RequestQueue, Timeouts};
+use crate::tuning::FineTune;
 
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -55,6 +56,7 @@ pub struct Server<S> {
     prefixes: Vec<String>,
     queue: RequestQueue,
     timeouts: Timeouts,
+    fine_tune: FineTune,
     limits: Limits,
     max_body: Option<Option<u64>>,
     workers: usize,
@@ -92,6 +94,7 @@ impl<S> Server<S> {
             prefixes: Vec::new(),
             queue: RequestQueue::default(),
             timeouts: Timeouts::default(),
+            fine_tune: FineTune::default(),
             limits: Limits::default(),
             max_body: None,
             workers: default_workers(),
@@ -134,6 +137,12 @@ impl<S> Server<S> {
     /// The connections' timers.
     pub fn timeouts(mut self, timeouts: Timeouts) -> Self {
         self.timeouts = timeouts;
+        self
+    }
+
+    /// The knobs for those who have measured. A value out of range is an error of [`run`](Self::run).
+    pub fn fine_tune(mut self, knobs: FineTune) -> Self {
+        self.fine_tune = knobs;
         self
     }
 
@@ -218,6 +227,7 @@ impl<S> Server<S> {
         B: HttpBody<Error: Into<BoxError>> + 'static,
     {
         let _active = self.handle.start()?;
+        self.fine_tune.check()?;
         let hooks = std::mem::take(&mut *self.hooks());
         let stop = Stop::new(hooks.stop, self.handle.clone())?;
         let prefixes = self.prefixes.iter().map(|prefix| bindings::parse(prefix)).collect::<Result<Vec<_>>>()?;
@@ -260,6 +270,7 @@ impl<S> Server<S> {
                     name,
                     bindings,
                     timeouts: self.timeouts,
+                    fine_tune: self.fine_tune,
                     max_body: self.max_body,
                     workers: self.workers,
                     connection_info: self.connection_info,
@@ -277,6 +288,7 @@ impl<S> Server<S> {
                 let embedded = Embedded {
                     prefixes: bindings.prefixes().to_vec(),
                     settings,
+                    fine_tune: self.fine_tune,
                     workers: self.workers,
                     connection_info: self.connection_info,
                     shutdown_timeout: self.shutdown_timeout,

@@ -25,6 +25,7 @@ use crate::call::App;
 use crate::error::{Error, Result};
 use crate::lifetime::{Stop, Workers};
 use crate::settings::Timeouts;
+use crate::tuning::FineTune;
 
 /// Waiting for a host that went away: the first pause, and the longest.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
@@ -37,6 +38,7 @@ pub(crate) struct Shared {
     pub(crate) name: String,
     pub(crate) bindings: Bindings,
     pub(crate) timeouts: Timeouts,
+    pub(crate) fine_tune: FineTune,
     pub(crate) max_body: Option<Option<u64>>,
     pub(crate) workers: usize,
     pub(crate) connection_info: bool,
@@ -60,8 +62,10 @@ impl Shared {
         let mut attach = Vec::new();
         for index in 0..self.workers.max(1) {
             let (sender, commands) = mpsc::unbounded_channel();
-            let (app, connection_info, phases) = (app.clone(), self.connection_info, workers.phases());
-            workers.spawn(format!("narthex-app-{index}"), move || worker::run(app, connection_info, commands, phases))?;
+            let (app, fine_tune, connection_info, phases) =
+                (app.clone(), self.fine_tune.clone(), self.connection_info, workers.phases());
+            let run = move || worker::run(app, fine_tune, connection_info, commands, phases);
+            workers.spawn(format!("narthex-app-{index}"), run)?;
             attach.push(sender);
         }
         let path = host.path().to_owned();

@@ -67,10 +67,10 @@ async fn a_stop_finishes_what_runs_and_gives_the_prefix_back() {
     let running = place.start("http://127.0.0.1:0/app/").await;
     let other = place.start(&format!("http://127.0.0.1:{}/other/", running.address().port())).await;
     let mut busy = running.connect().await;
-    busy.send(b"GET /app/slow/300 HTTP/1.1\r\nHost: a\r\n\r\n").await;
-    tokio::time::sleep(Duration::from_millis(100)).await;
+    busy.begin_len("/app/len").await;
     running.handle.stop();
-    assert_eq!(busy.reply().await.text(), "slow");
+    busy.send(b"abc").await;
+    assert_eq!(busy.reply().await.text(), "3");
     running.stop().await;
     assert_eq!(other.get("/app/ping").await.status, 404);
 }
@@ -81,8 +81,7 @@ async fn a_stop_does_not_wait_longer_than_its_timeout() {
     let server = place.server("http://127.0.0.1:0/").shutdown_timeout(Duration::from_millis(100));
     let running = Running::start(server).await;
     let mut busy = running.connect().await;
-    busy.send(b"GET /slow/600000 HTTP/1.1\r\nHost: a\r\n\r\n").await;
-    tokio::time::sleep(Duration::from_millis(100)).await;
+    busy.begin_len("/len").await;
     running.stop().await;
     let status = busy.reply().await.status;
     assert!(status >= 500, "{status}");

@@ -6,7 +6,7 @@ mod client;
 use std::time::Duration;
 
 use client::app;
-use narthex::{Provider, Server, ServerHandle};
+use narthex::{FineTune, Provider, Server, ServerHandle};
 use narthex_proto::wire::{
     BodyLength, CancelCode, ControlConnection, HostEnd, HostEvent, HttpVersion, INITIAL_WINDOW, Message, Received, RegisteredUrl,
     Request, Role, StreamId, Welcome,
@@ -65,10 +65,16 @@ fn welcome(token: &str) -> Message {
 impl FakeHost {
     /// Starts an app, and takes it as far as its registration.
     async fn start() -> Self {
+        let mut host = Self::start_tuned(FineTune::default()).await;
+        assert_eq!(host.seen().await, Seen::Credit(1024));
+        host
+    }
+
+    async fn start_tuned(fine_tune: FineTune) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let socket = directory.path().join("host.sock");
         let listener = UnixListener::bind(&socket).unwrap();
-        let server = Server::new(app()).prefix("http://+:0/x/").workers(1).connection_info(true);
+        let server = Server::new(app()).prefix("http://+:0/x/").workers(1).connection_info(true).fine_tune(fine_tune);
         let server = server.provider(Provider::shared_at(&socket));
         let (ready, is_ready) = tokio::sync::oneshot::channel();
         let server = server.on_ready(|prefixes| ready.send(prefixes.to_vec()).unwrap());
@@ -92,10 +98,8 @@ impl FakeHost {
         assert_eq!(urls, ["http://+:0/x/"]);
         let urls = vec![RegisteredUrl { url: "http://+:7000/x/".into(), registration: 5 }];
         say(&mut control, &mut messages, &Message::Registered { id, group: 1, urls }).await;
-        let mut host = Self { control, messages, data, end: HostEnd::new(), input, handle, server, _directory: directory };
-        assert_eq!(host.seen().await, Seen::Credit(1024));
         assert_eq!(is_ready.await.unwrap()[0].as_str(), "http://+:7000/x/");
-        host
+        Self { control, messages, data, end: HostEnd::new(), input, handle, server, _directory: directory }
     }
 
     fn open(&mut self, head: &str, length: BodyLength) -> StreamId {
@@ -234,6 +238,37 @@ async fn what_the_host_cancels_is_dropped_and_its_credit_returned() {
     host.end.cancel(id, CancelCode::CLIENT_GONE);
     assert_eq!(host.seen().await, Seen::Credit(1024));
     assert_eq!(host.end.streams(), 0, "the app has confirmed");
+}
+
+#[tokio::test]
+async fn the_host_gets_as_many_credits_as_the_app_wants_and_each_back_with_its_answer() {
+    let mut host = FakeHost::start_tuned(FineTune::default().accepts_per_worker(2)).await;
+    assert_eq!(host.seen().await, Seen::Credit(2));
+    for _ in 0..2 {
+        host.open("GET /x/slow/50 HTTP/1.1\r\nHost: a\r\n\r\n", BodyLength::None);
+    }
+    assert!(!host.end.can_open());
+    assert_eq!(host.next().await, whole(b"slow"));
+    assert_eq!(host.next().await, whole(b"slow"));
+    while host.end.credit() < 2 {
+        assert!(matches!(host.seen().await, Seen::Credit(1 | 2)));
+    }
+    host.nothing_for(Duration::from_millis(50)).await;
+    assert_eq!(host.end.credit(), 2, "never more");
+}
+
+#[tokio::test]
+async fn only_without_inline_completion_is_more_read_before_the_app_is_called() {
+    for (inline, calls) in [(true, b"2"), (false, b"1")] {
+        let mut host = FakeHost::start_tuned(FineTune::default().inline_completion(inline)).await;
+        assert_eq!(host.seen().await, Seen::Credit(1024));
+        let count = "GET /x/count HTTP/1.1\r\nHost: a\r\n\r\n";
+        let given_up = host.open(count, BodyLength::None);
+        host.end.cancel(given_up, CancelCode::CLIENT_GONE);
+        host.flush().await;
+        host.open(count, BodyLength::None);
+        assert_eq!(host.next().await, whole(calls), "inline: {inline}");
+    }
 }
 
 #[tokio::test]

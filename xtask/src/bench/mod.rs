@@ -10,6 +10,7 @@ mod client;
 mod counters;
 mod cpu;
 mod interrupt;
+mod knobs;
 mod machine;
 mod nginx;
 mod options;
@@ -43,7 +44,7 @@ pub(crate) fn run(arguments: impl IntoIterator<Item = String>) -> Result<()> {
             return Ok(());
         }
         Request::List => {
-            for subject in subjects::all() {
+            for subject in subjects::all().iter().chain(knobs::all()) {
                 println!("{:<10} {}", subject.group.name(), subject.name);
             }
             return Ok(());
@@ -54,7 +55,8 @@ pub(crate) fn run(arguments: impl IntoIterator<Item = String>) -> Result<()> {
     if cores <= LOAD_CORE {
         bail!("the benchmark needs two cores, one for the servers and one for the load; this machine has {cores}");
     }
-    let subjects = subjects::select(&options.only)?;
+    let all = if options.knobs { knobs::all() } else { subjects::all() };
+    let subjects = subjects::select(all, &options.only)?;
     interrupt::install()?;
     let binaries = Binaries::prepare(&subjects, &options)?;
     let counters = counters::probe();
@@ -76,7 +78,7 @@ pub(crate) fn run(arguments: impl IntoIterator<Item = String>) -> Result<()> {
     }
 
     let directory = page::write(&results, &options)?;
-    println!("\n{}", page::summary(&results));
+    println!("\n{}", page::summary(&results, &options));
     println!("written: {}", directory.join("README.md").display());
     Ok(())
 }
@@ -86,7 +88,7 @@ fn load(subject: &Subject, round: u32, binaries: &Binaries, counters: &Counters,
     let mut running = subject.start(binaries, &Watched::No)?;
     let mut loads = Vec::new();
     for &connections in &options.connections {
-        let run = |seconds| wrk::Run { program: binaries.wrk(), port: running.port, connections, seconds };
+        let run = |seconds| wrk::Run { program: binaries.wrk(), port: running.port, connections, fresh: subject.fresh, seconds };
         run(options.warm_up_seconds).measure(None)?;
         let processes = running.processes()?;
         let perf = counters.attach(&processes, running.directory());

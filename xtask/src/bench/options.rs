@@ -2,6 +2,8 @@
 
 use anyhow::{Context, Result, bail};
 
+use super::knobs;
+
 pub(super) const USAGE: &str = "\
 usage: cargo xtask bench [options]
 
@@ -10,6 +12,8 @@ usage: cargo xtask bench [options]
   --seconds N          measured seconds per subject and connection count (default 4)
   --warm-up N          seconds of unmeasured load before (default 1)
   --connections A,B    connection counts (default 1,16,64,256)
+  --knobs              each knob of FineTune beside its default, instead of the peers: written to bench/results/DATE-knobs
+                       (default connections 16,256)
   --callgrind          also count user instructions (valgrind) and system calls (strace) per request
   --quick              1 round of 1 s at 64 and 256 connections, written to target/bench-quick instead of bench/results
   --list               list the subjects and stop
@@ -35,21 +39,30 @@ pub(super) struct Options {
     pub(super) connections: Vec<usize>,
     pub(super) callgrind: bool,
     pub(super) quick: bool,
+    /// The subjects are [`knobs`](super::knobs).
+    pub(super) knobs: bool,
     /// As typed, for the page.
     pub(super) command: String,
 }
 
 pub(super) fn parse(arguments: impl IntoIterator<Item = String>) -> Result<Request> {
     let arguments: Vec<String> = arguments.into_iter().collect();
-    let quick = arguments.iter().any(|argument| argument == "--quick");
+    let has = |flag: &str| arguments.iter().any(|argument| argument == flag);
+    let (quick, knobs) = (has("--quick"), has("--knobs"));
+    let connections = match (quick, knobs) {
+        (_, true) => knobs::CONNECTIONS.to_vec(),
+        (true, _) => vec![64, 256],
+        _ => vec![1, 16, 64, 256],
+    };
     let mut options = Options {
         only: Vec::new(),
         rounds: if quick { 1 } else { 3 },
         seconds: if quick { 1 } else { 4 },
         warm_up_seconds: 1,
-        connections: if quick { vec![64, 256] } else { vec![1, 16, 64, 256] },
+        connections,
         callgrind: false,
         quick,
+        knobs,
         command: typed(&arguments),
     };
     let mut rest = arguments.into_iter();
@@ -65,7 +78,7 @@ pub(super) fn parse(arguments: impl IntoIterator<Item = String>) -> Result<Reque
                     value()?.split(',').map(|count| Ok(number(&flag, count, 1, 10_000)? as usize)).collect::<Result<_>>()?;
             }
             "--callgrind" => options.callgrind = true,
-            "--quick" => {}
+            "--quick" | "--knobs" => {}
             "--list" => return Ok(Request::List),
             "--help" | "-h" => return Ok(Request::Help),
             _ => bail!("unknown option {flag}\n{USAGE}"),
@@ -113,6 +126,12 @@ mod tests {
         let options = options("--rounds 2 --quick").unwrap();
         assert_eq!((options.rounds, options.seconds), (2, 1));
         assert_eq!(options.connections, [64, 256]);
+    }
+
+    #[test]
+    fn knobs_have_connection_counts_of_their_own() {
+        assert_eq!(options("--knobs --quick").unwrap().connections, knobs::CONNECTIONS);
+        assert_eq!(options("--knobs --connections 4").unwrap().connections, [4]);
     }
 
     #[test]

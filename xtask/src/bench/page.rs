@@ -8,6 +8,7 @@ use anyhow::{Context, Result};
 
 use super::budgets::{self, COUNTED_AT};
 use super::chart::Chart;
+use super::knobs;
 use super::options::{COUNTED_CONNECTIONS, Options};
 use super::results::{Load, Results, is_narthex};
 use super::subjects::name;
@@ -20,7 +21,7 @@ pub(super) fn write(results: &Results, options: &Options) -> Result<PathBuf> {
         let path = directory.join(name);
         fs::write(&path, text).with_context(|| path.display().to_string())
     };
-    let charts = charts(results);
+    let charts = if options.knobs { Vec::new() } else { charts(results) };
     if !results.loads.is_empty() {
         write("results.csv", results.loads_csv())?;
     }
@@ -30,7 +31,7 @@ pub(super) fn write(results: &Results, options: &Options) -> Result<PathBuf> {
     for (file, chart) in &charts {
         write(file, chart.draw())?;
     }
-    write("README.md", page(results, &charts))?;
+    write("README.md", page(results, options, &charts))?;
     Ok(directory)
 }
 
@@ -45,22 +46,24 @@ fn directory(results: &Results, options: &Options) -> Result<PathBuf> {
         return Ok(directory);
     }
     let all = system::root().join("bench/results");
-    let date = &results.machine.date;
-    let mut directory = all.join(date);
+    let name = format!("{}{}", results.machine.date, if options.knobs { "-knobs" } else { "" });
+    let mut directory = all.join(&name);
     let mut number = 1;
     while directory.exists() {
         number += 1;
-        directory = all.join(format!("{date}-{number}"));
+        directory = all.join(format!("{name}-{number}"));
     }
     fs::create_dir_all(&directory)?;
     Ok(directory)
 }
 
-fn page(results: &Results, charts: &[(&'static str, Chart)]) -> String {
+fn page(results: &Results, options: &Options, charts: &[(&'static str, Chart)]) -> String {
     let machine = &results.machine;
     let mut page = format!(
-        "# Benchmark of {}\n\nHow to read and repeat this: [bench/README.md](../../README.md).\n\n```\n{}\n```\n\n",
-        machine.date, machine.command
+        "# {} of {}\n\nHow to read and repeat this: [bench/README.md](../../README.md).\n\n```\n{}\n```\n\n",
+        if options.knobs { "The knobs of FineTune: benchmark" } else { "Benchmark" },
+        machine.date,
+        machine.command
     );
     let _ = writeln!(
         page,
@@ -70,7 +73,7 @@ fn page(results: &Results, charts: &[(&'static str, Chart)]) -> String {
     let versions: Vec<String> = machine.versions.iter().map(|(name, version)| format!("{name} {version}")).collect();
     let _ = writeln!(page, "* Versions: {}.", versions.join("; "));
     if let Some(reason) = &machine.no_instructions {
-        let _ = writeln!(page, "* Instructions under load are n/a: {reason}. The verdicts below are about CPU time.");
+        let _ = writeln!(page, "* Instructions under load are n/a: {reason}. What is compared below is CPU time.");
     }
     let mut disturbed: Vec<f64> = results.loads.iter().map(|load| load.others).collect();
     disturbed.sort_by(f64::total_cmp);
@@ -84,7 +87,7 @@ fn page(results: &Results, charts: &[(&'static str, Chart)]) -> String {
         );
     }
     page.push('\n');
-    page.push_str(&summary(results));
+    page.push_str(&summary(results, options));
     for (file, chart) in charts {
         let _ = writeln!(page, "![{}]({file})\n", chart.title);
     }
@@ -92,7 +95,10 @@ fn page(results: &Results, charts: &[(&'static str, Chart)]) -> String {
 }
 
 /// Every table of the page, also for the terminal.
-pub(super) fn summary(results: &Results) -> String {
+pub(super) fn summary(results: &Results, options: &Options) -> String {
+    if options.knobs {
+        return knobs::tables(results);
+    }
     let mut text = String::new();
     budget_table(&mut text, results);
     for connections in results.connections().into_iter().rev() {

@@ -152,7 +152,7 @@ impl Results {
         let measured = |name: &str| {
             self.loads.iter().any(|load| load.subject == name) || self.counts.iter().any(|count| count.subject == name)
         };
-        let names = super::subjects::all().iter().map(|subject| subject.name);
+        let names = super::subjects::all().iter().chain(super::knobs::all()).map(|subject| subject.name);
         names.filter(|name| measured(name)).collect()
     }
 

@@ -29,6 +29,8 @@ pub(super) mod name {
 pub(super) enum Group {
     Narthex,
     Peers,
+    /// What `--knobs` compares.
+    Knobs,
 }
 
 impl Group {
@@ -36,6 +38,7 @@ impl Group {
         match self {
             Self::Narthex => "narthex",
             Self::Peers => "peers",
+            Self::Knobs => "knobs",
         }
     }
 }
@@ -45,12 +48,14 @@ impl Group {
 pub(super) struct Subject {
     pub(super) name: &'static str,
     pub(super) group: Group,
-    steps: &'static [Step],
+    /// Every request comes on a connection of its own.
+    pub(super) fresh: bool,
+    pub(super) steps: &'static [Step],
 }
 
 /// One process, started when the one before it is ready.
 #[derive(Debug, Clone, Copy)]
-enum Step {
+pub(super) enum Step {
     /// A program told to listen with `--port N`.
     Port(&'static str),
     /// `axum-serve` behind nginx, on a Unix socket or on a port of its own.
@@ -60,8 +65,8 @@ enum Step {
     NginxToUnix,
     NginxToTcp,
     NarthexHost,
-    /// The benchmark's app in this mode.
-    NarthexApp(&'static str),
+    /// The benchmark's app in this mode, with these further arguments.
+    NarthexApp(&'static str, &'static [&'static str]),
 }
 
 /// What else looks at the servers while they run.
@@ -79,10 +84,10 @@ const APP: Program = Program::Narthex { package: "narthex-bench-app", binary: "n
 
 const SUBJECTS: [Subject; 12] = [
     peer(name::BARE, &[Step::Port("bare-epoll")]),
-    narthex(name::EMBEDDED_RAW, &[Step::NarthexApp("embedded-raw")]),
-    narthex(name::EMBEDDED_AXUM, &[Step::NarthexApp("embedded-axum")]),
-    narthex(name::SHARED_RAW, &[Step::NarthexHost, Step::NarthexApp("shared-raw")]),
-    narthex(name::SHARED_AXUM, &[Step::NarthexHost, Step::NarthexApp("shared-axum")]),
+    narthex(name::EMBEDDED_RAW, &[Step::NarthexApp("embedded-raw", &[])]),
+    narthex(name::EMBEDDED_AXUM, &[Step::NarthexApp("embedded-axum", &[])]),
+    narthex(name::SHARED_RAW, &[Step::NarthexHost, Step::NarthexApp("shared-raw", &[])]),
+    narthex(name::SHARED_AXUM, &[Step::NarthexHost, Step::NarthexApp("shared-axum", &[])]),
     peer("may_minihttp", &[Step::Port("may-hello")]),
     peer("hyper", &[Step::Port("hyper-hello")]),
     peer(name::ACTIX, &[Step::Port("actix-hello")]),
@@ -93,33 +98,30 @@ const SUBJECTS: [Subject; 12] = [
 ];
 
 const fn peer(name: &'static str, steps: &'static [Step]) -> Subject {
-    let group = Group::Peers;
-    Subject { name, group, steps }
+    Subject { name, group: Group::Peers, fresh: false, steps }
 }
 
 const fn narthex(name: &'static str, steps: &'static [Step]) -> Subject {
-    let group = Group::Narthex;
-    Subject { name, group, steps }
+    Subject { name, group: Group::Narthex, fresh: false, steps }
 }
 
 pub(super) fn all() -> &'static [Subject] {
     &SUBJECTS
 }
 
-/// The subjects whose name or group contains one of `patterns` (lower case), or all without patterns.
-pub(super) fn select(patterns: &[String]) -> Result<Vec<Subject>> {
+/// Those of `all` whose name or group contains one of `patterns` (lower case), or all without patterns.
+pub(super) fn select(all: &[Subject], patterns: &[String]) -> Result<Vec<Subject>> {
     let matches = |subject: &Subject, pattern: &String| {
         // A whole name means that subject alone, also where it is a part of other names.
-        if SUBJECTS.iter().any(|subject| subject.name.eq_ignore_ascii_case(pattern)) {
+        if all.iter().any(|subject| subject.name.eq_ignore_ascii_case(pattern)) {
             return subject.name.eq_ignore_ascii_case(pattern);
         }
         subject.name.to_lowercase().contains(pattern) || subject.group.name() == pattern
     };
-    if let Some(pattern) = patterns.iter().find(|pattern| !SUBJECTS.iter().any(|subject| matches(subject, pattern))) {
+    if let Some(pattern) = patterns.iter().find(|pattern| !all.iter().any(|subject| matches(subject, pattern))) {
         bail!("no subject matches --only {pattern}; `cargo xtask bench --list` names them all");
     }
-    let selected =
-        SUBJECTS.iter().filter(|subject| patterns.is_empty() || patterns.iter().any(|pattern| matches(subject, pattern)));
+    let selected = all.iter().filter(|subject| patterns.is_empty() || patterns.iter().any(|pattern| matches(subject, pattern)));
     Ok(selected.copied().collect())
 }
 
@@ -149,7 +151,7 @@ impl Step {
             Self::UpstreamUnix | Self::UpstreamTcp => Program::Peer("axum-serve"),
             Self::NginxAlone | Self::NginxToUnix | Self::NginxToTcp => Program::Nginx,
             Self::NarthexHost => HOST,
-            Self::NarthexApp(_) => APP,
+            Self::NarthexApp(..) => APP,
         }
     }
 
@@ -184,8 +186,9 @@ impl Step {
                 let arguments = words(&["host", "--socket", &text(&path), "--workers", "1"]);
                 (arguments, Ready::Unix(path))
             }
-            Self::NarthexApp(mode) => {
+            Self::NarthexApp(mode, further) => {
                 let mut arguments: Vec<String> = words(&[mode, "--port", &port]);
+                arguments.extend(words(further));
                 if mode.starts_with("shared") {
                     arguments.extend(["--host-socket".to_owned(), text(&socket("host.sock"))]);
                 }
@@ -321,13 +324,13 @@ mod tests {
     #[test]
     fn a_pattern_selects_by_name_or_by_group_and_an_unknown_one_is_an_error() {
         let names = |pattern: &str| -> Vec<&str> {
-            let selected = select(&[pattern.to_owned()]).unwrap();
+            let selected = select(all(), &[pattern.to_owned()]).unwrap();
             selected.iter().map(|subject| subject.name).collect()
         };
         assert_eq!(names("may"), ["may_minihttp"]);
         assert_eq!(names("axum::serve"), ["axum::serve"]);
         assert_eq!(names("narthex").len(), 4);
         assert_eq!(names("peers").len(), 8);
-        assert!(select(&["apache".to_owned()]).is_err());
+        assert!(select(all(), &["apache".to_owned()]).is_err());
     }
 }

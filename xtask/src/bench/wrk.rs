@@ -15,6 +15,8 @@ pub(super) struct Run<'a> {
     pub(super) program: &'a Path,
     pub(super) port: u16,
     pub(super) connections: usize,
+    /// One request per connection: as many are open at a time.
+    pub(super) fresh: bool,
     pub(super) seconds: u32,
 }
 
@@ -42,6 +44,7 @@ impl Run<'_> {
             .args(["--latency", "--timeout", "5s", "-t", "1"])
             .args(["-c", &self.connections.to_string()])
             .args(["-d", &format!("{}s", self.seconds)])
+            .args(self.fresh.then_some(["-H", "Connection: close"]).into_iter().flatten())
             .arg(format!("http://127.0.0.1:{}/", self.port));
         let log: PathBuf = directory.path().join("wrk.log");
         let mut wrk = ProcessGroup::start("wrk", command, &log)?;

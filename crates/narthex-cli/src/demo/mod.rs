@@ -61,7 +61,7 @@ fn free_port(arguments: &DemoArguments) -> anyhow::Result<(u16, Vec<IpAddr>)> {
     };
     match narthex_http::listen(v6, port, 1) {
         Ok(_) => Ok((port, vec![v4, v6])),
-        Err(error @ (ListenError::InUse(_) | ListenError::Denied(_))) => Err(taken(error, port)),
+        Err(error @ (ListenError::InUse(..) | ListenError::Denied(..))) => Err(taken(error, port)),
         // No IPv6 here.
         Err(_) => Ok((port, vec![v4])),
     }
@@ -69,8 +69,8 @@ fn free_port(arguments: &DemoArguments) -> anyhow::Result<(u16, Vec<IpAddr>)> {
 
 fn taken(error: ListenError, port: u16) -> anyhow::Error {
     match error {
-        ListenError::InUse(address) => anyhow::anyhow!(
-            "port {port} is taken: another program listens on {address}. Stop it (on Linux, `ss -ltnp 'sport = :{port}'` names it), \
+        ListenError::InUse(_, holder) => anyhow::anyhow!(
+            "port {port} is taken by {holder}. Stop what has it, \
              or choose another port, as in `narthex demo --port {}`; `--port 0` takes a free one.",
             if port == u16::MAX { port - 1 } else { port + 1 }
         ),

@@ -21,8 +21,6 @@ use crate::call::App;
 use crate::downstream::Closed;
 use crate::lifetime::Phases;
 
-/// Requests that one worker of the host may have at one worker of the app.
-const ACCEPTS: u32 = 1024;
 /// How often a silent host is thought of.
 const HEARTBEAT: Duration = Duration::from_secs(5);
 /// The ping after DRAIN: its answer shows that every request sent before the host knew has come.
@@ -40,9 +38,10 @@ pub(super) struct Session {
 }
 
 impl Session {
-    pub(super) fn new() -> Rc<Self> {
+    /// The worker of the host may have `accepts` requests here at a time.
+    pub(super) fn new(accepts: u32) -> Rc<Self> {
         let mut end = AppEnd::new();
-        end.grant(ACCEPTS);
+        end.grant(accepts);
         Rc::new(Self {
             end: RefCell::new(end),
             waker: RefCell::new(Waker::noop().clone()),

@@ -18,6 +18,7 @@ use crate::call::{App, Calls, Means};
 use crate::error::Result;
 use crate::lifetime::Phases;
 use crate::request::{ConnectionInfo, Head, Heads, NotRepresentable};
+use crate::tuning::FineTune;
 use crate::upgrade::Donor;
 
 /// A session to be opened.
@@ -37,11 +38,17 @@ pub(super) struct Attach {
 /// Runs a worker until the server drains and its sessions have ended.
 pub(super) async fn run<S: App>(
     app: S,
+    fine_tune: FineTune,
     connection_info: bool,
     mut commands: mpsc::UnboundedReceiver<Attach>,
     mut phases: Phases,
 ) {
-    let worker = Rc::new(Worker { calls: Calls::new(app), heads: Heads::new(connection_info), fields: RefCell::default() });
+    let worker = Rc::new(Worker {
+        calls: Calls::new(app, fine_tune.inline_completion),
+        heads: Heads::new(connection_info),
+        fields: RefCell::default(),
+        accepts: fine_tune.accepts_per_worker,
+    });
     let mut sessions = JoinSet::new();
     let mut draining = phases.clone();
     loop {
@@ -73,7 +80,7 @@ async fn serve<S: App>(worker: Rc<Worker<S>>, attach: Attach, phases: Phases) {
             return;
         }
     };
-    let session = Session::new();
+    let session = Session::new(worker.accepts);
     let _ = done.send(Ok(()));
     tokio::select! {
         () = session.run(stream, begun, &*worker, phases) => {}
@@ -90,10 +97,12 @@ pub(super) struct Worker<S: App> {
     heads: Heads,
     /// Where the header fields of the request at hand are.
     fields: RefCell<Fields>,
+    /// Requests that one worker of the host may have here.
+    accepts: u32,
 }
 
 impl<S: App> Worker<S> {
-    /// Calls the app. An answer that is ready at once goes out without a task of its own.
+    /// Calls the app. Unless told otherwise, an answer that is ready at once goes out without a task of its own.
     pub(super) fn on_request(&self, session: &Rc<Session>, id: StreamId, request: &Request<'_>) {
         let (body, feed) = match request.length {
             BodyLength::None => (Body::empty(), None),

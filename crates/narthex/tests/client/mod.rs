@@ -233,6 +233,13 @@ impl Client {
         self.reply().await
     }
 
+    /// Sends the head of a POST to `/len`. The app works on it when this returns, and waits for a body of 3 bytes.
+    pub(crate) async fn begin_len(&mut self, target: &str) {
+        let head = format!("POST {target} HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nExpect: 100-continue\r\n\r\n");
+        self.send(head.as_bytes()).await;
+        assert_eq!(self.reply().await.status, 100);
+    }
+
     pub(crate) async fn post(&mut self, target: &str, body: &[u8]) -> Reply {
         let head = format!("POST {target} HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n", body.len());
         let (mut reader, mut writer) = self.0.split();

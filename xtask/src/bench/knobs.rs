@@ -1,0 +1,164 @@
+//! `--knobs`: each knob of `narthex::FineTune`, as an alternative beside the default of the same run.
+
+use std::fmt::Write;
+
+use super::options::COUNTED_CONNECTIONS;
+use super::results::{Load, Results};
+use super::subjects::{Group, Step, Subject};
+
+/// The connection counts under load unless told otherwise: few, so that one worker may get too many, and many.
+pub(super) const CONNECTIONS: [usize; 2] = [16, 256];
+
+const SHARED: &str = "shared (default)";
+const EMBEDDED: &str = "embedded (default)";
+const SPREAD: &str = "4 workers: OnePerWorker (default)";
+const FRESH: &str = "new conns: OnePerWorker (default)";
+
+const FOUR: &str = "--workers=4";
+const ACCEPTOR: &str = "--single-acceptor";
+
+/// Each default is followed by what is compared with it.
+const SUBJECTS: [Subject; 11] = [
+    shared(SHARED, &[Step::NarthexHost, Step::NarthexApp("shared-axum", &["--accepts=1024"])]),
+    shared("shared: accepts_per_worker(16)", &[Step::NarthexHost, Step::NarthexApp("shared-axum", &["--accepts=16"])]),
+    shared("shared: accepts_per_worker(1)", &[Step::NarthexHost, Step::NarthexApp("shared-axum", &["--accepts=1"])]),
+    shared("shared: inline_completion(false)", &[Step::NarthexHost, Step::NarthexApp("shared-axum", &["--no-inline"])]),
+    embedded(EMBEDDED, &[Step::NarthexApp("embedded-axum", &[])]),
+    embedded("embedded: inline_completion(false)", &[Step::NarthexApp("embedded-axum", &["--no-inline"])]),
+    embedded("embedded: SingleAcceptor", &[Step::NarthexApp("embedded-axum", &[ACCEPTOR])]),
+    embedded(SPREAD, &[Step::NarthexApp("embedded-axum", &[FOUR])]),
+    embedded("4 workers: SingleAcceptor", &[Step::NarthexApp("embedded-axum", &[FOUR, ACCEPTOR])]),
+    fresh(FRESH, &[Step::NarthexApp("embedded-axum", &[FOUR])]),
+    fresh("new conns: SingleAcceptor", &[Step::NarthexApp("embedded-axum", &[FOUR, ACCEPTOR])]),
+];
+
+const DEFAULTS: [&str; 4] = [SHARED, EMBEDDED, SPREAD, FRESH];
+
+const fn shared(name: &'static str, steps: &'static [Step]) -> Subject {
+    Subject { name, group: Group::Knobs, fresh: false, steps }
+}
+
+const fn embedded(name: &'static str, steps: &'static [Step]) -> Subject {
+    shared(name, steps)
+}
+
+/// One request per connection: what accepting costs shows nowhere else.
+const fn fresh(name: &'static str, steps: &'static [Step]) -> Subject {
+    Subject { name, group: Group::Knobs, fresh: true, steps }
+}
+
+pub(super) fn all() -> &'static [Subject] {
+    &SUBJECTS
+}
+
+/// What `name` is compared with: the last default before it.
+fn default_of(name: &str) -> &'static str {
+    let mut default = DEFAULTS[0];
+    for subject in &SUBJECTS {
+        if DEFAULTS.contains(&subject.name) {
+            default = subject.name;
+        }
+        if subject.name == name {
+            break;
+        }
+    }
+    default
+}
+
+/// A table for each number of connections, then what was counted.
+pub(super) fn tables(results: &Results) -> String {
+    let mut text = String::from(
+        "All workers of a server share core 0, so this is what a knob costs, not what an even distribution gains on many cores. \
+         \"4 workers\" have that many threads; of \"new conns\" every request comes on a connection of its own.\n\n",
+    );
+    for connections in results.connections().into_iter().rev() {
+        load_table(&mut text, results, connections);
+    }
+    if !results.counts.is_empty() {
+        count_table(&mut text, results);
+    }
+    text
+}
+
+fn load_table(text: &mut String, results: &Results, connections: usize) {
+    let _ = writeln!(
+        text,
+        "## Under load, {connections} connections\n\n| knob | requests/s | p50 | p99 | CPU per request | user | system | x default: CPU | x default: requests/s | x default: p99 | server core busy | by others | errors |\n|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|"
+    );
+    for subject in results.subjects() {
+        let median = |metric: fn(&Load) -> f64| results.median(subject, connections, |load| Some(metric(load)));
+        let Some(requests) = median(|load| load.requests_per_second) else { continue };
+        let shown =
+            |metric, unit: f64, digits: usize| median(metric).map_or_else(na, |value| format!("{:.digits$} us", value / unit));
+        let times = |metric: fn(&Load) -> f64| {
+            let pair = [subject, default_of(subject)];
+            let ratio = results.combined(pair, connections, |load| Some(metric(load)), |[own, default]| own / default);
+            ratio.map_or_else(na, |ratio| format!("{ratio:.2}"))
+        };
+        let share = |metric| median(metric).unwrap_or_default() * 100.0;
+        let _ = writeln!(
+            text,
+            "| {} | {requests:.0} | {} | {} | {} | {} | {} | {} | {} | {} | {:.0} % | {:.0} % | {} |",
+            marked(subject),
+            shown(|load| load.p50_us, 1.0, 0),
+            shown(|load| load.p99_us, 1.0, 0),
+            shown(Load::cpu_ns, 1e3, 2),
+            shown(|load| load.user_ns, 1e3, 2),
+            shown(|load| load.system_ns, 1e3, 2),
+            times(Load::cpu_ns),
+            times(|load| load.requests_per_second),
+            times(|load| load.p99_us),
+            share(|load| load.busy),
+            share(|load| load.others),
+            results.errors(subject, connections),
+        );
+    }
+    text.push('\n');
+}
+
+fn count_table(text: &mut String, results: &Results) {
+    text.push_str(
+        "## Counted per request\n\nUser instructions (callgrind) and system calls (strace) of all server processes, on kept connections throughout.\n\n| knob | connections | user instructions | x default | system calls |\n|---|---:|---:|---:|---:|\n",
+    );
+    for subject in results.subjects() {
+        for connections in COUNTED_CONNECTIONS {
+            let Some(count) = results.count(subject, connections) else { continue };
+            let own = results.user_instructions(subject, connections);
+            let ratio = own.zip(results.user_instructions(default_of(subject), connections)).map(|(own, default)| own / default);
+            let _ = writeln!(
+                text,
+                "| {} | {connections} | {} | {} | {} |",
+                marked(subject),
+                own.map_or_else(|| "failed".to_owned(), |count| format!("{count:.0}")),
+                ratio.map_or_else(na, |ratio| format!("{ratio:.2}")),
+                count.syscall_sum().map_or_else(|| "failed".to_owned(), |calls| format!("{calls:.2}")),
+            );
+        }
+    }
+    text.push('\n');
+}
+
+fn marked(subject: &str) -> String {
+    if DEFAULTS.contains(&subject) { format!("**{subject}**") } else { subject.to_owned() }
+}
+
+fn na() -> String {
+    "n/a".to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::results::tests::{load, results};
+    use super::*;
+
+    #[test]
+    fn an_alternative_is_compared_with_the_default_above_it() {
+        assert_eq!(default_of("shared: accepts_per_worker(1)"), SHARED);
+        assert_eq!(default_of("embedded: SingleAcceptor"), EMBEDDED);
+        assert_eq!(default_of("4 workers: SingleAcceptor"), SPREAD);
+        assert_eq!(default_of(FRESH), FRESH);
+        let text = tables(&results(vec![load(EMBEDDED, 1, 100.0), load("embedded: SingleAcceptor", 1, 150.0)]));
+        let line = text.lines().find(|line| line.starts_with("| embedded: SingleAcceptor")).unwrap();
+        assert!(line.contains("| 1.50 | 0.67 |"), "{line}");
+    }
+}
