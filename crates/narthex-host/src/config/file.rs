@@ -100,7 +100,6 @@ pub(crate) struct Stamp {
 
 impl ConfigFile {
     /// Names the file and removes what a writer that was killed has left beside it.
-    #[cfg_attr(not(test), expect(dead_code, reason = "the control thread asks these once it is wired to the configuration"))]
     pub(crate) fn new(path: PathBuf) -> Self {
         let file = Self { path };
         // Another writer at work has its own temporary file there: then it is not stale.
