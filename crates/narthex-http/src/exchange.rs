@@ -1,6 +1,5 @@
 //! One request and its response, as a handler holds it.
 
-use std::cell::RefMut;
 use std::fs::File;
 use std::rc::Rc;
 use std::task::{Context, Poll};
@@ -12,7 +11,8 @@ use crate::h1::answer::Last;
 use crate::h1::conn::Conn;
 use crate::h1::encode::{self, Framing};
 use crate::h1::head::BodyLength;
-use crate::h1::state::{Body, Reply, State};
+use crate::h1::report::Held;
+use crate::h1::state::{Body, Reply};
 use crate::limits::Timeouts;
 use crate::piece::Piece;
 use crate::reason::Reason;
@@ -60,13 +60,13 @@ impl Exchange {
         self.live().is_ok()
     }
 
-    fn live(&self) -> Result<RefMut<'_, State>, ExchangeClosed> {
+    fn live(&self) -> Result<Held<'_>, ExchangeClosed> {
         let state = self.conn.state();
         let open = state.epoch == self.epoch && state.reply != Reply::Complete && state.broken.is_none();
         if open { Ok(state) } else { Err(ExchangeClosed) }
     }
 
-    fn awaited(&self) -> Result<RefMut<'_, State>, ExchangeClosed> {
+    fn awaited(&self) -> Result<Held<'_>, ExchangeClosed> {
         self.live().and_then(|state| if state.reply == Reply::Awaited { Ok(state) } else { Err(ExchangeClosed) })
     }
 
@@ -179,6 +179,8 @@ impl Exchange {
         let written = encode::write_head(&mut head, self.conn.worker().clock(), now, asked, status, headers, length);
         state.asked.persistent = written.persistent;
         state.reply = Reply::Streaming(written.framing);
+        state.note_status(status);
+        state.count_sent(head.len());
         if written.framing == Framing::Raw {
             state.body = Body::Raw;
             state.deadlines.read_without_limit();
@@ -303,7 +305,33 @@ impl Exchange {
         Ok(())
     }
 
-    fn end(&self, mut state: RefMut<'_, State>, framing: Framing) {
+    /// Whose request this is, for the journal.
+    pub fn tag(&self, tag: u32) {
+        if let Ok(mut state) = self.live() {
+            state.tag = Some(tag);
+        }
+    }
+
+    /// Asks for [`Ended`](crate::Ended) when this exchange is over. `record` writes what the journal is to be given then into an
+    /// empty buffer; a second call replaces what the first has written. Without a journal it is not called.
+    pub fn note(&self, record: impl FnOnce(&mut Vec<u8>)) {
+        if !self.conn.worker().is_journaled() {
+            return;
+        }
+        let Ok(mut state) = self.live() else { return };
+        let mut noted = state.noted.take().unwrap_or_else(|| {
+            let now = self.conn.now();
+            self.conn.worker().take_noted(state.first_byte.unwrap_or(now))
+        });
+        drop(state);
+        noted.record.clear();
+        record(&mut noted.record);
+        let mut state = self.conn.state();
+        state.due |= state.reply == Reply::Complete;
+        state.noted = Some(noted);
+    }
+
+    fn end(&self, mut state: Held<'_>, framing: Framing) {
         if framing == Framing::Raw {
             state.write_closed = true;
             drop(state);
@@ -324,10 +352,16 @@ impl Exchange {
         let Reply::Streaming(framing) = state.reply else { return Err(ExchangeClosed) };
         match framing {
             Framing::None => {}
-            Framing::Length(left) if left == length => state.output.push_file(Rc::new(file), offset, length),
+            Framing::Length(left) if left == length => {
+                state.output.push_file(Rc::new(file), offset, length);
+                state.count_sent(usize::try_from(length).unwrap_or(usize::MAX));
+            }
             _ => {
                 tracing::error!(length, ?framing, "a file response was announced with another length");
                 state.break_off(Reason::Internal);
+                drop(state);
+                self.conn.nudge();
+                return Err(ExchangeClosed);
             }
         }
         self.end(state, framing);

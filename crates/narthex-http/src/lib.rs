@@ -9,6 +9,7 @@ mod clock;
 mod exchange;
 pub mod fields;
 mod h1;
+mod journal;
 mod limits;
 #[cfg(unix)]
 mod link;
@@ -24,6 +25,7 @@ mod worker;
 pub use admission::Admission;
 pub use exchange::{Exchange, ExchangeClosed};
 pub use h1::head::{BodyLength, Version};
+pub use journal::{Ended, Journal, Refused};
 pub use limits::{ConnectionCaps, Limits, Timeouts};
 #[cfg(unix)]
 pub use link::Link;

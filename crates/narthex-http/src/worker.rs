@@ -1,6 +1,8 @@
 //! One worker: a thread with its own runtime, listeners and connections, which shares nothing with the others on the
 //! request path.
 
+mod live;
+
 use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::io;
@@ -20,6 +22,8 @@ use tokio::task::spawn_local;
 use crate::admission::Admission;
 use crate::clock::Clock;
 use crate::h1::conn::Conn;
+use crate::h1::report::{self, Noted};
+use crate::journal::Journal;
 use crate::limits::{Limits, Timeouts};
 use crate::reason::Reason;
 use crate::request::{ConnectionInfo, Handler};
@@ -69,6 +73,10 @@ pub struct Worker {
     emptied: Notify,
     requests: Cell<u64>,
     refusals: Cell<u64>,
+    journal: RefCell<Option<Rc<Journal>>>,
+    journaled: Cell<bool>,
+    #[expect(clippy::vec_box, reason = "the boxes are what is kept")]
+    spare: RefCell<Vec<Box<Noted>>>,
 }
 
 impl fmt::Debug for Worker {
@@ -94,6 +102,9 @@ impl Worker {
             emptied: Notify::new(),
             requests: Cell::new(0),
             refusals: Cell::new(0),
+            journal: RefCell::default(),
+            journaled: Cell::new(false),
+            spare: RefCell::default(),
         })
     }
 
@@ -118,14 +129,11 @@ impl Worker {
     fn adopt<H: Handler>(self: &Rc<Self>, stream: TcpStream, peer: SocketAddr, scheme: Scheme, handler: &Rc<H>) {
         let peer = canonical(peer);
         let Some(permit) = self.admission.admit(peer.ip()) else {
-            self.count_refusal(Reason::ConnLimit);
             refuse_connection(&stream);
+            report::refused_connection(self, &info_of(&stream, peer, scheme), Reason::ConnLimit, Some(503));
             return;
         };
-        let unknown = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
-        let local = stream.local_addr().map_or(unknown, canonical);
-        let id = NEXT_CONNECTION.fetch_add(1, Ordering::Relaxed);
-        let info = ConnectionInfo { id, peer, local, scheme };
+        let info = info_of(&stream, peer, scheme);
         let conn = Conn::new(Rc::clone(self), Transport::new(stream), info);
         let key = self.connections.borrow_mut().insert(Rc::clone(&conn));
         let (worker, handler) = (Rc::clone(self), Rc::clone(handler));
@@ -196,7 +204,11 @@ impl Worker {
         self.requests.set(self.requests.get() + 1);
     }
 
-    pub(crate) fn count_refusal(&self, _reason: Reason) {
+    pub(crate) fn count_refusal(&self, reason: Reason) {
+        // Those are the client's doing.
+        if matches!(reason, Reason::ClientReset | Reason::ConnectionDropped) {
+            return;
+        }
         self.refusals.set(self.refusals.get() + 1);
     }
 
@@ -240,6 +252,12 @@ impl Drop for Registered {
         drop(connections);
         drop(conn);
     }
+}
+
+fn info_of(stream: &TcpStream, peer: SocketAddr, scheme: Scheme) -> ConnectionInfo {
+    let unknown = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
+    let local = stream.local_addr().map_or(unknown, canonical);
+    ConnectionInfo { id: NEXT_CONNECTION.fetch_add(1, Ordering::Relaxed), peer, local, scheme }
 }
 
 /// One answer, one attempt: a client over the limit must not cost more.

@@ -1,6 +1,5 @@
 //! How a connection answers: whole writes where the socket takes them, and error pages for what no app sees.
 
-use std::cell::RefMut;
 use std::task::{Context, Poll, Waker};
 
 use tokio::time::Instant;
@@ -8,6 +7,7 @@ use tokio::time::Instant;
 use crate::h1::conn::{Conn, READ_AHEAD};
 use crate::h1::encode::{self, Asked, Framing};
 use crate::h1::head::{BodyLength, Version};
+use crate::h1::report::Held;
 use crate::h1::state::{Reply, State, reason_of};
 use crate::piece::Piece;
 use crate::reason::Reason;
@@ -35,6 +35,7 @@ impl Conn {
             state.output.push_copy(head, 0);
             state.output.push_piece(body, 0);
             state.output.push_copy(tail, 0);
+            state.count_sent(head.len() + body_length + tail.len());
             if !later {
                 let waker = std::mem::replace(&mut state.waker, Waker::noop().clone());
                 state.flush(&mut Context::from_waker(&waker), || self.now(), &self.timeouts());
@@ -53,6 +54,7 @@ impl Conn {
             state.transport.poll_write_vectored(&mut cx, &slices)
         };
         state.waker = waker;
+        let total = if body_length <= JOIN_BODY { head.len() } else { head.len() + body_length + tail.len() };
         let written = match written {
             Poll::Ready(Ok(written)) => written,
             Poll::Pending => 0,
@@ -61,7 +63,7 @@ impl Conn {
                 return self.nudge_with(state);
             }
         };
-        let total = if body_length <= JOIN_BODY { head.len() } else { head.len() + body_length + tail.len() };
+        state.count_sent(total);
         if written == total {
             state.output.note_drained(body_length);
             return;
@@ -94,6 +96,7 @@ impl Conn {
         let (asked, length) = (state.asked_now(), BodyLength::Exact(body.len() as u64));
         let written = encode::write_head(&mut head, self.worker().clock(), now, asked, status, headers, length);
         state.asked.persistent = written.persistent;
+        state.note_status(status);
         let body = if written.framing == Framing::None { Piece::EMPTY } else { body };
         self.write(state, &mut head, body, b"", Last::Yes);
         self.worker().return_scratch(head);
@@ -110,6 +113,7 @@ impl Conn {
     /// wakes it.
     pub(crate) fn complete(&self, state: &mut State, now: Instant) {
         state.reply = Reply::Complete;
+        state.exchange_is_over();
         state.deadlines.dequeued();
         let timeouts = self.timeouts();
         state.deadlines.read_within(now, timeouts.idle_connection, Reason::TimerConnectionIdle);
@@ -125,13 +129,14 @@ impl Conn {
     }
 
     /// Answers with an error page, or breaks the connection off where an answer is no longer possible.
-    pub(crate) fn refuse(&self, mut state: RefMut<'_, State>, reason: Reason) {
+    pub(crate) fn refuse(&self, mut state: Held<'_>, reason: Reason) {
         tracing::debug!(%reason, peer = %self.info().peer, connection = self.info().id, "refused");
-        self.worker().count_refusal(reason);
         let Some(status) = reason.status().filter(|_| state.reply == Reply::Awaited) else {
+            state.refused_with(reason, None);
             state.break_off(reason);
             return self.nudge_with(&state);
         };
+        state.refused_with(reason, Some(status));
         // After a request that was not understood, nobody can tell where the next one begins.
         if status < 500 || status == 501 || status == 505 || !state.body_is_done() {
             state.asked.persistent = false;
@@ -145,9 +150,15 @@ impl Conn {
     }
 
     /// Refuses what never became a request.
-    pub(crate) fn refuse_outside(&self, mut state: RefMut<'_, State>, reason: Reason) {
+    pub(crate) fn refuse_outside(&self, state: Held<'_>, reason: Reason, head: &[u8]) {
+        drop(state);
+        self.report_last();
+        let mut state = self.state();
         let asked = Asked { version: Version::Http11, head_only: false, persistent: false };
         state.begin(asked, BodyLength::Exact(0), false, None);
+        if self.worker().is_journaled() {
+            state.keep_line(head);
+        }
         state.linger = true;
         state.input.clear();
         self.refuse(state, reason);

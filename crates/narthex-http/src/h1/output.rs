@@ -45,6 +45,12 @@ impl Output {
         self.buffered
     }
 
+    /// Bytes that wait here, file ranges included.
+    pub(crate) fn unsent(&self) -> u64 {
+        let file = |segment: &Segment| if let Segment::File { left, .. } = segment { *left } else { 0 };
+        self.segments.iter().map(file).fold(self.buffered as u64, u64::saturating_add)
+    }
+
     /// Adds bytes that have to be copied, `body` of which belong to the message body.
     pub(crate) fn push_copy(&mut self, bytes: &[u8], body: usize) {
         if bytes.is_empty() {
