@@ -1,5 +1,7 @@
 //! One request and its response, as a handler holds it.
 
+mod told;
+
 use std::fs::File;
 use std::rc::Rc;
 use std::task::{Context, Poll};
@@ -158,7 +160,20 @@ impl Exchange {
         body: Piece<'_>,
     ) -> Result<(), ExchangeClosed> {
         let mut state = self.awaited()?;
-        self.conn.respond(&mut state, status, headers, body);
+        self.conn.respond(&mut state, status, None, headers, body);
+        Ok(())
+    }
+
+    /// Answers with a whole response that was stored ready, the cheapest way there is. `block` has its header fields as
+    /// `name: value` lines, each with its CRLF. They are not looked at: they must be known to be valid, and have neither framing
+    /// fields nor `Connection` nor `Date`. `age` becomes an `Age` field, in seconds. To HEAD, and with 304 or 204, only the head
+    /// is sent.
+    ///
+    /// # Errors
+    /// If the exchange is over, or a response was begun.
+    pub fn send_stored(&self, status: u16, block: &[u8], age: Option<u64>, body: Piece<'_>) -> Result<(), ExchangeClosed> {
+        let mut state = self.awaited()?;
+        self.conn.respond_stored(&mut state, status, block, age, body);
         Ok(())
     }
 
@@ -303,32 +318,6 @@ impl Exchange {
         self.conn.worker().return_scratch(tail);
         self.end(state, framing);
         Ok(())
-    }
-
-    /// Whose request this is, for the journal.
-    pub fn tag(&self, tag: u32) {
-        if let Ok(mut state) = self.live() {
-            state.tag = Some(tag);
-        }
-    }
-
-    /// Asks for [`Ended`](crate::Ended) when this exchange is over. `record` writes what the journal is to be given then into an
-    /// empty buffer; a second call replaces what the first has written. Without a journal it is not called.
-    pub fn note(&self, record: impl FnOnce(&mut Vec<u8>)) {
-        if !self.conn.worker().is_journaled() {
-            return;
-        }
-        let Ok(mut state) = self.live() else { return };
-        let mut noted = state.noted.take().unwrap_or_else(|| {
-            let now = self.conn.now();
-            self.conn.worker().take_noted(state.first_byte.unwrap_or(now))
-        });
-        drop(state);
-        noted.record.clear();
-        record(&mut noted.record);
-        let mut state = self.conn.state();
-        state.due |= state.reply == Reply::Complete;
-        state.noted = Some(noted);
     }
 
     fn end(&self, mut state: Held<'_>, framing: Framing) {

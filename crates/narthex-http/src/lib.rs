@@ -5,6 +5,7 @@
 //! ([`spawn_worker`]) and takes no lock on the request path.
 
 mod admission;
+mod bandwidth;
 mod clock;
 mod exchange;
 pub mod fields;
@@ -23,6 +24,7 @@ mod transport;
 mod worker;
 
 pub use admission::Admission;
+pub use bandwidth::Bandwidth;
 pub use exchange::{Exchange, ExchangeClosed};
 pub use h1::head::{BodyLength, Version};
 pub use journal::{Ended, Journal, Refused};

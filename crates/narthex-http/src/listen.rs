@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 use narthex_proto::prefix::PrefixHost;
 use socket2::{Domain, Protocol, Socket, Type};
 
-use crate::h1::state::SEND_STEP;
+use crate::h1::deadlines::SEND_STEP;
 
 /// Connections that the kernel completes before they are accepted. The kernel caps it (`somaxconn`).
 const BACKLOG: i32 = 4096;

@@ -20,6 +20,7 @@ use tokio::sync::Notify;
 use tokio::task::spawn_local;
 
 use crate::admission::Admission;
+use crate::bandwidth::{Bandwidth, Whose};
 use crate::clock::Clock;
 use crate::h1::conn::Conn;
 use crate::h1::report::{self, Noted};
@@ -75,6 +76,7 @@ pub struct Worker {
     refusals: Cell<u64>,
     journal: RefCell<Option<Rc<Journal>>>,
     journaled: Cell<bool>,
+    bandwidth: RefCell<Option<Arc<Bandwidth>>>,
     #[expect(clippy::vec_box, reason = "the boxes are what is kept")]
     spare: RefCell<Vec<Box<Noted>>>,
 }
@@ -104,6 +106,7 @@ impl Worker {
             refusals: Cell::new(0),
             journal: RefCell::default(),
             journaled: Cell::new(false),
+            bandwidth: RefCell::default(),
             spare: RefCell::default(),
         })
     }
@@ -135,6 +138,7 @@ impl Worker {
         };
         let info = info_of(&stream, peer, scheme);
         let conn = Conn::new(Rc::clone(self), Transport::new(stream), info);
+        conn.pace(Whose::Server, self.bandwidth.borrow().as_ref());
         let key = self.connections.borrow_mut().insert(Rc::clone(&conn));
         let (worker, handler) = (Rc::clone(self), Rc::clone(handler));
         spawn_local(async move {

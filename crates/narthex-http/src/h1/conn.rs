@@ -3,25 +3,28 @@
 //! The task is the only reader. Responses may be written from any task of the worker through [`Exchange`]; the state is
 //! borrowed for the length of one call, never across an await.
 
+use std::any::Any;
 use std::cell::{Cell, RefCell, RefMut};
 use std::fmt;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::BytesMut;
-use narthex_proto::cooked;
+use narthex_proto::cooked::{self, CookError};
 use narthex_proto::host::RequestHost;
 use std::future::poll_fn;
 use tokio::time::{Instant, Sleep, sleep_until};
 
+use crate::bandwidth::{Bandwidth, Whose};
 use crate::exchange::Exchange;
 use crate::h1::encode::{Asked, Framing};
 use crate::h1::head::{self, Head, Parsed};
 use crate::h1::report::{Held, Running};
 use crate::h1::state::{Body, Reply, State, reason_of};
-use crate::limits::Timeouts;
+use crate::limits::{Limits, Timeouts};
 use crate::reason::Reason;
 use crate::request::{ConnectionInfo, Handler, Request};
 use crate::transport::Transport;
@@ -36,6 +39,8 @@ pub(crate) struct Conn {
     worker: Rc<Worker>,
     info: ConnectionInfo,
     state: RefCell<State>,
+    /// What the handler keeps for as long as the connection lives.
+    attachment: RefCell<Option<Rc<dyn Any>>>,
     timeouts: RefCell<Rc<Timeouts>>,
     /// The timers are those of the exchange in progress, not the worker's.
     own_timeouts: Cell<bool>,
@@ -63,6 +68,7 @@ impl Conn {
             worker,
             info,
             state: RefCell::new(State::new(transport)),
+            attachment: RefCell::default(),
             timeouts,
             own_timeouts: Cell::new(false),
             in_task: Cell::new(false),
@@ -138,6 +144,36 @@ impl Conn {
             if state.reply != Reply::Complete || state.noted.is_some() || !state.output.is_empty() {
                 state.break_off(reason);
             }
+            state.transport.close();
+        }
+        self.attach(None);
+    }
+
+    pub(crate) fn attachment(&self) -> Option<Rc<dyn Any>> {
+        self.attachment.borrow().clone()
+    }
+
+    pub(crate) fn attach(&self, attachment: Option<Rc<dyn Any>>) {
+        // The old one may do anything when it goes.
+        let _old = self.attachment.replace(attachment);
+    }
+
+    /// Paces this connection's output, or no longer.
+    pub(crate) fn pace(&self, whose: Whose, bandwidth: Option<&Arc<Bandwidth>>) {
+        let mut state = self.state();
+        if state.pace.is_none() && bandwidth.is_none() {
+            return;
+        }
+        let now = self.now();
+        let pace = state.pace.get_or_insert_default();
+        pace.set(whose, bandwidth, now);
+        if pace.is_empty() {
+            state.pace = None;
+        }
+        let waits = !state.output.is_empty();
+        drop(state);
+        if waits {
+            self.nudge();
         }
     }
 
@@ -192,6 +228,9 @@ impl Conn {
         }
         if let Some(reason) = state.deadlines.expired(self.now()) {
             return Some(reason);
+        }
+        if state.deadlines.turn_has_come(self.now()) {
+            cx.waker().wake_by_ref();
         }
         let next = state.deadlines.next();
         state.deadlines.armed(next);
@@ -347,7 +386,7 @@ impl Conn {
                 if !rest.is_empty() {
                     self.state().input.extend_from_slice(rest);
                 }
-                self.exchange(handler, &head, limits.max_body)
+                self.exchange(handler, &head, &limits)
             }
             Parsed::Partial => {
                 let input = BytesMut::from(&*buffer);
@@ -364,7 +403,7 @@ impl Conn {
         }
     }
 
-    fn exchange<H: Handler>(self: &Rc<Self>, handler: &H, head: &Head<'_, '_>, max_body: Option<u64>) -> Begun<H::Future> {
+    fn exchange<H: Handler>(self: &Rc<Self>, handler: &H, head: &Head<'_, '_>, limits: &Limits) -> Begun<H::Future> {
         // The app that had the last request may have had timers of its own.
         if self.own_timeouts.replace(false) {
             *self.timeouts.borrow_mut() = self.worker.timeouts();
@@ -378,19 +417,23 @@ impl Conn {
             }
             let persistent = head.persistent && !self.worker.is_draining();
             let asked = Asked { version: head.version, head_only: head.method == "HEAD", persistent };
-            state.begin(asked, head.body, head.expects_continue, max_body);
+            state.begin(asked, head.body, head.expects_continue, limits.max_body);
             state.epoch
         };
         let cooked = match cooked::cook(head.target, self.worker.cooking()) {
             Ok(cooked) => cooked,
             Err(error) => {
-                let reason = if head.method == "CONNECT" { Reason::NotImplemented } else { Reason::Url };
+                let reason = match error {
+                    _ if head.method == "CONNECT" => Reason::NotImplemented,
+                    CookError::Control | CookError::NonAscii | CookError::Backslash => Reason::Forbidden,
+                    _ => Reason::Url,
+                };
                 tracing::debug!(%error, target = head.target, "the request target is refused");
                 self.refuse(self.state(), reason);
                 return Begun::Refused;
             }
         };
-        if cooked.is_asterisk() && head.method != "OPTIONS" {
+        if cooked.is_asterisk() && head.method != "OPTIONS" || !limits.allow_segments_of(cooked.path()) {
             self.refuse(self.state(), Reason::Url);
             return Begun::Refused;
         }
@@ -466,11 +509,13 @@ impl Conn {
             if self.poll_tunnel_end(cx, &mut state, abandoned) {
                 break Poll::Ready(());
             }
+            let was_closed = state.read_closed;
             let arrived = self.poll_ahead(cx, &mut state);
             if state.reply == Reply::Complete {
                 break Poll::Ready(());
             }
-            if arrived && !ended && !state.body_is_done() {
+            let closed = state.read_closed && !was_closed;
+            if !ended && (closed || arrived && !state.body_is_done()) {
                 // The future may have been waiting for it.
                 continue;
             }

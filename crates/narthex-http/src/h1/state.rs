@@ -2,11 +2,12 @@
 
 use std::io;
 use std::task::{Context, Poll, Waker};
-use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
+use narthex_proto::wire::Verbosity;
 use tokio::time::Instant;
 
+use crate::bandwidth::{Grant, Pace};
 use crate::h1::chunked::{Decoded, Decoder};
 use crate::h1::deadlines::Deadlines;
 use crate::h1::encode::{Asked, Framing};
@@ -20,10 +21,6 @@ use crate::transport::Transport;
 const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 /// Room made for one read of body bytes.
 const BODY_READ: usize = 32 * 1024;
-/// How far progress can be seen: the kernel reports room for writing only below this many unsent bytes
-/// (`TCP_NOTSENT_LOWAT`), so the minimum send rate is judged in steps of it.
-pub(crate) const SEND_STEP: u32 = 16 * 1024;
-
 /// The request body: where its end is, and how far it was read.
 #[derive(Debug)]
 pub(crate) enum Body {
@@ -66,12 +63,16 @@ pub(crate) struct State {
     pub(crate) trailers: Bytes,
     pub(crate) reply: Reply,
     pub(crate) asked: Asked,
+    /// What the client gets in the place of a 503.
+    pub(crate) verbosity: Verbosity,
     /// The app has ended its half of an upgraded connection.
     pub(crate) write_closed: bool,
     pub(crate) read_closed: bool,
     /// Why nothing more can be sent or read.
     pub(crate) broken: Option<Reason>,
     pub(crate) linger: bool,
+    /// By which rates output is paced, if it is.
+    pub(crate) pace: Option<Box<Pace>>,
     pub(crate) deadlines: Deadlines,
     /// The request line, for the journal.
     pub(crate) line: Vec<u8>,
@@ -105,10 +106,12 @@ impl State {
             trailers: Bytes::new(),
             reply: Reply::Complete,
             asked: Asked { version: Version::Http11, head_only: false, persistent: true },
+            verbosity: Verbosity::Limited,
             write_closed: false,
             read_closed: false,
             broken: None,
             linger: false,
+            pace: None,
             deadlines: Deadlines::default(),
             line: Vec::new(),
             tag: None,
@@ -136,6 +139,7 @@ impl State {
         self.reply = Reply::Awaited;
         self.asked = asked;
         self.tag = None;
+        self.verbosity = Verbosity::Limited;
         self.deadlines.read_without_limit();
         self.deadlines.dequeued();
     }
@@ -163,6 +167,12 @@ impl State {
         }
     }
 
+    /// Breaks the connection off so that the client sees it: RST.
+    pub(crate) fn reset(&mut self, reason: Reason) {
+        self.transport.reset_on_close();
+        self.break_off(reason);
+    }
+
     /// The connection cannot go on. What waits to be written is dropped.
     pub(crate) fn break_off(&mut self, reason: Reason) {
         if self.broken.is_none() {
@@ -186,26 +196,43 @@ impl State {
         if self.output.is_empty() {
             return false;
         }
-        let (progressed, flushed) = self.output.poll_flush(&mut self.transport, cx);
-        match flushed {
-            Poll::Ready(Ok(())) => {
-                self.deadlines.write = None;
-                self.due |= self.noted.is_some() && self.reply == Reply::Complete;
+        let mut total = 0;
+        loop {
+            let most = match &mut self.pace {
+                None => u64::MAX,
+                Some(pace) => match pace.grant(now(), self.output.unsent()) {
+                    Grant::Bytes(most) => most,
+                    Grant::Wait(until) => {
+                        self.deadlines.paced_until(until);
+                        break;
+                    }
+                },
+            };
+            let (written, flushed) = self.output.poll_flush(&mut self.transport, cx, most);
+            total += written;
+            if let Some(pace) = &mut self.pace {
+                pace.spent(written);
             }
-            Poll::Ready(Err(error)) => self.break_off(reason_of(&error)),
-            Poll::Pending => {
-                if progressed || self.deadlines.write.is_none() {
-                    self.watch_send_rate(now(), timeouts);
+            match flushed {
+                Poll::Ready(Ok(())) if self.output.is_empty() => {
+                    self.deadlines.all_taken();
+                    self.due |= self.noted.is_some() && self.reply == Reply::Complete;
+                    break;
+                }
+                Poll::Ready(Ok(())) => {}
+                Poll::Ready(Err(error)) => {
+                    self.break_off(reason_of(&error));
+                    break;
+                }
+                Poll::Pending => {
+                    if total > 0 || !self.deadlines.is_watching_writes() {
+                        self.deadlines.taken(now(), total, timeouts.min_send_rate);
+                    }
+                    break;
                 }
             }
         }
-        progressed
-    }
-
-    /// The socket is full: from now on it must take a step's worth of bytes at the minimum rate.
-    pub(crate) fn watch_send_rate(&mut self, now: Instant, timeouts: &Timeouts) {
-        let Some(millis) = (u64::from(SEND_STEP) * 1000).checked_div(timeouts.min_send_rate.into()) else { return };
-        self.deadlines.written_within(now, Duration::from_millis(millis.max(1)));
+        total > 0
     }
 
     /// The next piece of the request body, or of the client's bytes after an upgrade.

@@ -1,10 +1,12 @@
 //! What of a worker can be changed while it serves, and the journal's memory.
 
 use std::rc::Rc;
+use std::sync::Arc;
 
 use narthex_proto::cooked::Cooking;
 use tokio::time::Instant;
 
+use crate::bandwidth::{Bandwidth, Whose};
 use crate::h1::report::Noted;
 use crate::journal::Journal;
 use crate::limits::{Limits, Timeouts};
@@ -37,6 +39,14 @@ impl Worker {
     /// Makes targets canonical by these rules from the next request of each connection on.
     pub fn set_cooking(&self, cooking: Cooking) {
         self.cooking.set(cooking);
+    }
+
+    /// Paces the output of all connections of this worker together; to do it for a server, give all its workers the same.
+    pub fn set_bandwidth(&self, bandwidth: Option<Arc<Bandwidth>>) {
+        for (_, conn) in &*self.connections.borrow() {
+            conn.pace(Whose::Server, bandwidth.as_ref());
+        }
+        *self.bandwidth.borrow_mut() = bandwidth;
     }
 
     pub(crate) fn is_journaled(&self) -> bool {

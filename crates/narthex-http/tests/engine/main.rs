@@ -1,5 +1,10 @@
 //! The engine on real sockets: what clients get, what the journal is told, and when.
 
+mod bandwidth;
 mod client;
+mod connection;
 mod journal;
+mod reasons;
 mod server;
+mod stored;
+mod timers;
