@@ -4,6 +4,7 @@ mod bandwidth;
 mod client;
 mod connection;
 mod journal;
+mod paused;
 mod reasons;
 mod server;
 mod stored;

@@ -59,7 +59,8 @@ impl Server {
     }
 }
 
-struct Handling(App);
+/// [`App`] as a handler.
+pub(crate) struct Handling(pub(crate) App);
 
 impl Handler for Handling {
     type Future = Pin<Box<dyn Future<Output = ()>>>;
