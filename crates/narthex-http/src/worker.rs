@@ -171,9 +171,9 @@ impl Worker {
 
     /// Breaks all connections off.
     pub fn kill_connections(&self) {
-        for (_, conn) in &*self.connections.borrow() {
-            conn.kill();
-        }
+        // The journal is told of each, so nothing may be borrowed.
+        let connections: Vec<_> = self.connections.borrow().iter().map(|(_, conn)| Rc::clone(conn)).collect();
+        connections.iter().for_each(|conn| conn.kill());
     }
 
     /// Connections, requests and refusals.

@@ -273,6 +273,20 @@ impl Conn {
                 }
                 None => {}
             }
+            // A client that sends requests and takes no responses is to wait, not to fill the memory.
+            if state.output.is_full() {
+                let progressed = self.flush(cx, &mut state);
+                if state.broken.is_none() && state.output.is_full() {
+                    if progressed {
+                        continue;
+                    }
+                    if self.poll_deadlines(cx, timer.as_mut(), &mut state).is_some() {
+                        cx.waker().wake_by_ref();
+                    }
+                    break Poll::Pending;
+                }
+                continue;
+            }
             if state.input.len() > state.scanned {
                 drop(state);
                 match self.begin_from_input(handler) {

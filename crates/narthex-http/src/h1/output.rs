@@ -13,6 +13,8 @@ use crate::transport::Transport;
 
 /// More slices in one write gain nothing measurable.
 const MAX_SLICES: usize = 32;
+/// With so many bytes in memory the queue is full.
+const FULL: usize = 64 * 1024;
 /// The most that one `sendfile` call is asked for, so that one fast client does not keep a worker to itself.
 const FILE_STEP: u64 = 1 << 20;
 
@@ -43,6 +45,11 @@ impl Output {
     /// Bytes in memory that wait here. File ranges do not count.
     pub(crate) fn buffered(&self) -> usize {
         self.buffered
+    }
+
+    /// So much waits that no further response is to join it.
+    pub(crate) fn is_full(&self) -> bool {
+        self.buffered >= FULL || self.segments.len() >= MAX_SLICES
     }
 
     /// Bytes that wait here, file ranges included.

@@ -160,3 +160,23 @@ fn a_connection_that_is_still_written_to_is_not_idle() {
         assert!(start.elapsed() > Duration::from_millis(900), "{:?}", start.elapsed());
     });
 }
+
+#[test]
+fn a_client_that_sends_on_and_takes_nothing_is_made_to_wait() {
+    run(async || {
+        let (server, bandwidth) = paced(1);
+        for target in ["/20000", "/file/20000", "/1"] {
+            let before = server.worker.counts().requests;
+            let mut stream = server.send(&format!("GET {target} HTTP/1.1\r\nHost: a\r\n\r\n").repeat(10_000)).await;
+            sleep(Duration::from_secs(10)).await;
+            let begun = server.worker.counts().requests - before;
+            assert!((1..1000).contains(&begun), "{target}: {begun}");
+            bandwidth.set_rate(0);
+            sleep(Duration::from_millis(200)).await;
+            for _ in 0..3 {
+                response(&mut stream).await;
+            }
+            bandwidth.set_rate(1);
+        }
+    });
+}

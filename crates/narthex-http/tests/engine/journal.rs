@@ -264,3 +264,28 @@ fn a_connection_that_is_not_admitted_is_told() {
     let refusal = server.refusal();
     assert_eq!((refusal.reason, refusal.status), (Reason::ConnLimit, Some(503)));
 }
+
+#[test]
+fn a_journal_may_ask_and_change_the_worker_that_tells_it() {
+    use std::rc::Rc;
+    let (told, telling) = std::sync::mpsc::channel();
+    let prepare = move |worker: &Rc<narthex_http::Worker>| {
+        let (in_ended, in_refused) = (Rc::downgrade(worker), Rc::downgrade(worker));
+        let _ = told.send("prepared");
+        worker.set_journal(narthex_http::Journal {
+            ended: Box::new(move |_| {
+                let worker = in_ended.upgrade().unwrap();
+                worker.set_timeouts(narthex_http::Timeouts::default());
+                worker.set_bandwidth(None);
+                worker.drain();
+                let _ = told.send("ended");
+            }),
+            refused: Box::new(move |_| in_refused.upgrade().unwrap().kill_connections()),
+        });
+    };
+    let server = serve_with(|_| {}, ConnectionCaps::default(), prepare, app);
+    let _held = send(server.address, &get("/held"));
+    until_end(&send(server.address, &get("/refused")));
+    let told: Vec<_> = telling.iter().take(3).collect();
+    assert_eq!(told, ["prepared", "ended", "ended"]);
+}
