@@ -10,7 +10,9 @@ use crate::limits::ConnectionCaps;
 /// Counts connections against [`ConnectionCaps`].
 #[derive(Debug)]
 pub struct Admission {
-    caps: ConnectionCaps,
+    total: AtomicUsize,
+    /// `usize::MAX` for no limit.
+    per_client: AtomicUsize,
     open: AtomicUsize,
     clients: Mutex<HashMap<IpAddr, usize>>,
 }
@@ -19,17 +21,28 @@ impl Admission {
     /// Admits connections within `caps`.
     #[must_use]
     pub fn new(caps: ConnectionCaps) -> Arc<Self> {
-        Arc::new(Self { caps, open: AtomicUsize::new(0), clients: Mutex::default() })
+        let unset = || AtomicUsize::new(usize::MAX);
+        let admission = Self { total: unset(), per_client: unset(), open: AtomicUsize::new(0), clients: Mutex::default() };
+        admission.set_caps(caps);
+        Arc::new(admission)
+    }
+
+    /// Admits within `caps` from now on. Connections beyond them stay. Those that were admitted while clients had no limit are
+    /// not counted against their clients.
+    pub fn set_caps(&self, caps: ConnectionCaps) {
+        self.total.store(caps.total, Ordering::Relaxed);
+        self.per_client.store(caps.per_client.unwrap_or(usize::MAX), Ordering::Relaxed);
     }
 
     /// A place for one more connection from `client`, or `None` if a cap is reached.
     pub(crate) fn admit(self: &Arc<Self>, client: IpAddr) -> Option<Permit> {
-        if self.open.fetch_add(1, Ordering::Relaxed) >= self.caps.total {
+        if self.open.fetch_add(1, Ordering::Relaxed) >= self.total.load(Ordering::Relaxed) {
             self.open.fetch_sub(1, Ordering::Relaxed);
             return None;
         }
         let mut permit = Permit { admission: Arc::clone(self), client: None };
-        if let Some(most) = self.caps.per_client {
+        let most = self.per_client.load(Ordering::Relaxed);
+        if most != usize::MAX {
             let mut clients = self.clients();
             let count = clients.entry(client).or_default();
             if *count >= most {
@@ -82,5 +95,16 @@ mod tests {
         assert!(admission.admit(two).is_none(), "the total cap");
         drop(first);
         assert!(admission.admit(one).is_some());
+    }
+
+    #[test]
+    fn caps_can_be_changed_while_connections_are_open() {
+        let admission = Admission::new(ConnectionCaps { total: 1, per_client: None });
+        let client = IpAddr::from([127, 0, 0, 1]);
+        let _first = admission.admit(client).unwrap();
+        assert!(admission.admit(client).is_none());
+        admission.set_caps(ConnectionCaps { total: 9, per_client: Some(1) });
+        let _second = admission.admit(client).unwrap();
+        assert!(admission.admit(client).is_none());
     }
 }

@@ -6,6 +6,7 @@
 
 mod acceptor;
 mod admission;
+mod bandwidth;
 mod clock;
 #[cfg(unix)]
 pub mod descriptor;
@@ -13,6 +14,7 @@ mod exchange;
 pub mod fields;
 mod h1;
 mod holder;
+mod journal;
 mod limits;
 #[cfg(unix)]
 mod link;
@@ -27,9 +29,11 @@ mod worker;
 
 pub use acceptor::{Acceptor, Inbox};
 pub use admission::Admission;
+pub use bandwidth::Bandwidth;
 pub use exchange::{Exchange, ExchangeClosed};
 pub use h1::head::{BodyLength, Version};
 pub use holder::PortHolder;
+pub use journal::{Ended, Journal, Refused};
 pub use limits::{ConnectionCaps, Limits, Timeouts};
 #[cfg(unix)]
 pub use link::Link;

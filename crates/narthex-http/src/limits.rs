@@ -12,6 +12,15 @@ pub struct Limits {
     pub max_target: usize,
     /// Header fields; more are answered 431. Default 100, and never more than [`Limits::MOST_HEADERS`].
     pub max_headers: usize,
+    /// One field line in bytes, name, colon and value; more is answered 431 (`FieldLength`). Default 16 384
+    /// (`MaxFieldLength`).
+    pub max_field_length: usize,
+    /// One segment of the canonical path in characters; more is answered 400 (`URL`). Default 0, no limit; HTTP.sys's
+    /// `UrlSegmentMaxLength` is 260.
+    pub max_segment_length: usize,
+    /// Segments of the canonical path; more are answered 400 (`URL`). Default 0, no limit; HTTP.sys's `UrlSegmentMaxCount` is
+    /// 255.
+    pub max_segments: usize,
     /// The request body in bytes; more is answered 413. Default 30 000 000 (`MaxRequestBodySize`); `None` for no limit.
     /// Upgraded connections are not counted.
     pub max_body: Option<u64>,
@@ -20,11 +29,32 @@ pub struct Limits {
 impl Limits {
     /// The most header fields that can be allowed.
     pub const MOST_HEADERS: usize = 256;
+
+    /// Whether neither the number nor the lengths of a path's segments are too large.
+    pub(crate) fn allow_segments_of(&self, path: &str) -> bool {
+        let (longest, most) = (self.max_segment_length, self.max_segments);
+        // Most paths are shorter than one segment may be, and than so many slashes.
+        if (longest == 0 || path.len() <= longest) && (most == 0 || path.len() <= most) {
+            return true;
+        }
+        let mut segments = path.trim_matches('/').split('/');
+        let short = |segment: &str| longest == 0 || segment.len() <= longest || segment.chars().count() <= longest;
+        let count = segments.clone().count();
+        (most == 0 || count <= most) && segments.all(short)
+    }
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { max_head: 16 * 1024, max_target: 8 * 1024, max_headers: 100, max_body: Some(30_000_000) }
+        Self {
+            max_head: 16 * 1024,
+            max_target: 8 * 1024,
+            max_headers: 100,
+            max_field_length: 16 * 1024,
+            max_segment_length: 0,
+            max_segments: 0,
+            max_body: Some(30_000_000),
+        }
     }
 }
 
@@ -32,7 +62,7 @@ impl Default for Limits {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Timeouts {
-    /// How long a kept-alive connection may be idle. Default 120 s. `None` disables, here and below.
+    /// How long a kept-alive connection may be idle between two requests. Default 120 s. `None` disables, here and below.
     pub idle_connection: Option<Duration>,
     /// From a request's first byte (for a new connection: from its start) to the end of its headers. Default 120 s.
     pub header_wait: Option<Duration>,
@@ -42,7 +72,8 @@ pub struct Timeouts {
     pub drain_entity_body: Option<Duration>,
     /// How long a request may wait in the request queue. Default 120 s.
     pub request_queue: Option<Duration>,
-    /// A client that takes the response more slowly than this many bytes per second is cut off. Default 150; 0 disables.
+    /// A client that takes the response more slowly than this many bytes per second is cut off, as soon as it is 16 KiB late
+    /// (64 KiB if the kernel took so much in one piece). Default 150; 0 disables. Rests while the output is paced.
     pub min_send_rate: u32,
 }
 

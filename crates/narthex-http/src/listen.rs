@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use narthex_proto::prefix::PrefixHost;
 use socket2::{Domain, Protocol, Socket, Type};
 
-use crate::h1::state::SEND_STEP;
+use crate::h1::deadlines::SEND_STEP;
 use crate::holder::PortHolder;
 
 /// Connections that the kernel completes before they are accepted. The kernel caps it (`somaxconn`).

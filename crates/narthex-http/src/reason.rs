@@ -1,5 +1,40 @@
 //! Why the server itself refused or ended a request: the reason tokens of HTTP.sys's error log, each with the status
 //! that the client gets.
+//!
+//! What HTTP.sys does, and what is done here. "Same" is the same status and the same token.
+//!
+//! | condition | HTTP.sys | here |
+//! |---|---|---|
+//! | queue full | reset or 503 by verbosity, `QueueFull` | same ([`Reason::QueueFull`]) |
+//! | group or queue inactive | 503 `Disabled` | same ([`Reason::Disabled`]) |
+//! | app failed too often | 503 `AppOffline` | same ([`Reason::AppOffline`]) |
+//! | app shuts down | 503 `AppShutdown` | same ([`Reason::AppShutdown`]) |
+//! | app pool busy | 503 `AppPoolTimer` | never: nothing starts apps, so none is waited for |
+//! | connection limit | reset or 503, `ConnLimit` | same ([`Reason::ConnLimit`]); where no request is known yet, always 503 |
+//! | no queue bound, or reserved without owner | 503 `N/A` | same ([`Reason::NotAvailable`]) |
+//! | internal failure | 503 `N/A`, 500 `Internal` | 500 ([`Reason::Internal`]) |
+//! | low on kernel memory | SYN refused, `Connections_Refused` | never: memory is the kernel's to refuse. Out of descriptors, accepting rests |
+//! | waited too long in the queue | closed, `Timer_ReqQueue` | 503 by verbosity ([`Reason::TimerReqQueue`]): an answer can be retried |
+//! | app died with the request | reset, `Connection_Abandoned_By_ReqQueue` | 502, or a broken connection if the response had begun ([`Reason::ConnectionAbandonedByReqQueue`]) |
+//! | client left | nothing, `Client_Reset` or `Connection_Dropped` | same ([`Reason::ClientReset`], [`Reason::ConnectionDropped`]); no `_List_Full` |
+//! | app cancels the request | reset, `Request_Cancelled` | same ([`Reason::RequestCancelled`]) |
+//! | no route | 404, `NotFound` | same ([`Reason::NotFound`]) |
+//! | verb is no token | 400 `Verb` | same ([`Reason::Verb`]) |
+//! | URL malformed, segment too long or one too many | 400 `URL` | same ([`Reason::Url`]) |
+//! | forbidden character in the URL | 400 `Forbidden` | same ([`Reason::Forbidden`]) |
+//! | URL too long | 414 `URL_Length` | same ([`Reason::UrlLength`]) |
+//! | field too long | 400 `FieldLength` | 431 as RFC 6585 says ([`Reason::FieldLength`]) |
+//! | header block too long | 400 `RequestLength` | 431 ([`Reason::RequestLength`]) |
+//! | body too long | 413 `EntityTooLarge` | same ([`Reason::EntityTooLarge`]) |
+//! | bad header line, line end, number | 400 `Header`, `Invalid_CR/LF`, `Number` | same; bare LF and chunked with a length too (smuggling) |
+//! | Host bad or unknown | 400 `Hostname` | same ([`Reason::Hostname`], [`Reason::UnknownHost`]) |
+//! | POST or PUT without length | 411 `LengthRequired` | never: RFC 9112 section 6.3, there is no body |
+//! | precondition | 412 `Precondition` | 417 ([`Reason::Precondition`]), for an `Expect` that is not known |
+//! | transfer coding unknown, or `chunked` twice | 501 `N/I` | same ([`Reason::NotImplemented`]) |
+//! | HTTP/2.0 or 3.0 in a request line | 505 `Version_N/S` | same ([`Reason::VersionNotSupported`]) |
+//! | other broken request line | 400 `BadRequest` | same ([`Reason::BadRequest`]) |
+//! | header or body did not come in time | closed, `Timer_HeaderWait`, `Timer_EntityBody` | 408 if something of the request has come |
+//! | other timers | closed, `Timer_*` | same |
 
 use std::fmt;
 
@@ -11,8 +46,10 @@ pub enum Reason {
     BadRequest,
     /// The method is not a token (RFC 9110 section 9.1).
     Verb,
-    /// The target is not a URL, or has bad escapes or forbidden characters.
+    /// The target is not a URL, has bad escapes, or has a segment too long or one too many.
     Url,
+    /// The target has a character that no URL may have: a control character, a raw backslash, raw non-ASCII.
+    Forbidden,
     /// The target is longer than [`Limits::max_target`](crate::Limits::max_target).
     UrlLength,
     /// A header line is malformed.
@@ -21,6 +58,8 @@ pub enum Reason {
     InvalidCrLf,
     /// `Content-Length` or a chunk size is not a number that fits.
     Number,
+    /// A header line is longer than [`Limits::max_field_length`](crate::Limits::max_field_length).
+    FieldLength,
     /// The header block is larger or has more fields than the limits allow.
     RequestLength,
     /// The `Host` is missing, repeated or malformed.
@@ -57,6 +96,12 @@ pub enum Reason {
     NotAvailable,
     /// The app is shutting down.
     AppShutdown,
+    /// An operator or the app has switched the URL group or the queue off.
+    Disabled,
+    /// The app failed too often and is not asked any more.
+    AppOffline,
+    /// The app took the request back without answering it. Nothing is answered.
+    RequestCancelled,
     /// The app died, or dropped the request, before it answered.
     ConnectionAbandonedByReqQueue,
     /// The client reset the connection.
@@ -75,10 +120,12 @@ impl Reason {
             Self::BadRequest => "BadRequest",
             Self::Verb => "Verb",
             Self::Url => "URL",
+            Self::Forbidden => "Forbidden",
             Self::UrlLength => "URL_Length",
             Self::Header => "Header",
             Self::InvalidCrLf => "Invalid_CR/LF",
             Self::Number => "Number",
+            Self::FieldLength => "FieldLength",
             Self::RequestLength => "RequestLength",
             Self::Hostname | Self::UnknownHost => "Hostname",
             Self::NotFound => "NotFound",
@@ -96,6 +143,9 @@ impl Reason {
             Self::ConnLimit => "ConnLimit",
             Self::NotAvailable => "N/A",
             Self::AppShutdown => "AppShutdown",
+            Self::Disabled => "Disabled",
+            Self::AppOffline => "AppOffline",
+            Self::RequestCancelled => "Request_Cancelled",
             Self::ConnectionAbandonedByReqQueue => "Connection_Abandoned_By_ReqQueue",
             Self::ClientReset => "Client_Reset",
             Self::ConnectionDropped => "Connection_Dropped",
@@ -108,21 +158,23 @@ impl Reason {
     pub fn status(self) -> Option<u16> {
         Some(match self {
             Self::BadRequest | Self::Verb | Self::Url | Self::Header | Self::InvalidCrLf | Self::Number | Self::Hostname => 400,
-            Self::UnknownHost => 400,
+            Self::UnknownHost | Self::Forbidden => 400,
             Self::NotFound => 404,
             Self::TimerHeaderWait | Self::TimerEntityBody => 408,
             Self::EntityTooLarge => 413,
             Self::UrlLength => 414,
             Self::Precondition => 417,
-            Self::RequestLength => 431,
+            Self::FieldLength | Self::RequestLength => 431,
             Self::Internal => 500,
             Self::NotImplemented => 501,
             Self::ConnectionAbandonedByReqQueue => 502,
-            Self::TimerReqQueue | Self::QueueFull | Self::ConnLimit | Self::NotAvailable | Self::AppShutdown => 503,
+            Self::TimerReqQueue | Self::QueueFull | Self::ConnLimit | Self::NotAvailable => 503,
+            Self::AppShutdown | Self::Disabled | Self::AppOffline => 503,
             Self::VersionNotSupported => 505,
             Self::TimerConnectionIdle
             | Self::TimerDrainEntityBody
             | Self::TimerMinBytesPerSecond
+            | Self::RequestCancelled
             | Self::ClientReset
             | Self::ConnectionDropped => return None,
         })
@@ -135,10 +187,12 @@ impl Reason {
             Self::BadRequest => "The request is not valid HTTP.",
             Self::Verb => "The request method is not valid.",
             Self::Url => "The request URL is not valid.",
+            Self::Forbidden => "The request URL has a character that is not allowed.",
             Self::UrlLength => "The request URL is too long.",
             Self::Header => "A request header is not valid.",
             Self::InvalidCrLf => "A line of the request does not end in CR LF.",
             Self::Number => "A length in the request is not a valid number.",
+            Self::FieldLength => "A request header is too long.",
             Self::RequestLength => "The request's headers are too large.",
             Self::Hostname => "The request's Host is missing or not valid.",
             Self::UnknownHost => "No program on this port serves the request's host name.",
@@ -154,11 +208,14 @@ impl Reason {
             Self::ConnLimit => "The server has too many connections.",
             Self::NotAvailable => "The program that serves this path is not running.",
             Self::AppShutdown => "The program that serves this path is shutting down.",
+            Self::Disabled => "The program that serves this path is switched off.",
+            Self::AppOffline => "The program that serves this path has failed too often.",
             Self::ConnectionAbandonedByReqQueue => "The program that serves this path ended before it answered.",
             Self::Internal => "The program that serves this path failed.",
             Self::TimerConnectionIdle
             | Self::TimerDrainEntityBody
             | Self::TimerMinBytesPerSecond
+            | Self::RequestCancelled
             | Self::ClientReset
             | Self::ConnectionDropped => "The connection was closed.",
         }

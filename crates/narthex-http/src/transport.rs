@@ -10,32 +10,43 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
 pub(crate) struct Transport {
-    stream: TcpStream,
+    /// Gone when the connection's task has ended, even if somebody still has a handle to its last exchange.
+    stream: Option<TcpStream>,
 }
 
 impl Transport {
     pub(crate) fn new(stream: TcpStream) -> Self {
-        Self { stream }
+        Self { stream: Some(stream) }
+    }
+
+    /// Closes the socket.
+    pub(crate) fn close(&mut self) {
+        self.stream = None;
+    }
+
+    #[inline]
+    fn stream(&mut self) -> io::Result<Pin<&mut TcpStream>> {
+        self.stream.as_mut().map(Pin::new).ok_or_else(|| io::ErrorKind::NotConnected.into())
     }
 
     /// Reads into `buffer`; 0 is the end of the stream.
     pub(crate) fn poll_read(&mut self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
         let mut buffer = ReadBuf::new(buffer);
-        ready!(Pin::new(&mut self.stream).poll_read(cx, &mut buffer))?;
+        ready!(self.stream()?.poll_read(cx, &mut buffer))?;
         Poll::Ready(Ok(buffer.filled().len()))
     }
 
     /// Appends what has arrived to `buffer`; 0 is the end of the stream.
     pub(crate) fn poll_fill(&mut self, cx: &mut Context<'_>, buffer: &mut BytesMut) -> Poll<io::Result<usize>> {
-        tokio_util::io::poll_read_buf(Pin::new(&mut self.stream), cx, buffer)
+        tokio_util::io::poll_read_buf(self.stream()?, cx, buffer)
     }
 
     pub(crate) fn poll_write(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, bytes)
+        self.stream()?.poll_write(cx, bytes)
     }
 
     pub(crate) fn poll_write_vectored(&mut self, cx: &mut Context<'_>, slices: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(cx, slices)
+        self.stream()?.poll_write_vectored(cx, slices)
     }
 
     /// Sends up to `length` bytes of `file` from `offset`, without copying them through this process where the OS can.
@@ -48,12 +59,12 @@ impl Transport {
         offset: u64,
         length: usize,
     ) -> Poll<io::Result<usize>> {
+        let stream = self.stream()?;
         loop {
-            ready!(self.stream.poll_write_ready(cx))?;
+            ready!(stream.poll_write_ready(cx))?;
             let mut position = offset;
-            let sent = self.stream.try_io(tokio::io::Interest::WRITABLE, || {
-                Ok(rustix::fs::sendfile(&self.stream, file, Some(&mut position), length)?)
-            });
+            let sent = stream
+                .try_io(tokio::io::Interest::WRITABLE, || Ok(rustix::fs::sendfile(&*stream, file, Some(&mut position), length)?));
             match sent {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 done => return Poll::Ready(done),
@@ -80,11 +91,13 @@ impl Transport {
 
     /// When the connection is closed, the client is to see that something went wrong.
     pub(crate) fn reset_on_close(&self) {
-        let _ = socket2::SockRef::from(&self.stream).set_linger(Some(std::time::Duration::ZERO));
+        if let Some(stream) = &self.stream {
+            let _ = socket2::SockRef::from(stream).set_linger(Some(std::time::Duration::ZERO));
+        }
     }
 
     pub(crate) fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
+        self.stream()?.poll_shutdown(cx)
     }
 }
 

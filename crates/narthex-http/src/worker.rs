@@ -1,6 +1,8 @@
 //! One worker: a thread with its own runtime, listeners and connections, which shares nothing with the others on the
 //! request path.
 
+mod live;
+
 use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::io;
@@ -18,8 +20,11 @@ use tokio::task::spawn_local;
 
 use crate::acceptor::{Counted, Dealt, Inbox, next_connection};
 use crate::admission::Admission;
+use crate::bandwidth::{Bandwidth, Whose};
 use crate::clock::Clock;
 use crate::h1::conn::Conn;
+use crate::h1::report::{self, Noted};
+use crate::journal::Journal;
 use crate::limits::{Limits, Timeouts};
 use crate::reason::Reason;
 use crate::request::{ConnectionInfo, Handler};
@@ -67,6 +72,11 @@ pub struct Worker {
     emptied: Notify,
     requests: Cell<u64>,
     refusals: Cell<u64>,
+    journal: RefCell<Option<Rc<Journal>>>,
+    journaled: Cell<bool>,
+    bandwidth: RefCell<Option<Arc<Bandwidth>>>,
+    #[expect(clippy::vec_box, reason = "the boxes are what is kept")]
+    spare: RefCell<Vec<Box<Noted>>>,
 }
 
 impl fmt::Debug for Worker {
@@ -92,6 +102,10 @@ impl Worker {
             emptied: Notify::new(),
             requests: Cell::new(0),
             refusals: Cell::new(0),
+            journal: RefCell::default(),
+            journaled: Cell::new(false),
+            bandwidth: RefCell::default(),
+            spare: RefCell::default(),
         })
     }
 
@@ -129,15 +143,13 @@ impl Worker {
     ) {
         let peer = canonical(peer);
         let Some(permit) = self.admission.admit(peer.ip()) else {
-            self.count_refusal(Reason::ConnLimit);
             refuse_connection(&stream);
+            report::refused_connection(self, &info_of(&stream, peer, scheme), Reason::ConnLimit, Some(503));
             return;
         };
-        let unknown = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
-        let local = stream.local_addr().map_or(unknown, canonical);
-        let id = NEXT_CONNECTION.fetch_add(1, Ordering::Relaxed);
-        let info = ConnectionInfo { id, peer, local, scheme };
+        let info = info_of(&stream, peer, scheme);
         let conn = Conn::new(Rc::clone(self), Transport::new(stream), info);
+        conn.pace(Whose::Server, self.bandwidth.borrow().as_ref());
         let key = self.connections.borrow_mut().insert(Rc::clone(&conn));
         let (worker, handler) = (Rc::clone(self), Rc::clone(handler));
         spawn_local(async move {
@@ -170,9 +182,9 @@ impl Worker {
 
     /// Breaks all connections off.
     pub fn kill_connections(&self) {
-        for (_, conn) in &*self.connections.borrow() {
-            conn.kill();
-        }
+        // The journal is told of each, so nothing may be borrowed.
+        let connections: Vec<_> = self.connections.borrow().iter().map(|(_, conn)| Rc::clone(conn)).collect();
+        connections.iter().for_each(|conn| conn.kill());
     }
 
     /// Connections, requests and refusals.
@@ -207,7 +219,11 @@ impl Worker {
         self.requests.set(self.requests.get() + 1);
     }
 
-    pub(crate) fn count_refusal(&self, _reason: Reason) {
+    pub(crate) fn count_refusal(&self, reason: Reason) {
+        // Those are the client's doing.
+        if matches!(reason, Reason::ClientReset | Reason::ConnectionDropped) {
+            return;
+        }
         self.refusals.set(self.refusals.get() + 1);
     }
 
@@ -251,6 +267,12 @@ impl Drop for Registered {
         drop(connections);
         drop(conn);
     }
+}
+
+fn info_of(stream: &TcpStream, peer: SocketAddr, scheme: Scheme) -> ConnectionInfo {
+    let unknown = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
+    let local = stream.local_addr().map_or(unknown, canonical);
+    ConnectionInfo { id: NEXT_CONNECTION.fetch_add(1, Ordering::Relaxed), peer, local, scheme }
 }
 
 /// One answer, one attempt: a client over the limit must not cost more.

@@ -49,11 +49,7 @@ pub(crate) struct Control {
 }
 
 impl Control {
-    pub(crate) fn new(
-        options: &HostOptions,
-        configuration: Configuration,
-        workers: Vec<mpsc::UnboundedSender<Command>>,
-    ) -> Self {
+    pub(crate) fn new(options: &HostOptions, configuration: Configuration, workers: Vec<mpsc::UnboundedSender<Command>>) -> Self {
         let state = State::new(workers.len(), options.listen.clone(), Arc::clone(configuration.current()));
         Self { state, configuration, workers }
     }

@@ -1,13 +1,14 @@
 //! How a connection answers: whole writes where the socket takes them, and error pages for what no app sees.
 
-use std::cell::RefMut;
 use std::task::{Context, Poll, Waker};
 
+use narthex_proto::wire::Verbosity;
 use tokio::time::Instant;
 
 use crate::h1::conn::{Conn, READ_AHEAD};
 use crate::h1::encode::{self, Asked, Framing};
 use crate::h1::head::{BodyLength, Version};
+use crate::h1::report::Held;
 use crate::h1::state::{Reply, State, reason_of};
 use crate::piece::Piece;
 use crate::reason::Reason;
@@ -31,14 +32,18 @@ impl Conn {
         }
         // Later requests of this connection are waiting in its buffer: their responses can share a write with this one.
         let later = last == Last::Yes && !state.input.is_empty() && state.body_is_done() && state.output.buffered() < READ_AHEAD;
-        if !state.output.is_empty() || later {
+        if !state.output.is_empty() || later || state.pace.is_some() {
             state.output.push_copy(head, 0);
             state.output.push_piece(body, 0);
             state.output.push_copy(tail, 0);
+            state.count_sent(head.len() + body_length + tail.len());
             if !later {
                 let waker = std::mem::replace(&mut state.waker, Waker::noop().clone());
                 state.flush(&mut Context::from_waker(&waker), || self.now(), &self.timeouts());
                 state.waker = waker;
+                if state.pace.is_some() && !state.output.is_empty() {
+                    self.nudge_with(state);
+                }
             }
             return;
         }
@@ -53,6 +58,7 @@ impl Conn {
             state.transport.poll_write_vectored(&mut cx, &slices)
         };
         state.waker = waker;
+        let total = if body_length <= JOIN_BODY { head.len() } else { head.len() + body_length + tail.len() };
         let written = match written {
             Poll::Ready(Ok(written)) => written,
             Poll::Pending => 0,
@@ -61,7 +67,7 @@ impl Conn {
                 return self.nudge_with(state);
             }
         };
-        let total = if body_length <= JOIN_BODY { head.len() } else { head.len() + body_length + tail.len() };
+        state.count_sent(total);
         if written == total {
             state.output.note_drained(body_length);
             return;
@@ -77,7 +83,7 @@ impl Conn {
             state.output.push_piece(body, body_written);
             state.output.push_copy(tail.get(in_tail..).unwrap_or_default(), 0);
         }
-        state.watch_send_rate(self.now(), &self.timeouts());
+        state.deadlines.taken(self.now(), written as u64, self.timeouts().min_send_rate);
         self.nudge_with(state);
     }
 
@@ -86,16 +92,36 @@ impl Conn {
         &self,
         state: &mut State,
         status: u16,
+        phrase: Option<&'static str>,
         headers: impl Iterator<Item = (&'h [u8], &'h [u8])>,
         body: Piece<'_>,
     ) {
         let mut head = self.worker().take_scratch();
         let now = self.now();
         let (asked, length) = (state.asked_now(), BodyLength::Exact(body.len() as u64));
-        let written = encode::write_head(&mut head, self.worker().clock(), now, asked, status, headers, length);
+        match phrase {
+            None => encode::write_status_line(&mut head, status),
+            Some(phrase) => encode::write_status_line_with(&mut head, status, phrase),
+        }
+        let written = encode::write_fields(&mut head, self.worker().clock(), now, asked, status, headers, length);
         state.asked.persistent = written.persistent;
+        state.note_status(status);
         let body = if written.framing == Framing::None { Piece::EMPTY } else { body };
         self.write(state, &mut head, body, b"", Last::Yes);
+        self.worker().return_scratch(head);
+        self.complete(state, now);
+    }
+
+    /// Answers with a whole response whose header lines are ready.
+    pub(crate) fn respond_stored(&self, state: &mut State, status: u16, block: &[u8], age: Option<u64>, body: Piece<'_>) {
+        let mut head = self.worker().take_scratch();
+        let now = self.now();
+        let asked = state.asked_now();
+        encode::write_status_line(&mut head, status);
+        self.worker().clock().write_date_line(now, &mut head);
+        let bodiless = encode::write_stored_fields(&mut head, asked, status, block, age, body.len());
+        state.note_status(status);
+        self.write(state, &mut head, if bodiless { Piece::EMPTY } else { body }, b"", Last::Yes);
         self.worker().return_scratch(head);
         self.complete(state, now);
     }
@@ -110,6 +136,7 @@ impl Conn {
     /// wakes it.
     pub(crate) fn complete(&self, state: &mut State, now: Instant) {
         state.reply = Reply::Complete;
+        state.exchange_is_over();
         state.deadlines.dequeued();
         let timeouts = self.timeouts();
         state.deadlines.read_within(now, timeouts.idle_connection, Reason::TimerConnectionIdle);
@@ -125,29 +152,44 @@ impl Conn {
     }
 
     /// Answers with an error page, or breaks the connection off where an answer is no longer possible.
-    pub(crate) fn refuse(&self, mut state: RefMut<'_, State>, reason: Reason) {
+    pub(crate) fn refuse(&self, mut state: Held<'_>, reason: Reason) {
         tracing::debug!(%reason, peer = %self.info().peer, connection = self.info().id, "refused");
-        self.worker().count_refusal(reason);
         let Some(status) = reason.status().filter(|_| state.reply == Reply::Awaited) else {
+            state.refused_with(reason, None);
             state.break_off(reason);
             return self.nudge_with(&state);
         };
+        if status == 503 && state.verbosity == Verbosity::Basic {
+            state.refused_with(reason, None);
+            state.reset(reason);
+            return self.nudge_with(&state);
+        }
+        state.refused_with(reason, Some(status));
         // After a request that was not understood, nobody can tell where the next one begins.
         if status < 500 || status == 501 || status == 505 || !state.body_is_done() {
             state.asked.persistent = false;
             state.linger = true;
         }
         let title = http::StatusCode::from_u16(status).ok().and_then(|status| status.canonical_reason()).unwrap_or_default();
+        let full = status == 503 && state.verbosity == Verbosity::Full;
+        let title = if full { reason.token() } else { title };
         let text = format!("{status} {title}\n\n{}\n", reason.detail());
         let retry: &[(&[u8], &[u8])] = if status == 503 { &[(b"retry-after", b"1")] } else { &[] };
         let headers = [(&b"content-type"[..], &b"text/plain; charset=utf-8"[..])].into_iter().chain(retry.iter().copied());
-        self.respond(&mut state, status, headers, Piece::Slice(text.as_bytes()));
+        let phrase = full.then(|| reason.token());
+        self.respond(&mut state, status, phrase, headers, Piece::Slice(text.as_bytes()));
     }
 
     /// Refuses what never became a request.
-    pub(crate) fn refuse_outside(&self, mut state: RefMut<'_, State>, reason: Reason) {
+    pub(crate) fn refuse_outside(&self, state: Held<'_>, reason: Reason, head: &[u8]) {
+        drop(state);
+        self.report_last();
+        let mut state = self.state();
         let asked = Asked { version: Version::Http11, head_only: false, persistent: false };
         state.begin(asked, BodyLength::Exact(0), false, None);
+        if self.worker().is_journaled() {
+            state.keep_line(head);
+        }
         state.linger = true;
         state.input.clear();
         self.refuse(state, reason);

@@ -3,24 +3,28 @@
 //! The task is the only reader. Responses may be written from any task of the worker through [`Exchange`]; the state is
 //! borrowed for the length of one call, never across an await.
 
+use std::any::Any;
 use std::cell::{Cell, RefCell, RefMut};
 use std::fmt;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::BytesMut;
-use narthex_proto::cooked;
+use narthex_proto::cooked::{self, CookError};
 use narthex_proto::host::RequestHost;
 use std::future::poll_fn;
 use tokio::time::{Instant, Sleep, sleep_until};
 
+use crate::bandwidth::{Bandwidth, Whose};
 use crate::exchange::Exchange;
 use crate::h1::encode::{Asked, Framing};
 use crate::h1::head::{self, Head, Parsed};
+use crate::h1::report::{Held, Running};
 use crate::h1::state::{Body, Reply, State, reason_of};
-use crate::limits::Timeouts;
+use crate::limits::{Limits, Timeouts};
 use crate::reason::Reason;
 use crate::request::{ConnectionInfo, Handler, Request};
 use crate::transport::Transport;
@@ -28,11 +32,6 @@ use crate::worker::Worker;
 
 /// Bytes of later requests that are read while one is in progress.
 pub(crate) const READ_AHEAD: usize = 64 * 1024;
-/// The most body bytes that are read and thrown away to keep a connection after an early response.
-const DRAIN_MOST: u64 = 1 << 20;
-/// After an error the client gets this long to stop sending, so that the close does not destroy the answer on its way
-/// (RFC 9112 section 9.6).
-const LINGER: Duration = Duration::from_secs(2);
 /// When there is no deadline.
 const FAR: Duration = Duration::from_secs(30 * 86_400);
 
@@ -40,6 +39,8 @@ pub(crate) struct Conn {
     worker: Rc<Worker>,
     info: ConnectionInfo,
     state: RefCell<State>,
+    /// What the handler keeps for as long as the connection lives.
+    attachment: RefCell<Option<Rc<dyn Any>>>,
     timeouts: RefCell<Rc<Timeouts>>,
     /// The timers are those of the exchange in progress, not the worker's.
     own_timeouts: Cell<bool>,
@@ -67,6 +68,7 @@ impl Conn {
             worker,
             info,
             state: RefCell::new(State::new(transport)),
+            attachment: RefCell::default(),
             timeouts,
             own_timeouts: Cell::new(false),
             in_task: Cell::new(false),
@@ -86,7 +88,14 @@ impl Conn {
         self.in_task.get()
     }
 
-    pub(crate) fn state(&self) -> RefMut<'_, State> {
+    /// The state, for the length of a few statements. The journal is told what happened in them when they are over.
+    #[inline]
+    pub(crate) fn state(&self) -> Held<'_> {
+        Held::new(self.state.borrow_mut(), self)
+    }
+
+    /// The state, for the one who tells the journal.
+    pub(crate) fn free_state(&self) -> RefMut<'_, State> {
         self.state.borrow_mut()
     }
 
@@ -101,6 +110,12 @@ impl Conn {
     pub(crate) fn set_timeouts(&self, timeouts: Rc<Timeouts>) {
         *self.timeouts.borrow_mut() = timeouts;
         self.own_timeouts.set(true);
+    }
+
+    pub(crate) fn worker_timeouts_are(&self, timeouts: &Rc<Timeouts>) {
+        if !self.own_timeouts.get() {
+            *self.timeouts.borrow_mut() = Rc::clone(timeouts);
+        }
     }
 
     pub(crate) fn add_handle(&self) {
@@ -121,6 +136,47 @@ impl Conn {
         }
     }
 
+    /// The connection's task is over.
+    pub(crate) fn gone(&self, reason: Reason) {
+        // Nobody else can hold it here but a task that panics.
+        if let Ok(state) = self.state.try_borrow_mut() {
+            let mut state = Held::new(state, self);
+            if state.reply != Reply::Complete || state.noted.is_some() || !state.output.is_empty() {
+                state.break_off(reason);
+            }
+            state.transport.close();
+        }
+        self.attach(None);
+    }
+
+    pub(crate) fn attachment(&self) -> Option<Rc<dyn Any>> {
+        self.attachment.borrow().clone()
+    }
+
+    pub(crate) fn attach(&self, attachment: Option<Rc<dyn Any>>) {
+        // The old one may do anything when it goes.
+        let _old = self.attachment.replace(attachment);
+    }
+
+    /// Paces this connection's output, or no longer.
+    pub(crate) fn pace(&self, whose: Whose, bandwidth: Option<&Arc<Bandwidth>>) {
+        let mut state = self.state();
+        if state.pace.is_none() && bandwidth.is_none() {
+            return;
+        }
+        let now = self.now();
+        let pace = state.pace.get_or_insert_default();
+        pace.set(whose, bandwidth, now);
+        if pace.is_empty() {
+            state.pace = None;
+        }
+        let waits = !state.output.is_empty();
+        drop(state);
+        if waits {
+            self.nudge();
+        }
+    }
+
     /// Ends the connection now, whatever it does.
     pub(crate) fn kill(&self) {
         self.state().break_off(Reason::AppShutdown);
@@ -129,6 +185,7 @@ impl Conn {
 
     /// Serves the connection until it ends.
     pub(crate) async fn run<H: Handler>(self: Rc<Self>, handler: Rc<H>) {
+        let _running = Running(&self);
         let now = self.now();
         self.state().deadlines.read_within(now, self.timeouts().header_wait, Reason::TimerHeaderWait);
         let mut timer = pin!(sleep_until(now + FAR));
@@ -145,7 +202,11 @@ impl Conn {
         poll_fn(|cx| self.poll_close(cx, timer.as_mut())).await;
     }
 
-    fn enter(&self, cx: &Context<'_>) {
+    pub(crate) fn leave(&self) {
+        self.in_task.set(false);
+    }
+
+    pub(crate) fn enter(&self, cx: &Context<'_>) {
         self.in_task.set(true);
         let mut state = self.state();
         if !state.waker.will_wake(cx.waker()) {
@@ -155,14 +216,21 @@ impl Conn {
 
     /// The deadline that has passed, if one has. Keeps `timer` armed for the earliest.
     #[inline]
-    fn poll_deadlines(&self, cx: &mut Context<'_>, timer: Pin<&mut Sleep>, state: &mut State) -> Option<Reason> {
+    pub(crate) fn poll_deadlines(&self, cx: &mut Context<'_>, timer: Pin<&mut Sleep>, state: &mut State) -> Option<Reason> {
         if state.deadlines.timer_is_right() && !timer.is_elapsed() { None } else { self.rearm(cx, timer, state) }
     }
 
     #[cold]
     fn rearm(&self, cx: &mut Context<'_>, mut timer: Pin<&mut Sleep>, state: &mut State) -> Option<Reason> {
+        // A connection that is still being written to is not idle.
+        if state.deadlines.reading() == Some(Reason::TimerConnectionIdle) && !state.output.is_empty() {
+            state.deadlines.read_without_limit();
+        }
         if let Some(reason) = state.deadlines.expired(self.now()) {
             return Some(reason);
+        }
+        if state.deadlines.turn_has_come(self.now()) {
+            cx.waker().wake_by_ref();
         }
         let next = state.deadlines.next();
         state.deadlines.armed(next);
@@ -176,7 +244,7 @@ impl Conn {
 
     /// Writes what waits. Returns whether anything was written.
     #[inline]
-    fn flush(&self, cx: &mut Context<'_>, state: &mut State) -> bool {
+    pub(crate) fn flush(&self, cx: &mut Context<'_>, state: &mut State) -> bool {
         !state.output.is_empty() && state.flush(cx, || self.now(), &self.timeouts())
     }
 
@@ -195,11 +263,29 @@ impl Conn {
             }
             match self.poll_deadlines(cx, timer.as_mut(), &mut state) {
                 Some(Reason::TimerHeaderWait) if !state.input.is_empty() => {
-                    self.refuse_outside(state, Reason::TimerHeaderWait);
+                    let head = std::mem::take(&mut state.input);
+                    self.refuse_outside(state, Reason::TimerHeaderWait, &head);
                     break Poll::Ready(None);
                 }
-                Some(_) => break Poll::Ready(None),
+                Some(reason) => {
+                    state.timed_out(reason);
+                    break Poll::Ready(None);
+                }
                 None => {}
+            }
+            // A client that sends requests and takes no responses is to wait, not to fill the memory.
+            if state.output.is_full() {
+                let progressed = self.flush(cx, &mut state);
+                if state.broken.is_none() && state.output.is_full() {
+                    if progressed {
+                        continue;
+                    }
+                    if self.poll_deadlines(cx, timer.as_mut(), &mut state).is_some() {
+                        cx.waker().wake_by_ref();
+                    }
+                    break Poll::Pending;
+                }
+                continue;
             }
             if state.input.len() > state.scanned {
                 drop(state);
@@ -220,6 +306,9 @@ impl Conn {
             let begun = match read {
                 Poll::Ready(Ok(0)) => {
                     state.read_closed = true;
+                    if !state.input.is_empty() {
+                        state.refused_with(Reason::ConnectionDropped, None);
+                    }
                     Begun::Refused
                 }
                 Poll::Ready(Ok(length)) if state.input.is_empty() => {
@@ -276,7 +365,7 @@ impl Conn {
         self.state().input = rest;
         // RFC 9112 section 2.2: one empty line before a request line is skipped, and this is more.
         if head.as_ref() == b"\r\n\r\n" {
-            self.refuse_outside(self.state(), Reason::InvalidCrLf);
+            self.refuse_outside(self.state(), Reason::InvalidCrLf, b"");
             return Begun::Refused;
         }
         self.begin(handler, &mut head)
@@ -285,10 +374,13 @@ impl Conn {
     fn keep_partial<F>(&self, input: BytesMut, scanned: usize) -> Begun<F> {
         let mut slots = head::slots();
         if let Parsed::Refused(reason) = head::parse(&input, scanned, &mut slots, &self.worker.limits()) {
-            self.refuse_outside(self.state(), reason);
+            self.refuse_outside(self.state(), reason, &input);
             return Begun::Refused;
         }
         let mut state = self.state();
+        if scanned == 0 && !input.is_empty() {
+            state.first_byte = Some(self.now());
+        }
         if scanned == 0 && !input.is_empty() && state.deadlines.reading() != Some(Reason::TimerHeaderWait) {
             let now = self.now();
             state.deadlines.read_within(now, self.timeouts().header_wait, Reason::TimerHeaderWait);
@@ -308,7 +400,7 @@ impl Conn {
                 if !rest.is_empty() {
                     self.state().input.extend_from_slice(rest);
                 }
-                self.exchange(handler, &head, limits.max_body)
+                self.exchange(handler, &head, &limits)
             }
             Parsed::Partial => {
                 let input = BytesMut::from(&*buffer);
@@ -319,34 +411,43 @@ impl Conn {
                 self.begin(handler, buffer)
             }
             Parsed::Refused(reason) => {
-                self.refuse_outside(self.state(), reason);
+                self.refuse_outside(self.state(), reason, buffer);
                 Begun::Refused
             }
         }
     }
 
-    fn exchange<H: Handler>(self: &Rc<Self>, handler: &H, head: &Head<'_, '_>, max_body: Option<u64>) -> Begun<H::Future> {
+    fn exchange<H: Handler>(self: &Rc<Self>, handler: &H, head: &Head<'_, '_>, limits: &Limits) -> Begun<H::Future> {
         // The app that had the last request may have had timers of its own.
         if self.own_timeouts.replace(false) {
             *self.timeouts.borrow_mut() = self.worker.timeouts();
         }
+        self.report_last();
         let epoch = {
             let mut state = self.state();
+            state.head_length = u32::try_from(head.raw.len()).unwrap_or(u32::MAX);
+            if self.worker.is_journaled() {
+                state.keep_line(head.raw);
+            }
             let persistent = head.persistent && !self.worker.is_draining();
             let asked = Asked { version: head.version, head_only: head.method == "HEAD", persistent };
-            state.begin(asked, head.body, head.expects_continue, max_body);
+            state.begin(asked, head.body, head.expects_continue, limits.max_body);
             state.epoch
         };
         let cooked = match cooked::cook(head.target, self.worker.cooking()) {
             Ok(cooked) => cooked,
             Err(error) => {
-                let reason = if head.method == "CONNECT" { Reason::NotImplemented } else { Reason::Url };
+                let reason = match error {
+                    _ if head.method == "CONNECT" => Reason::NotImplemented,
+                    CookError::Control | CookError::NonAscii | CookError::Backslash => Reason::Forbidden,
+                    _ => Reason::Url,
+                };
                 tracing::debug!(%error, target = head.target, "the request target is refused");
                 self.refuse(self.state(), reason);
                 return Begun::Refused;
             }
         };
-        if cooked.is_asterisk() && head.method != "OPTIONS" {
+        if cooked.is_asterisk() && head.method != "OPTIONS" || !limits.allow_segments_of(cooked.path()) {
             self.refuse(self.state(), Reason::Url);
             return Begun::Refused;
         }
@@ -410,7 +511,8 @@ impl Conn {
             if state.reply == Reply::Complete {
                 break Poll::Ready(());
             }
-            if ended && self.handles.get() == 0 {
+            let abandoned = ended && self.handles.get() == 0;
+            if abandoned && !state.write_closed {
                 self.refuse(state, Reason::Internal);
                 continue;
             }
@@ -418,14 +520,16 @@ impl Conn {
                 // There is room again: the future may have been waiting for it.
                 continue;
             }
-            if self.poll_tunnel_end(cx, &mut state) {
+            if self.poll_tunnel_end(cx, &mut state, abandoned) {
                 break Poll::Ready(());
             }
+            let was_closed = state.read_closed;
             let arrived = self.poll_ahead(cx, &mut state);
             if state.reply == Reply::Complete {
                 break Poll::Ready(());
             }
-            if arrived && !ended && !state.body_is_done() {
+            let closed = state.read_closed && !was_closed;
+            if !ended && (closed || arrived && !state.body_is_done()) {
                 // The future may have been waiting for it.
                 continue;
             }
@@ -437,13 +541,14 @@ impl Conn {
         polled
     }
 
-    /// Ends an upgraded connection when both sides have ended theirs.
-    fn poll_tunnel_end(&self, cx: &mut Context<'_>, state: &mut State) -> bool {
+    /// Ends an upgraded connection when both sides have ended theirs, or the app has and nobody reads what the client sends.
+    fn poll_tunnel_end(&self, cx: &mut Context<'_>, state: &mut State, abandoned: bool) -> bool {
         if state.reply != Reply::Streaming(Framing::Raw) || !state.write_closed || !state.output.is_empty() {
             return false;
         }
-        if state.read_closed {
+        if state.read_closed || abandoned {
             state.reply = Reply::Complete;
+            state.exchange_is_over();
             return true;
         }
         let _ = state.transport.poll_shutdown(cx);
@@ -487,94 +592,5 @@ impl Conn {
             self.worker.return_read_buffer(buffer);
         }
         arrived
-    }
-
-    /// After a response: reads what is left of the body, so that the next request can be found. `false`: close instead.
-    fn poll_settle(&self, cx: &mut Context<'_>, mut timer: Pin<&mut Sleep>) -> Poll<bool> {
-        self.enter(cx);
-        let polled = loop {
-            let mut state = self.state();
-            if !state.asked.persistent || state.broken.is_some() {
-                state.linger |= !state.body_is_done();
-                break Poll::Ready(false);
-            }
-            if state.body_is_done() {
-                break Poll::Ready(true);
-            }
-            let left = if let Body::Length(left) = state.body { left } else { 0 };
-            let drained = if state.deadlines.reading() == Some(Reason::TimerDrainEntityBody) { state.body_read } else { 0 };
-            if state.continue_owed || left > DRAIN_MOST || drained > DRAIN_MOST {
-                state.linger = true;
-                break Poll::Ready(false);
-            }
-            if self.poll_deadlines(cx, timer.as_mut(), &mut state).is_some() {
-                break Poll::Ready(false);
-            }
-            self.flush(cx, &mut state);
-            state.max_body = None;
-            if state.deadlines.reading() != Some(Reason::TimerDrainEntityBody) {
-                let now = self.now();
-                state.deadlines.read_within(now, self.timeouts().drain_entity_body, Reason::TimerDrainEntityBody);
-                state.body_read = 0;
-            }
-            let deadline = state.deadlines.clone();
-            match state.poll_body(cx, || self.now(), &self.timeouts()) {
-                Poll::Ready(None) => {}
-                // One limit for all that is left, not one for each piece.
-                Poll::Ready(Some(Ok(_))) => state.deadlines = deadline,
-                Poll::Ready(Some(Err(_))) => {
-                    state.linger = true;
-                    break Poll::Ready(false);
-                }
-                Poll::Pending => {
-                    if self.poll_deadlines(cx, timer.as_mut(), &mut state).is_none() {
-                        break Poll::Pending;
-                    }
-                }
-            }
-        };
-        self.in_task.set(false);
-        polled
-    }
-
-    /// Writes what waits, then closes without destroying it.
-    fn poll_close(&self, cx: &mut Context<'_>, mut timer: Pin<&mut Sleep>) -> Poll<()> {
-        self.enter(cx);
-        let mut state = self.state();
-        let polled = loop {
-            if state.broken.is_some() {
-                break Poll::Ready(());
-            }
-            self.flush(cx, &mut state);
-            if !state.output.is_empty() {
-                state.deadlines.read_without_limit();
-                match self.poll_deadlines(cx, timer.as_mut(), &mut state) {
-                    Some(_) => break Poll::Ready(()),
-                    None => break Poll::Pending,
-                }
-            }
-            if !state.linger || state.read_closed {
-                break Poll::Ready(());
-            }
-            if !state.write_closed {
-                state.write_closed = true;
-                let now = self.now();
-                state.deadlines.read_within(now, Some(LINGER), Reason::TimerDrainEntityBody);
-                let _ = state.transport.poll_shutdown(cx);
-            }
-            if self.poll_deadlines(cx, timer.as_mut(), &mut state).is_some() {
-                break Poll::Ready(());
-            }
-            let mut buffer = self.worker.take_read_buffer();
-            let read = state.transport.poll_read(cx, &mut buffer);
-            self.worker.return_read_buffer(buffer);
-            match read {
-                Poll::Ready(Ok(length)) if length > 0 => {}
-                Poll::Ready(_) => break Poll::Ready(()),
-                Poll::Pending => break Poll::Pending,
-            }
-        };
-        self.in_task.set(false);
-        polled
     }
 }

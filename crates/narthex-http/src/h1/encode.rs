@@ -49,6 +49,19 @@ pub(crate) fn write_head<'h>(
     length: BodyLength,
 ) -> Head {
     write_status_line(out, status);
+    write_fields(out, clock, now, asked, status, headers, length)
+}
+
+/// Writes what follows the status line.
+pub(crate) fn write_fields<'h>(
+    out: &mut Vec<u8>,
+    clock: &Clock,
+    now: Instant,
+    asked: Asked,
+    status: u16,
+    headers: impl Iterator<Item = (&'h [u8], &'h [u8])>,
+    length: BodyLength,
+) -> Head {
     let upgrade = status == 101;
     let mut declared = None;
     let mut close = !asked.persistent;
@@ -99,6 +112,35 @@ pub(crate) fn write_head<'h>(
     Head { framing, persistent: !close }
 }
 
+/// Writes what follows `Date` in a head whose own header lines are ready in `block`. Returns whether no body may follow.
+pub(crate) fn write_stored_fields(
+    out: &mut Vec<u8>,
+    asked: Asked,
+    status: u16,
+    block: &[u8],
+    age: Option<u64>,
+    body: usize,
+) -> bool {
+    if let Some(age) = age {
+        out.extend_from_slice(b"age: ");
+        write_decimal(age, out);
+        out.extend_from_slice(b"\r\n");
+    }
+    let bodiless = status < 200 || status == 204 || status == 304;
+    if !bodiless {
+        out.extend_from_slice(b"content-length: ");
+        write_decimal(body as u64, out);
+        out.extend_from_slice(b"\r\n");
+    }
+    out.extend_from_slice(block);
+    out.extend_from_slice(match (asked.persistent, asked.version) {
+        (true, Version::Http11) => b"\r\n",
+        (true, Version::Http10) => b"connection: keep-alive\r\n\r\n",
+        (false, _) => b"connection: close\r\n\r\n",
+    });
+    bodiless || asked.head_only
+}
+
 /// Decides the framing, and the `Content-Length` to announce (RFC 9110 section 8.6, RFC 9112 section 6.3).
 fn frame(asked: Asked, status: u16, declared: Option<u64>, length: BodyLength) -> (Framing, Option<u64>) {
     if status < 200 || status == 204 {
@@ -130,16 +172,19 @@ pub(crate) fn write_status_line(out: &mut Vec<u8>, status: u16) {
         304 => b"HTTP/1.1 304 Not Modified\r\n",
         404 => b"HTTP/1.1 404 Not Found\r\n",
         _ => {
-            out.extend_from_slice(b"HTTP/1.1 ");
-            write_decimal(status.into(), out);
-            out.push(b' ');
             let phrase = StatusCode::from_u16(status).ok().and_then(|status| status.canonical_reason());
-            out.extend_from_slice(phrase.unwrap_or_default().as_bytes());
-            out.extend_from_slice(b"\r\n");
-            return;
+            return write_status_line_with(out, status, phrase.unwrap_or_default());
         }
     };
     out.extend_from_slice(line);
+}
+
+pub(crate) fn write_status_line_with(out: &mut Vec<u8>, status: u16, phrase: &str) {
+    out.extend_from_slice(b"HTTP/1.1 ");
+    write_decimal(status.into(), out);
+    out.push(b' ');
+    out.extend_from_slice(phrase.as_bytes());
+    out.extend_from_slice(b"\r\n");
 }
 
 pub(crate) fn write_decimal(mut number: u64, out: &mut Vec<u8>) {

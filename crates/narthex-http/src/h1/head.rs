@@ -96,6 +96,9 @@ pub(crate) fn parse<'h, 'b>(buffer: &'b [u8], scanned: usize, slots: &'h mut Slo
     }
     let version = if minor == 0 { Version::Http10 } else { Version::Http11 };
     let headers: &'h [Header<'b>] = request.headers;
+    if length > limits.max_field_length && headers.iter().any(|header| line_length(header) > limits.max_field_length) {
+        return Parsed::Refused(Reason::FieldLength);
+    }
     if !lines_end_in_crlf(raw, method, headers) {
         return Parsed::Refused(Reason::InvalidCrLf);
     }
@@ -116,7 +119,19 @@ fn incomplete<'h, 'b>(buffer: &[u8], limits: &Limits) -> Parsed<'h, 'b> {
     if buffer.len() > limits.max_head {
         return Parsed::Refused(Reason::RequestLength);
     }
+    if buffer.len() > limits.max_field_length {
+        let last = memchr::memrchr(b'\n', buffer).map_or(buffer.len(), |at| at + 1);
+        if buffer.len() - last > limits.max_field_length {
+            return Parsed::Refused(Reason::FieldLength);
+        }
+    }
     Parsed::Partial
+}
+
+/// From the first byte of its name to the last of its value.
+fn line_length(header: &Header<'_>) -> usize {
+    let end = (header.value.as_ptr() as usize).wrapping_add(header.value.len());
+    end.wrapping_sub(header.name.as_ptr() as usize)
 }
 
 /// RFC 9112 section 2.2 lets a recipient take a bare LF for a line end; accepting what others do not is how requests are
@@ -149,8 +164,15 @@ fn refuse<'h, 'b>(error: Error, buffer: &[u8], limits: &Limits) -> Parsed<'h, 'b
             OtherVersion::Malformed => Reason::BadRequest,
         },
         Error::Token => {
-            let method = buffer.split(|&byte| byte == b' ').next().unwrap_or_default();
-            if !method.is_empty() && method.iter().all(|&byte| is_token(byte)) { Reason::Url } else { Reason::Verb }
+            let mut words = buffer[..line_end].split(|&byte| byte == b' ');
+            let (method, target) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
+            match () {
+                () if method.is_empty() || !method.iter().all(|&byte| is_token(byte)) => Reason::Verb,
+                () if target.strip_suffix(b"\r").unwrap_or(target).iter().any(|&byte| !byte.is_ascii_graphic()) => {
+                    Reason::Forbidden
+                }
+                () => Reason::Url,
+            }
         }
     })
 }
@@ -357,7 +379,7 @@ mod tests {
             ("GET / HTTP/aaa", Err(Some(Reason::BadRequest))),
             ("GET / HTTP/0.1", Err(Some(Reason::BadRequest))),
             ("G(T / HTTP/1.1", Err(Some(Reason::Verb))),
-            ("GET /\u{1} HTTP/1.1", Err(Some(Reason::Url))),
+            ("GET /\u{1} HTTP/1.1", Err(Some(Reason::Forbidden))),
         ] {
             assert_eq!(outcome(&format!("{line}\r\nHost: a\r\n\r\n")).map(|_| ()), expected, "{line:?}");
         }

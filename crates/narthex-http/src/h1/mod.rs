@@ -2,8 +2,11 @@
 
 pub(crate) mod answer;
 pub(crate) mod chunked;
+mod close;
 pub(crate) mod conn;
+pub(crate) mod deadlines;
 pub(crate) mod encode;
 pub(crate) mod head;
 mod output;
+pub(crate) mod report;
 pub(crate) mod state;

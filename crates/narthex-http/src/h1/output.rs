@@ -13,6 +13,8 @@ use crate::transport::Transport;
 
 /// More slices in one write gain nothing measurable.
 const MAX_SLICES: usize = 32;
+/// With so many bytes in memory the queue is full.
+const FULL: usize = 64 * 1024;
 /// The most that one `sendfile` call is asked for, so that one fast client does not keep a worker to itself.
 const FILE_STEP: u64 = 1 << 20;
 
@@ -43,6 +45,17 @@ impl Output {
     /// Bytes in memory that wait here. File ranges do not count.
     pub(crate) fn buffered(&self) -> usize {
         self.buffered
+    }
+
+    /// So much waits that no further response is to join it.
+    pub(crate) fn is_full(&self) -> bool {
+        self.buffered >= FULL || self.segments.len() >= MAX_SLICES
+    }
+
+    /// Bytes that wait here, file ranges included.
+    pub(crate) fn unsent(&self) -> u64 {
+        let file = |segment: &Segment| if let Segment::File { left, .. } = segment { *left } else { 0 };
+        self.segments.iter().map(file).fold(self.buffered as u64, u64::saturating_add)
     }
 
     /// Adds bytes that have to be copied, `body` of which belong to the message body.
@@ -114,17 +127,27 @@ impl Output {
         std::mem::take(&mut self.drained)
     }
 
-    /// Writes as much as the socket takes. Returns whether anything was written, and whether all of it was.
-    pub(crate) fn poll_flush(&mut self, transport: &mut Transport, cx: &mut Context<'_>) -> (bool, Poll<io::Result<()>>) {
-        let mut progressed = false;
+    /// Writes as much as the socket takes, and `most` bytes at most. Returns how many were written, and whether the socket
+    /// would take more.
+    pub(crate) fn poll_flush(
+        &mut self,
+        transport: &mut Transport,
+        cx: &mut Context<'_>,
+        most: u64,
+    ) -> (u64, Poll<io::Result<()>>) {
+        let mut total = 0;
         while let Some(front) = self.segments.front_mut() {
+            let most = most.saturating_sub(total);
+            if most == 0 {
+                break;
+            }
             let written = match front {
                 Segment::File { file, offset, left } => {
-                    let step = usize::try_from((*left).min(FILE_STEP)).unwrap_or(usize::MAX);
+                    let step = usize::try_from((*left).min(FILE_STEP).min(most)).unwrap_or(usize::MAX);
                     match transport.poll_send_file(cx, file, *offset, step) {
                         Poll::Ready(Ok(0)) => {
                             // The length was promised in the head: all that is left is to break the connection.
-                            return (progressed, Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into())));
+                            return (total, Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into())));
                         }
                         Poll::Ready(Ok(sent)) => {
                             *offset += sent as u64;
@@ -132,36 +155,43 @@ impl Output {
                             if *left == 0 {
                                 self.segments.pop_front();
                             }
-                            progressed = true;
+                            total += sent as u64;
                             continue;
                         }
                         other => other,
                     }
                 }
-                Segment::Bytes { .. } | Segment::Gathered { .. } => self.write_slices(transport, cx),
+                Segment::Bytes { .. } | Segment::Gathered { .. } => self.write_slices(transport, cx, most),
             };
             match written {
-                Poll::Pending => return (progressed, Poll::Pending),
-                Poll::Ready(Err(error)) => return (progressed, Poll::Ready(Err(error))),
-                Poll::Ready(Ok(0)) => return (progressed, Poll::Ready(Err(io::ErrorKind::WriteZero.into()))),
+                Poll::Pending => return (total, Poll::Pending),
+                Poll::Ready(Err(error)) => return (total, Poll::Ready(Err(error))),
+                Poll::Ready(Ok(0)) => return (total, Poll::Ready(Err(io::ErrorKind::WriteZero.into()))),
                 Poll::Ready(Ok(written)) => {
-                    progressed = true;
+                    total += written as u64;
                     self.advance(written);
                 }
             }
         }
-        (progressed, Poll::Ready(Ok(())))
+        (total, Poll::Ready(Ok(())))
     }
 
-    fn write_slices(&self, transport: &mut Transport, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+    fn write_slices(&self, transport: &mut Transport, cx: &mut Context<'_>, most: u64) -> Poll<io::Result<usize>> {
         let mut slices = [IoSlice::new(&[]); MAX_SLICES];
         let mut count = 0;
+        let mut most = usize::try_from(most).unwrap_or(usize::MAX);
         for (slot, segment) in slices.iter_mut().zip(&self.segments) {
-            *slot = match segment {
-                Segment::Bytes { bytes, .. } => IoSlice::new(bytes),
-                Segment::Gathered { bytes, .. } => IoSlice::new(bytes),
+            let bytes: &[u8] = match segment {
+                Segment::Bytes { bytes, .. } => bytes,
+                Segment::Gathered { bytes, .. } => bytes,
                 Segment::File { .. } => break,
             };
+            let bytes = bytes.get(..most).unwrap_or(bytes);
+            if bytes.is_empty() {
+                break;
+            }
+            most -= bytes.len();
+            *slot = IoSlice::new(bytes);
             count += 1;
         }
         match &slices[..count] {

@@ -2,28 +2,25 @@
 
 use std::io;
 use std::task::{Context, Poll, Waker};
-use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
+use narthex_proto::wire::Verbosity;
 use tokio::time::Instant;
 
+use crate::bandwidth::{Grant, Pace};
 use crate::h1::chunked::{Decoded, Decoder};
+use crate::h1::deadlines::Deadlines;
 use crate::h1::encode::{Asked, Framing};
 use crate::h1::head::{BodyLength, Version};
 use crate::h1::output::Output;
+use crate::h1::report::Noted;
 use crate::limits::Timeouts;
 use crate::reason::Reason;
 use crate::transport::Transport;
 
+const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 /// Room made for one read of body bytes.
 const BODY_READ: usize = 32 * 1024;
-/// A client that closes its side (FIN) while a request runs may only be half-closing, so the request goes on for this
-/// long. For ever would leave the work of clients that are gone running; not at all would break `nc`-style clients.
-pub(crate) const HALF_CLOSE_GRACE: Duration = Duration::from_secs(10);
-/// How far progress can be seen: the kernel reports room for writing only below this many unsent bytes
-/// (`TCP_NOTSENT_LOWAT`), so the minimum send rate is judged in steps of it.
-pub(crate) const SEND_STEP: u32 = 16 * 1024;
-
 /// The request body: where its end is, and how far it was read.
 #[derive(Debug)]
 pub(crate) enum Body {
@@ -46,85 +43,6 @@ pub(crate) enum Reply {
     Streaming(Framing),
 }
 
-/// The connection's timer is armed lazily: a deadline that moves away, as the idle one does with every request, costs
-/// nothing until the timer fires.
-#[derive(Clone, Default)]
-pub(crate) struct Deadlines {
-    read: Option<(Instant, Reason)>,
-    queue: Option<Instant>,
-    write: Option<Instant>,
-    half_closed: Option<Instant>,
-    /// When the timer will fire at the latest.
-    armed: Option<Instant>,
-    /// There is a deadline before that.
-    earlier: bool,
-}
-
-impl Deadlines {
-    /// Nothing can have passed, as long as the timer has not fired.
-    pub(crate) fn timer_is_right(&self) -> bool {
-        !self.earlier
-    }
-
-    pub(crate) fn armed(&mut self, at: Option<Instant>) {
-        self.armed = at;
-        self.earlier = false;
-    }
-
-    fn set(&mut self, at: Option<Instant>) {
-        self.earlier |= at.is_some_and(|at| self.armed.is_none_or(|armed| at < armed));
-    }
-
-    pub(crate) fn next(&self) -> Option<Instant> {
-        let read = self.read.map(|(at, _)| at);
-        [read, self.queue, self.write, self.half_closed].into_iter().flatten().min()
-    }
-
-    pub(crate) fn expired(&self, now: Instant) -> Option<Reason> {
-        let passed = |at: Option<Instant>| at.is_some_and(|at| at <= now);
-        match self.read {
-            Some((at, reason)) if at <= now => Some(reason),
-            _ if passed(self.queue) => Some(Reason::TimerReqQueue),
-            _ if passed(self.write) => Some(Reason::TimerMinBytesPerSecond),
-            _ if passed(self.half_closed) => Some(Reason::ConnectionDropped),
-            _ => None,
-        }
-    }
-
-    /// Why the client's next bytes are waited for, if there is a limit.
-    pub(crate) fn reading(&self) -> Option<Reason> {
-        self.read.map(|(_, reason)| reason)
-    }
-
-    pub(crate) fn read_within(&mut self, now: Instant, limit: Option<Duration>, reason: Reason) {
-        self.read = limit.map(|limit| (now + limit, reason));
-        self.set(self.read.map(|(at, _)| at));
-    }
-
-    pub(crate) fn read_without_limit(&mut self) {
-        self.read = None;
-    }
-
-    pub(crate) fn queued_within(&mut self, now: Instant, limit: Option<Duration>) {
-        self.queue = limit.map(|limit| now + limit);
-        self.set(self.queue);
-    }
-
-    pub(crate) fn dequeued(&mut self) {
-        self.queue = None;
-    }
-
-    fn written_within(&mut self, now: Instant, limit: Duration) {
-        self.write = Some(now + limit);
-        self.set(self.write);
-    }
-
-    pub(crate) fn half_closed(&mut self, now: Instant) {
-        self.half_closed = Some(now + HALF_CLOSE_GRACE);
-        self.set(self.half_closed);
-    }
-}
-
 pub(crate) struct State {
     pub(crate) transport: Transport,
     /// The connection's task, for those who act on the connection from elsewhere.
@@ -145,13 +63,30 @@ pub(crate) struct State {
     pub(crate) trailers: Bytes,
     pub(crate) reply: Reply,
     pub(crate) asked: Asked,
+    /// What the client gets in the place of a 503.
+    pub(crate) verbosity: Verbosity,
     /// The app has ended its half of an upgraded connection.
     pub(crate) write_closed: bool,
     pub(crate) read_closed: bool,
     /// Why nothing more can be sent or read.
     pub(crate) broken: Option<Reason>,
     pub(crate) linger: bool,
+    /// By which rates output is paced, if it is.
+    pub(crate) pace: Option<Box<Pace>>,
     pub(crate) deadlines: Deadlines,
+    /// The request line, for the journal.
+    pub(crate) line: Vec<u8>,
+    /// Whose request it is.
+    pub(crate) tag: Option<u32>,
+    pub(crate) head_length: u32,
+    /// When the request's first byte came, if its head came in pieces.
+    pub(crate) first_byte: Option<Instant>,
+    /// The exchange whose end is to be told: the one in progress, or the last until its response has left.
+    pub(crate) noted: Option<Box<Noted>>,
+    /// What the engine has refused and the journal was not yet told.
+    pub(crate) refused: Option<(Reason, Option<u16>)>,
+    /// The journal is to be told something.
+    pub(crate) due: bool,
 }
 
 impl State {
@@ -171,11 +106,20 @@ impl State {
             trailers: Bytes::new(),
             reply: Reply::Complete,
             asked: Asked { version: Version::Http11, head_only: false, persistent: true },
+            verbosity: Verbosity::Limited,
             write_closed: false,
             read_closed: false,
             broken: None,
             linger: false,
+            pace: None,
             deadlines: Deadlines::default(),
+            line: Vec::new(),
+            tag: None,
+            head_length: 0,
+            first_byte: None,
+            noted: None,
+            refused: None,
+            due: false,
         }
     }
 
@@ -194,6 +138,8 @@ impl State {
         self.continue_owed = expects_continue;
         self.reply = Reply::Awaited;
         self.asked = asked;
+        self.tag = None;
+        self.verbosity = Verbosity::Limited;
         self.deadlines.read_without_limit();
         self.deadlines.dequeued();
     }
@@ -221,8 +167,20 @@ impl State {
         }
     }
 
+    /// Breaks the connection off so that the client sees it: RST.
+    pub(crate) fn reset(&mut self, reason: Reason) {
+        self.transport.reset_on_close();
+        self.break_off(reason);
+    }
+
     /// The connection cannot go on. What waits to be written is dropped.
     pub(crate) fn break_off(&mut self, reason: Reason) {
+        if self.broken.is_none() {
+            if self.reply != Reply::Complete || !self.output.is_empty() || !self.input.is_empty() {
+                self.refused_with(reason, None);
+            }
+            self.noted_is_broken(reason);
+        }
         // Without a length or chunks, an orderly end would pass for the end of the response.
         if self.reply == Reply::Streaming(Framing::UntilClose) {
             self.transport.reset_on_close();
@@ -238,23 +196,43 @@ impl State {
         if self.output.is_empty() {
             return false;
         }
-        let (progressed, flushed) = self.output.poll_flush(&mut self.transport, cx);
-        match flushed {
-            Poll::Ready(Ok(())) => self.deadlines.write = None,
-            Poll::Ready(Err(error)) => self.break_off(reason_of(&error)),
-            Poll::Pending => {
-                if progressed || self.deadlines.write.is_none() {
-                    self.watch_send_rate(now(), timeouts);
+        let mut total = 0;
+        loop {
+            let most = match &mut self.pace {
+                None => u64::MAX,
+                Some(pace) => match pace.grant(now(), self.output.unsent()) {
+                    Grant::Bytes(most) => most,
+                    Grant::Wait(until) => {
+                        self.deadlines.paced_until(until);
+                        break;
+                    }
+                },
+            };
+            let (written, flushed) = self.output.poll_flush(&mut self.transport, cx, most);
+            total += written;
+            if let Some(pace) = &mut self.pace {
+                pace.spent(written);
+            }
+            match flushed {
+                Poll::Ready(Ok(())) if self.output.is_empty() => {
+                    self.deadlines.all_taken();
+                    self.due |= self.noted.is_some() && self.reply == Reply::Complete;
+                    break;
+                }
+                Poll::Ready(Ok(())) => {}
+                Poll::Ready(Err(error)) => {
+                    self.break_off(reason_of(&error));
+                    break;
+                }
+                Poll::Pending => {
+                    if total > 0 || !self.deadlines.is_watching_writes() {
+                        self.deadlines.taken(now(), total, timeouts.min_send_rate);
+                    }
+                    break;
                 }
             }
         }
-        progressed
-    }
-
-    /// The socket is full: from now on it must take a step's worth of bytes at the minimum rate.
-    pub(crate) fn watch_send_rate(&mut self, now: Instant, timeouts: &Timeouts) {
-        let Some(millis) = (u64::from(SEND_STEP) * 1000).checked_div(timeouts.min_send_rate.into()) else { return };
-        self.deadlines.written_within(now, Duration::from_millis(millis.max(1)));
+        total > 0
     }
 
     /// The next piece of the request body, or of the client's bytes after an upgrade.
@@ -294,7 +272,8 @@ impl State {
                 return Poll::Ready((!raw).then_some(Err(Reason::ConnectionDropped)));
             }
             if std::mem::take(&mut self.continue_owed) && self.reply == Reply::Awaited {
-                self.output.push_static(b"HTTP/1.1 100 Continue\r\n\r\n");
+                self.output.push_static(CONTINUE);
+                self.count_sent(CONTINUE.len());
                 self.flush(cx, &now, timeouts);
             }
             self.input.reserve(BODY_READ);

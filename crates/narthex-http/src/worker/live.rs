@@ -1,0 +1,76 @@
+//! What of a worker can be changed while it serves, and the journal's memory.
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use narthex_proto::cooked::Cooking;
+use tokio::time::Instant;
+
+use crate::bandwidth::{Bandwidth, Whose};
+use crate::h1::report::Noted;
+use crate::journal::Journal;
+use crate::limits::{Limits, Timeouts};
+use crate::worker::Worker;
+
+/// Records whose memory is kept for the next ones.
+const SPARE: usize = 64;
+
+impl Worker {
+    /// Tells `journal` of everything from now on, in the place of an earlier one.
+    pub fn set_journal(&self, journal: Journal) {
+        self.journaled.set(true);
+        *self.journal.borrow_mut() = Some(Rc::new(journal));
+    }
+
+    /// Uses these limits from the next request of each connection on.
+    pub fn set_limits(&self, limits: Limits) {
+        *self.limits.borrow_mut() = Rc::new(limits);
+    }
+
+    /// Uses these timers where no exchange has set its own. What is being waited for now is waited for as long as it was.
+    pub fn set_timeouts(&self, timeouts: Timeouts) {
+        let timeouts = Rc::new(timeouts);
+        *self.timeouts.borrow_mut() = Rc::clone(&timeouts);
+        for (_, conn) in &*self.connections.borrow() {
+            conn.worker_timeouts_are(&timeouts);
+        }
+    }
+
+    /// Makes targets canonical by these rules from the next request of each connection on.
+    pub fn set_cooking(&self, cooking: Cooking) {
+        self.cooking.set(cooking);
+    }
+
+    /// Paces the output of all connections of this worker together; to do it for a server, give all its workers the same.
+    pub fn set_bandwidth(&self, bandwidth: Option<Arc<Bandwidth>>) {
+        for (_, conn) in &*self.connections.borrow() {
+            conn.pace(Whose::Server, bandwidth.as_ref());
+        }
+        *self.bandwidth.borrow_mut() = bandwidth;
+    }
+
+    pub(crate) fn is_journaled(&self) -> bool {
+        self.journaled.get()
+    }
+
+    pub(crate) fn journal(&self) -> Option<Rc<Journal>> {
+        self.journal.borrow().clone()
+    }
+
+    pub(crate) fn take_noted(&self, now: Instant) -> Box<Noted> {
+        match self.spare.borrow_mut().pop() {
+            Some(mut noted) => {
+                noted.reuse(now);
+                noted
+            }
+            None => Box::new(Noted::new(now)),
+        }
+    }
+
+    pub(crate) fn return_noted(&self, noted: Box<Noted>) {
+        let mut spare = self.spare.borrow_mut();
+        if spare.len() < SPARE {
+            spare.push(noted);
+        }
+    }
+}

@@ -1,0 +1,11 @@
+//! The engine on real sockets: what clients get, what the journal is told, and when.
+
+mod bandwidth;
+mod client;
+mod connection;
+mod journal;
+mod paused;
+mod reasons;
+mod server;
+mod stored;
+mod timers;
