@@ -49,7 +49,7 @@ impl Collector {
         let key = Key::new(watch.key());
         let selecting: usize = vary.iter().map(Selecting::size).sum();
         let tag = permit.etag.as_ref().map_or(0, |etag| etag.size());
-        let size = OVERHEAD + key.len() + url.size() + block.lines().len() + selecting + tag + length;
+        let size = OVERHEAD + key.as_bytes().len() + url.size() + block.lines().len() + selecting + tag + length;
         let taken = room.take(size)?;
         Some(Self {
             key,

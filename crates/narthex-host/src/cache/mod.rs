@@ -6,11 +6,11 @@
 //!
 //! # What a worker does
 //!
-//! * [`Cache::look`] for each request of an app that caches at all (see [`asks_for_caching`]): a [`Hit`] is to be answered with [`Hit::serve`]; a [`Watch`] is to be kept beside the
-//!   exchange until the response is there.
+//! * [`Cache::look`] for each request of an app that caches at all ([`asks_for_caching`] says): a [`Hit`] is to be answered
+//!   with [`Hit::serve`]; a [`Watch`] is to be kept beside the exchange until the response is there.
 //! * [`Cache::answered`] with the `Watch` when the response's head is there. A [`Collector`] is to be given the body; then
-//!   comes [`Cache::store`], and the entry goes to the other workers' [`Cache::insert`]. An [`Invalidation`] goes to their
-//!   [`Cache::invalidate`].
+//!   comes [`Cache::store`], and the entry goes to the other workers' [`Cache::insert`]. A response that breaks off or ends
+//!   with trailers is not stored: the collector is dropped. An [`Invalidation`] goes to the others' [`Cache::invalidate`].
 //! * [`Cache::scavenge`] once per `scavenger_period`; [`Cache::retain_registrations`] with every new snapshot.
 //!
 //! Time is an argument: `now` is the time since a moment that is the same for all workers, and never goes back.
@@ -255,7 +255,7 @@ impl Cache {
 
     /// Takes what another worker has stored. `false` if it is out of date already.
     pub(crate) fn insert(&self, entry: Arc<Entry>, now: Duration) -> bool {
-        let key: &[u8] = std::borrow::Borrow::borrow(&entry.key);
+        let key = entry.key.as_bytes();
         if !entry.is_fresh(now) || self.recent.borrow().since(entry.asked, key, entry.registration) {
             return false;
         }
@@ -266,7 +266,7 @@ impl Cache {
 
     /// Drops what another worker's app has made out of date.
     pub(crate) fn invalidate(&self, invalidation: &Invalidation) {
-        let key: &[u8] = std::borrow::Borrow::borrow(&invalidation.key);
+        let key = invalidation.key.as_bytes();
         self.recent.borrow_mut().push(invalidation.at, Removed::Key(key));
         self.shelf.borrow_mut().remove(key);
         self.count();

@@ -158,8 +158,8 @@ impl Key {
         Self(bytes.into())
     }
 
-    pub(super) fn len(&self) -> usize {
-        self.0.len()
+    pub(super) fn as_bytes(&self) -> &[u8] {
+        &self.0
     }
 }
 
