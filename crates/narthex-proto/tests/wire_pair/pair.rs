@@ -110,7 +110,7 @@ fn content(key: usize, from_app: bool, offset: usize, length: usize) -> Vec<u8> 
 /// Some responses have a cache policy, each another one.
 fn cache_policy(key: usize) -> Option<CachePolicy> {
     match NonZeroU32::new(key as u32) {
-        _ if key % 3 > 0 => None,
+        _ if !key.is_multiple_of(3) => None,
         None => Some(CachePolicy::UntilFlushed),
         Some(seconds) => Some(CachePolicy::TimeToLive(seconds)),
     }
