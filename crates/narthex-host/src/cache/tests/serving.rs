@@ -147,6 +147,14 @@ fn long_bodies_are_shared_and_short_ones_copied() {
     }
 }
 
+const REQUEST_FIELDS: &[&str] =
+    &["Range", "If-Range", "If-None-Match", "If-Modified-Since", "Accept", "Cookie", "Expect", "Cache-Control"];
+const RESPONSE_FIELDS: &[&str] =
+    &["Cache-Control", "Vary", "ETag", "Last-Modified", "Expires", "Date", "Age", "Connection", "Content-Type"];
+/// What may stand in a field: near to what is meant, and anything else.
+const VALUE: &str = "(bytes=)?[-,0-9 ]{0,25}|(W/)?\"[a-c,\\\\]{0,3}\"[, ]{0,2}|Sun, 22 Nov 2026 1[0-9]:00:00 GMT|\
+    public, (max-age|s-maxage)=[0-9\"]{0,22}|accept|\\*|[ -~\t\u{80}-\u{ff}]{0,12}";
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
 
@@ -190,5 +198,30 @@ proptest! {
             };
             prop_assert_eq!((part.status, part.bytes()), expected);
         }
+    }
+
+    #[test]
+    fn nothing_that_a_peer_sends_panics(
+        sent in prop::collection::vec((prop::sample::select(REQUEST_FIELDS), VALUE), 0..5),
+        answered in prop::collection::vec((prop::sample::select(RESPONSE_FIELDS), VALUE), 0..6),
+        body in "[a-z]{0,20}",
+        step in 0u64..200,
+    ) {
+        let cache = cache();
+        let pairs = |fields: &[(&'static str, String)]| -> Vec<_> {
+            fields.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect()
+        };
+        let sent: Vec<_> = sent.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        let given = Given { fields: pairs(&answered), ..Given::flushed(&body) };
+        exchange(&cache, &Asked::get("/"), &given, at(0));
+        let asked = Asked::get("/").with(&sent);
+        exchange(&cache, &asked, &given, at(step));
+        if let Some((status, block, _, part)) = served(&cache, &asked, at(step)) {
+            prop_assert!(matches!(status, 200 | 206 | 304 | 416));
+            prop_assert!(block.is_empty() || block.ends_with("\r\n"));
+            prop_assert!(body.contains(&part));
+        }
+        cache.report(None, at(step).running);
+        cache.scavenge(at(step).running);
     }
 }
