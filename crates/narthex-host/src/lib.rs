@@ -6,6 +6,8 @@
 #![cfg(unix)]
 
 pub mod admin;
+#[cfg_attr(not(test), expect(dead_code, unused_imports, reason = "the workers are not joined to it yet"))]
+mod cache;
 pub mod config;
 mod control;
 mod host;

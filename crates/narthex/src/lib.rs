@@ -17,6 +17,7 @@
 
 mod bindings;
 mod body;
+mod cache;
 mod call;
 mod downstream;
 mod embedded;
@@ -33,6 +34,7 @@ mod upgrade;
 
 pub use bindings::Bindings;
 pub use body::{Body, BodyError};
+pub use cache::CachePolicy;
 pub use error::{BoxError, Error, Result};
 pub use lifetime::ServerHandle;
 pub use narthex_http::{Limits, ListenError, PortHolder, Remedy};

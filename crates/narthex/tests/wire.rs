@@ -8,8 +8,8 @@ use std::time::Duration;
 use client::app;
 use narthex::{FineTune, Provider, Server, ServerHandle};
 use narthex_proto::wire::{
-    BodyLength, CancelCode, ControlConnection, HostEnd, HostEvent, HttpVersion, INITIAL_WINDOW, Message, Received, RegisteredUrl,
-    Request, Role, StreamId, Welcome,
+    BodyLength, CachePolicy, CancelCode, ControlConnection, HostEnd, HostEvent, HttpVersion, INITIAL_WINDOW, Message, Received,
+    RegisteredUrl, Request, ResponseHead, Role, StreamId, Welcome,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{UnixListener, UnixStream};
@@ -20,8 +20,19 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// What the app did on its streams, without borrows.
 #[derive(Debug, PartialEq)]
 enum Seen {
-    Response { status: u16, upgrade: bool, length: BodyLength, body: Vec<u8>, end: bool },
-    Data { body: Vec<u8>, end: bool },
+    Response {
+        status: u16,
+        upgrade: bool,
+        length: BodyLength,
+        body: Vec<u8>,
+        end: bool,
+    },
+    /// As the beginning of a response, if it has a policy.
+    Cached(CachePolicy),
+    Data {
+        body: Vec<u8>,
+        end: bool,
+    },
     Trailers(Vec<u8>),
     Credit(u32),
     Proceed,
@@ -132,6 +143,7 @@ impl FakeHost {
             match self.end.receive(&self.input).unwrap() {
                 Received::Event { used, event } => {
                     let seen = match event {
+                        HostEvent::Response { head: ResponseHead { cache: Some(policy), .. }, .. } => Seen::Cached(policy),
                         HostEvent::Response { head, body, end, .. } => {
                             let (status, upgrade, length) = (head.status, head.upgrade, head.length);
                             Seen::Response { status, upgrade, length, body: body.to_vec(), end }
@@ -186,6 +198,15 @@ async fn a_small_response_is_one_frame_and_returns_its_credit() {
     assert_eq!(host.seen().await, whole(b"pong"));
     assert_eq!(host.seen().await, whole(b"hello you"));
     assert_eq!(host.seen().await, Seen::Credit(1024), "both credits come back together");
+}
+
+#[tokio::test]
+async fn the_host_is_told_the_apps_cache_policy() {
+    let mut host = FakeHost::start().await;
+    host.open("GET /x/cached HTTP/1.1\r\nHost: a\r\n\r\n", BodyLength::None);
+    assert_eq!(host.next().await, Seen::Cached(CachePolicy::UntilFlushed));
+    host.open("GET /x/cached/2 HTTP/1.1\r\nHost: a\r\n\r\n", BodyLength::None);
+    assert_eq!(host.next().await, Seen::Cached(CachePolicy::TimeToLive(90.try_into().unwrap())));
 }
 
 #[tokio::test]

@@ -190,17 +190,23 @@ impl<T> AppEnd<T> {
         let out = &mut self.out;
         let start = out.len();
         out.extend_from_slice(&[0; PREFIX]);
+        let mut fixed = FIXED;
+        if let Some(optional) = head.optional() {
+            out.extend_from_slice(&optional);
+            fixed += optional.len();
+        }
+        let lines = out.len();
         headers(&mut HeaderBlock::new(out));
-        let length = out.len().saturating_sub(start + PREFIX);
+        let length = out.len().saturating_sub(lines);
         if let Err(error) = check_lines(length) {
             out.truncate(start);
             return Err(error);
         }
-        let fits = FIXED + length + body.len() <= MAX_PAYLOAD;
+        let fits = fixed + length + body.len() <= MAX_PAYLOAD;
         let first = if fits { body } else { &[] };
         let last = end && fits;
         out.extend_from_slice(first);
-        let header = frame::header(Kind::Response, last, id, FIXED + length + first.len());
+        let header = frame::header(Kind::Response, last, id, fixed + length + first.len());
         if let Some((prefix, _)) = out.get_mut(start..).and_then(|frame| frame.split_first_chunk_mut::<PREFIX>()) {
             prefix[..HEADER_LEN].copy_from_slice(&header);
             prefix[HEADER_LEN..].copy_from_slice(&head.encode(length));

@@ -47,11 +47,12 @@
 //! | RESPONSE bytes | field |
 //! |---|---|
 //! | 0..2 | status |
-//! | 2 | flags: 1 upgrade accepted, 2 close the client's connection |
+//! | 2 | flags: 1 upgrade accepted, 2 close the client's connection, 4 the cache policy follows the fixed part |
 //! | 3 | body: as in REQUEST |
 //! | 4..8 | length of the header block |
 //! | 8..16 | body length if exact, else 0 |
-//! | 16.. | header block (`name: value\r\n` lines, nothing else), then the first body bytes |
+//! | 16..20 | only with flag 4: cache policy u32, the seconds for which the host may keep the response; 0 until it is flushed |
+//! | then | header block (`name: value\r\n` lines, nothing else), then the first body bytes |
 //!
 //! So a request without a body is one frame, and so is a small response.
 //!
@@ -100,7 +101,7 @@ pub use message::{
     RefusalCode, RegisteredUrl, Role, Rollover, Timeouts, Verbosity, Welcome,
 };
 pub use request::{BodyLength, HttpVersion, MAX_HEAD, Request};
-pub use response::{HeaderBlock, Response, ResponseHead};
+pub use response::{CachePolicy, HeaderBlock, Response, ResponseHead};
 pub use stream::{CancelCode, INITIAL_WINDOW, StreamId};
 
 /// The protocol version this library speaks, sent in HELLO. Both ends must speak the same one.

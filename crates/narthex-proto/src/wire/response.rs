@@ -1,4 +1,6 @@
-//! The RESPONSE and INFORM payloads: status, header lines, and the first bytes of the body.
+//! The RESPONSE and INFORM payloads: status, cache policy, header lines, and the first bytes of the body.
+
+use std::num::NonZeroU32;
 
 use super::error::{ProtocolError, StreamError};
 use super::frame::{Kind, malformed};
@@ -8,6 +10,29 @@ pub(super) const FIXED: usize = 16;
 
 const UPGRADE: u8 = 1;
 const CLOSE: u8 = 2;
+const CACHE: u8 = 4;
+
+/// How long the host may answer with this response again, if the rest of it allows that.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CachePolicy {
+    /// Until the app or the operator removes it.
+    UntilFlushed,
+    /// For this many seconds.
+    TimeToLive(NonZeroU32),
+}
+
+impl CachePolicy {
+    fn to_wire(self) -> u32 {
+        match self {
+            Self::UntilFlushed => 0,
+            Self::TimeToLive(seconds) => seconds.get(),
+        }
+    }
+
+    fn from_wire(seconds: u32) -> Self {
+        NonZeroU32::new(seconds).map_or(Self::UntilFlushed, Self::TimeToLive)
+    }
+}
 
 /// What a response says before its header lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,12 +45,14 @@ pub struct ResponseHead {
     pub close: bool,
     /// What is known about the body.
     pub length: BodyLength,
+    /// What the app says of caching, beside the header lines.
+    pub cache: Option<CachePolicy>,
 }
 
 impl ResponseHead {
-    /// A response that is no tunnel and leaves the client's connection open.
+    /// A response that is no tunnel, leaves the client's connection open, and has no cache policy.
     pub fn new(status: u16, length: BodyLength) -> Self {
-        Self { status, upgrade: false, close: false, length }
+        Self { status, upgrade: false, close: false, length, cache: None }
     }
 
     #[inline]
@@ -42,11 +69,19 @@ impl ResponseHead {
         let (body, length) = self.length.to_wire();
         let mut fixed = [0; FIXED];
         fixed[..2].copy_from_slice(&self.status.to_le_bytes());
-        fixed[2] = if self.upgrade { UPGRADE } else { 0 } | if self.close { CLOSE } else { 0 };
+        let upgrade = if self.upgrade { UPGRADE } else { 0 };
+        let close = if self.close { CLOSE } else { 0 };
+        fixed[2] = upgrade | close | if self.cache.is_some() { CACHE } else { 0 };
         fixed[3] = body;
         fixed[4..8].copy_from_slice(&(headers as u32).to_le_bytes());
         fixed[8..].copy_from_slice(&length.to_le_bytes());
         fixed
+    }
+
+    /// What stands between the fixed part and the header lines.
+    #[inline]
+    pub(super) fn optional(&self) -> Option<[u8; 4]> {
+        self.cache.map(|policy| policy.to_wire().to_le_bytes())
     }
 }
 
@@ -65,12 +100,18 @@ impl<'a> Response<'a> {
     #[inline(always)]
     pub(super) fn decode(payload: &'a [u8]) -> Result<Self, ProtocolError> {
         let bad = |reason| malformed(Kind::Response, reason);
-        let Some((fixed, rest)) = payload.split_first_chunk::<FIXED>() else {
+        let Some((fixed, mut rest)) = payload.split_first_chunk::<FIXED>() else {
             return Err(bad("the fixed part is cut off"));
         };
         let [s0, s1, flags, body, h0, h1, h2, h3, length @ ..] = *fixed;
-        if flags & !(UPGRADE | CLOSE) != 0 {
+        if flags & !(UPGRADE | CLOSE | CACHE) != 0 {
             return Err(bad("a flag is unknown"));
+        }
+        let mut cache = None;
+        if flags & CACHE != 0 {
+            let Some((seconds, after)) = rest.split_first_chunk() else { return Err(bad("the cache policy is cut off")) };
+            cache = Some(CachePolicy::from_wire(u32::from_le_bytes(*seconds)));
+            rest = after;
         }
         let length = BodyLength::from_wire(body, u64::from_le_bytes(length));
         let head = ResponseHead {
@@ -78,6 +119,7 @@ impl<'a> Response<'a> {
             upgrade: flags & UPGRADE != 0,
             close: flags & CLOSE != 0,
             length: length.ok_or_else(|| bad("the body length is wrong"))?,
+            cache,
         };
         if head.check().is_err() {
             return Err(bad("the status cannot be a response's"));

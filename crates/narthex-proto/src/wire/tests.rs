@@ -1,6 +1,7 @@
 //! Each frame there and back, and each way in which a peer can break the protocol.
 
 use std::net::{Ipv6Addr, SocketAddr, SocketAddrV6};
+use std::num::NonZeroU32;
 
 use super::*;
 
@@ -121,6 +122,36 @@ fn a_small_response_is_one_frame_and_closes_the_stream() {
     });
     assert_eq!(same, [true]);
     assert_eq!((host.streams(), app.streams()), (0, 0));
+}
+
+#[test]
+fn a_cache_policy_arrives_as_it_was_sent_and_costs_four_bytes() {
+    let day = NonZeroU32::new(86_400).unwrap();
+    let longest = CachePolicy::TimeToLive(NonZeroU32::MAX);
+    for cache in [CachePolicy::UntilFlushed, CachePolicy::TimeToLive(day), longest] {
+        let (mut host, mut app) = pair(1);
+        let id = open(&mut host, &mut app, &request(b""));
+        let head = ResponseHead { cache: Some(cache), ..ResponseHead::new(200, BodyLength::Exact(4)) };
+        let response = Response { head, headers: b"a: b\r\n", body: b"pong" };
+        app.respond(id, &response, true).unwrap();
+        assert_eq!(app.output().len(), HEADER_LEN + 16 + 4 + 6 + 4);
+        let same = to_host(&mut app, &mut host, |event| {
+            event == HostEvent::Response { id, head, headers: b"a: b\r\n", body: b"pong", end: true, closed: Some("exchange") }
+        });
+        assert_eq!(same, [true]);
+    }
+}
+
+#[test]
+fn a_refused_response_with_a_cache_policy_leaves_nothing_behind() {
+    let (mut host, mut app) = pair(1);
+    let id = open(&mut host, &mut app, &request(b""));
+    let head = ResponseHead { cache: Some(CachePolicy::UntilFlushed), ..ResponseHead::new(200, BodyLength::None) };
+    let lines = |length: usize| move |block: &mut HeaderBlock<'_>| block.lines(&vec![b'x'; length]);
+    let refused = app.respond_with(id, head, lines(MAX_HEAD + 1), b"", true);
+    assert_eq!(refused, Err(StreamError::TooLarge { length: MAX_HEAD + 1 }));
+    assert!(app.output().is_empty());
+    app.respond_with(id, head, lines(MAX_HEAD), b"", true).unwrap();
 }
 
 #[test]
@@ -302,8 +333,12 @@ fn what_breaks_the_protocol_is_a_typed_error() {
     let overrun = host.receive(&overrun[response.len()..]).map(|_| ());
     assert!(matches!(overrun, Err(ProtocolError::WindowExceeded { .. })));
     response[12] = 1;
+    let mut cut_policy = raw(4, id, &[200, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0]);
+    cut_policy[3] |= 0x80;
     for (bytes, kind) in [
         (response, Kind::Response),
+        (cut_policy, Kind::Response),
+        (raw(0x84, id, &[200, 0, 8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]), Kind::Response),
         (raw(8, id, &[0; 4]), Kind::Window),
         (raw(9, 0, &[1]), Kind::Credit),
         (raw(9, id, &[1, 0, 0, 0]), Kind::Credit),

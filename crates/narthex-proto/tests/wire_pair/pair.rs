@@ -2,11 +2,12 @@
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 
 use fastrand::Rng;
 use narthex_proto::wire::{
-    AppEnd, AppEvent, BodyLength, CancelCode, HostEnd, HostEvent, HttpVersion, INITIAL_WINDOW, OpenError, Received, Request,
-    Response, ResponseHead, StreamError, StreamId,
+    AppEnd, AppEvent, BodyLength, CachePolicy, CancelCode, HostEnd, HostEvent, HttpVersion, INITIAL_WINDOW, OpenError, Received,
+    Request, Response, ResponseHead, StreamError, StreamId,
 };
 
 pub(crate) const CREDITS: u32 = 4;
@@ -104,6 +105,15 @@ fn content(key: usize, from_app: bool, offset: usize, length: usize) -> Vec<u8> 
     let salt = key.wrapping_mul(0x9E37_79B9) ^ usize::from(from_app) << 7;
     let byte = |at: usize| (at ^ (at >> 8).wrapping_mul(31) ^ salt ^ (salt >> 11)) as u8;
     (offset..offset + length).map(byte).collect()
+}
+
+/// Some responses have a cache policy, each another one.
+fn cache_policy(key: usize) -> Option<CachePolicy> {
+    match NonZeroU32::new(key as u32) {
+        _ if !key.is_multiple_of(3) => None,
+        None => Some(CachePolicy::UntilFlushed),
+        Some(seconds) => Some(CachePolicy::TimeToLive(seconds)),
+    }
 }
 
 pub(crate) struct Pair {
@@ -342,6 +352,7 @@ impl Pair {
             let status = if x.plan.accept { 101 } else { 200 + key as u16 };
             let mut head = ResponseHead::new(status, BodyLength::Unknown);
             head.upgrade = x.plan.accept;
+            head.cache = cache_policy(key);
             let headers = content(key, true, 0, key);
             x.responded = true;
             if x.plan.accept {
@@ -496,6 +507,7 @@ impl Pair {
                 assert!(!x.response_seen);
                 x.response_seen = true;
                 assert_eq!(head.upgrade, x.plan.accept);
+                assert_eq!(head.cache, cache_policy(key));
                 if head.upgrade {
                     x.host.sent_end = false;
                 } else {

@@ -12,6 +12,7 @@ use narthex_proto::wire::{self, CancelCode, ResponseHead, StreamId};
 
 use super::session::Session;
 use crate::body::BodyError;
+use crate::cache::CachePolicy;
 use crate::call::{App, Running};
 use crate::downstream::{Closed, Downstream, fields};
 
@@ -77,7 +78,8 @@ impl WireStream {
     }
 
     fn respond(&self, head: &Parts, length: wire::BodyLength, body: &[u8], end: bool, upgrade: bool) -> Result<(), Closed> {
-        let wire_head = ResponseHead { upgrade, ..ResponseHead::new(head.status.as_u16(), length) };
+        let cache = CachePolicy::of(head);
+        let wire_head = ResponseHead { upgrade, cache, ..ResponseHead::new(head.status.as_u16(), length) };
         self.session.respond(
             self.id,
             wire_head,

@@ -11,10 +11,11 @@ use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::ws::WebSocketUpgrade;
 use axum::extract::{ConnectInfo, Extension, OriginalUri, Path, Request, State};
+use axum::response::IntoResponse;
 use axum::routing::{any, get, post};
 use http::{HeaderMap, StatusCode};
 use http_body_util::BodyExt;
-use narthex::{ConnectionInfo, PathBase, Provider, Result, Server, ServerHandle, UrlPrefix};
+use narthex::{CachePolicy, ConnectionInfo, PathBase, Provider, Result, Server, ServerHandle, UrlPrefix};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
@@ -40,6 +41,8 @@ pub(crate) fn app() -> Router {
         .route("/big/{length}", get(async |Path(length): Path<usize>| Bytes::from(vec![b'x'; length])))
         .route("/stream/{pieces}", get(async |Path(pieces): Path<usize>| Body::new(Pieces { left: pieces, fails: false })))
         .route("/breaks", get(|| async { Body::new(Pieces { left: 2, fails: true }) }))
+        .route("/cached", get(async || (CachePolicy::UntilFlushed, "kept")))
+        .route("/cached/{pieces}", get(cached_stream))
         .route("/panic", any(panics))
         .route("/seen", get(seen))
         .route("/slow/{ms}", get(slow))
@@ -63,6 +66,10 @@ pub(crate) fn app() -> Router {
 async fn slow(Path(ms): Path<u64>) -> &'static str {
     tokio::time::sleep(Duration::from_millis(ms)).await;
     "slow"
+}
+
+async fn cached_stream(Path(pieces): Path<usize>) -> impl IntoResponse {
+    (CachePolicy::TimeToLive(Duration::from_secs(90)), Body::new(Pieces { left: pieces, fails: false }))
 }
 
 async fn panics() -> &'static str {
