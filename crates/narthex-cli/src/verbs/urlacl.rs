@@ -1,6 +1,6 @@
 //! `narthex add urlacl` and `narthex show urlacl`.
 
-use narthex_host::admin::{AdminError, Answer, Grant, Question, UrlaclState};
+use narthex_host::admin::{AdminError, Answer, Grant, Question, UrlaclState, sddl};
 use narthex_proto::wire::Principal;
 
 use super::{answer, command};
@@ -24,8 +24,8 @@ pub(super) fn show(typed: ShowUrlacl) -> anyhow::Result<()> {
 
 /// Who gets what.
 fn grants(typed: &AddUrlacl) -> anyhow::Result<Vec<Grant>> {
-    if let Some(sddl) = &typed.sddl {
-        return grants_from_sddl(sddl);
+    if let Some(typed) = &typed.sddl {
+        return Ok(sddl::parse(typed)?);
     }
     let mut principals = Vec::new();
     for user in &typed.user {
@@ -48,11 +48,6 @@ fn grants(typed: &AddUrlacl) -> anyhow::Result<Vec<Grant>> {
         anyhow::bail!("the reservation would be for nobody: name somebody with user=, group= or everyone=yes");
     }
     Ok(grants)
-}
-
-/// What an SDDL string gives to whom.
-fn grants_from_sddl(sddl: &str) -> anyhow::Result<Vec<Grant>> {
-    anyhow::bail!("cannot read {sddl:?}: this version takes user=, group= and everyone=yes instead of sddl=")
 }
 
 fn table(found: &[UrlaclState], asked: Option<&str>) -> String {
@@ -84,27 +79,9 @@ fn reserved(listing: &mut Listing, reservation: &UrlaclState) {
                 listing.line(format_args!("Delegate: {}", yes_or_no(named.grant.delegate)));
             });
         }
-        listing.below(|listing| listing.line(format_args!("SDDL: {}", sddl(reservation))));
+        let grants: Vec<Grant> = reservation.grants.iter().map(|named| named.grant).collect();
+        listing.below(|listing| listing.line(format_args!("SDDL: {}", sddl::print(&grants))));
     });
-}
-
-/// The reservation as Windows writes it. Users and groups have the SIDs that Samba gives to those without a domain.
-fn sddl(reservation: &UrlaclState) -> String {
-    let entries = reservation.grants.iter().filter_map(|named| {
-        let rights = match (named.grant.listen, named.grant.delegate) {
-            (true, true) => "GA",
-            (true, false) => "GX",
-            (false, true) => "GW",
-            (false, false) => return None,
-        };
-        let who = match named.grant.principal {
-            Principal::User(uid) => format!("S-1-22-1-{uid}"),
-            Principal::Group(gid) => format!("S-1-22-2-{gid}"),
-            Principal::Everyone => "WD".to_owned(),
-        };
-        Some(format!("(A;;{rights};;;{who})"))
-    });
-    format!("D:{}", entries.collect::<String>())
 }
 
 #[cfg(test)]
@@ -134,6 +111,14 @@ mod tests {
         let both = AddUrlacl { delegate: YesNo::Yes, ..typed(&["root", "0", "everyone"], &["4242"]) };
         assert_eq!(principals(&both), [Principal::User(0), Principal::Everyone, Principal::Group(4242)]);
         assert!(grants(&both).unwrap().iter().all(|grant| grant.listen && grant.delegate));
+    }
+
+    #[test]
+    fn what_a_descriptor_says_is_what_is_reserved() {
+        let described = AddUrlacl { sddl: Some("D:(A;;GA;;;S-1-22-1-7)(A;;GX;;;WD)".to_owned()), ..typed(&[], &[]) };
+        assert_eq!(principals(&described), [Principal::User(7), Principal::Everyone]);
+        let wrong = AddUrlacl { sddl: Some("O:BA".to_owned()), ..typed(&[], &[]) };
+        assert!(grants(&wrong).unwrap_err().to_string().contains("D:(A;;RIGHT;;;SID)"));
     }
 
     #[test]
