@@ -9,6 +9,8 @@ pub mod admin;
 pub mod config;
 mod control;
 mod host;
+#[cfg_attr(not(test), expect(dead_code, unused_imports, reason = "the workers do not log yet"))]
+mod log;
 mod snapshot;
 mod socket;
 mod worker;

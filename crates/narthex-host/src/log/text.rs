@@ -1,0 +1,197 @@
+//! Values in lines. What a client sends cannot end a field, a string or a line, and cannot reach the terminal of the one who
+//! reads: everything that is written here is printable ASCII.
+
+use std::io::Write;
+use std::net::IpAddr;
+
+use narthex_proto::host::RequestHost;
+
+/// The longest value, in bytes as they are written. What is longer is cut and ends with [`CUT`].
+pub(super) const LONGEST: usize = 4096;
+/// Stands for the rest of a value.
+const CUT: &[u8] = b"...";
+
+/// A W3C field: spaces and control characters become `+`, bytes that are not ASCII `%XX`. `-` if it is empty.
+pub(super) fn w3c(out: &mut Vec<u8>, value: &[u8]) {
+    let value = match value {
+        [] => return out.push(b'-'),
+        // Such a value may be a line's first, and the line would be a directive.
+        [b'#', rest @ ..] => {
+            out.extend_from_slice(b"%23");
+            rest
+        }
+        _ => value,
+    };
+    escape(
+        out,
+        value,
+        LONGEST,
+        CUT,
+        |byte| byte.is_ascii_graphic(),
+        |out, byte| match byte {
+            0x80.. => hexadecimal(out, b"%", byte, UPPER),
+            _ => out.push(b'+'),
+        },
+    );
+}
+
+/// A field of the error log: whatever is not printable becomes `+`. `-` if it is empty. Cut after `most` bytes.
+pub(super) fn error(out: &mut Vec<u8>, value: &[u8], most: usize) {
+    if value.is_empty() {
+        return out.push(b'-');
+    }
+    escape(out, value, most, b"", |byte| byte.is_ascii_graphic(), |out, _| out.push(b'+'));
+}
+
+/// The inside of an NCSA string, by Apache's rules: `\"`, `\\`, and `\xhh` for what is not printable ASCII.
+pub(super) fn quoted(out: &mut Vec<u8>, value: &[u8]) {
+    let plain = |byte: u8| matches!(byte, b' '..=b'~') && byte != b'"' && byte != b'\\';
+    escape(out, value, LONGEST, CUT, plain, |out, byte| match byte {
+        b'"' | b'\\' => out.extend_from_slice(&[b'\\', byte]),
+        _ => hexadecimal(out, b"\\x", byte, LOWER),
+    });
+}
+
+/// The inside of a JSON string, in ASCII. A sequence that is not UTF-8 becomes U+FFFD.
+pub(super) fn json(out: &mut Vec<u8>, value: &[u8]) {
+    let mut most = LONGEST;
+    for chunk in value.utf8_chunks() {
+        let mut rest = chunk.valid();
+        while !rest.is_empty() {
+            let run = rest.bytes().position(|byte| !json_plain(byte)).unwrap_or(rest.len());
+            let Some((text, after)) = rest.split_at_checked(run) else { return };
+            if !copy(out, text.as_bytes(), &mut most) {
+                return;
+            }
+            let mut characters = after.chars();
+            if let Some(character) = characters.next() {
+                if !copy_character(out, character, &mut most) {
+                    return;
+                }
+            }
+            rest = characters.as_str();
+        }
+        if !chunk.invalid().is_empty() && !copy_character(out, char::REPLACEMENT_CHARACTER, &mut most) {
+            return;
+        }
+    }
+}
+
+fn json_plain(byte: u8) -> bool {
+    matches!(byte, b' '..=b'~') && byte != b'"' && byte != b'\\'
+}
+
+/// `false` if there was no room for all of it.
+fn copy(out: &mut Vec<u8>, text: &[u8], most: &mut usize) -> bool {
+    let Some(left) = most.checked_sub(text.len()) else {
+        out.extend_from_slice(text.get(..*most).unwrap_or_default());
+        out.extend_from_slice(CUT);
+        return false;
+    };
+    out.extend_from_slice(text);
+    *most = left;
+    true
+}
+
+fn copy_character(out: &mut Vec<u8>, character: char, most: &mut usize) -> bool {
+    let before = out.len();
+    match character {
+        '"' => out.extend_from_slice(b"\\\""),
+        '\\' => out.extend_from_slice(b"\\\\"),
+        '\t' => out.extend_from_slice(b"\\t"),
+        _ => {
+            for unit in character.encode_utf16(&mut [0; 2]) {
+                let [high, low] = unit.to_be_bytes();
+                hexadecimal(out, b"\\u", high, LOWER);
+                hexadecimal(out, b"", low, LOWER);
+            }
+        }
+    }
+    let Some(left) = most.checked_sub(out.len() - before) else {
+        out.truncate(before);
+        out.extend_from_slice(CUT);
+        return false;
+    };
+    *most = left;
+    true
+}
+
+fn escape(
+    out: &mut Vec<u8>,
+    value: &[u8],
+    most: usize,
+    cut: &[u8],
+    plain: impl Fn(u8) -> bool,
+    replace: impl Fn(&mut Vec<u8>, u8),
+) {
+    let end = out.len() + most;
+    let mut rest = value;
+    loop {
+        let run = rest.iter().position(|byte| !plain(*byte)).unwrap_or(rest.len());
+        let Some((text, after)) = rest.split_at_checked(run) else { return };
+        let room = end.saturating_sub(out.len());
+        if let Some(fits) = text.get(..room).filter(|_| text.len() > room) {
+            out.extend_from_slice(fits);
+            return out.extend_from_slice(cut);
+        }
+        out.extend_from_slice(text);
+        let Some((byte, after)) = after.split_first() else { return };
+        let before = out.len();
+        replace(out, *byte);
+        if out.len() > end {
+            out.truncate(before);
+            return out.extend_from_slice(cut);
+        }
+        rest = after;
+    }
+}
+
+const UPPER: &[u8; 16] = b"0123456789ABCDEF";
+const LOWER: &[u8; 16] = b"0123456789abcdef";
+
+fn hexadecimal(out: &mut Vec<u8>, before: &[u8], byte: u8, digits: &[u8; 16]) {
+    out.extend_from_slice(before);
+    out.extend_from_slice(&[digits[usize::from(byte >> 4)], digits[usize::from(byte & 15)]]);
+}
+
+/// A number in decimal digits.
+pub(super) fn number(out: &mut Vec<u8>, mut number: u64) {
+    let mut digits = [b'0'; 20];
+    let mut first = digits.len();
+    for (index, digit) in digits.iter_mut().enumerate().rev() {
+        *digit += (number % 10) as u8;
+        number /= 10;
+        first = index;
+        if number == 0 {
+            break;
+        }
+    }
+    out.extend_from_slice(digits.get(first..).unwrap_or_default());
+}
+
+/// An address. An IPv4 address that came over an IPv6 socket is written as what it is.
+pub(super) fn address(out: &mut Vec<u8>, address: IpAddr) {
+    match address.to_canonical() {
+        IpAddr::V4(address) => {
+            let [a, b, c, d] = address.octets();
+            number(out, a.into());
+            for part in [b, c, d] {
+                out.push(b'.');
+                number(out, part.into());
+            }
+        }
+        IpAddr::V6(address) => {
+            // Writing to a vector cannot fail.
+            let _ = write!(out, "{address}");
+        }
+    }
+}
+
+/// The host as it was named, and the port if one was. Only characters that [`RequestHost`] lets through.
+pub(super) fn host(out: &mut Vec<u8>, host: &RequestHost<'_>, write: impl Fn(&mut Vec<u8>, &[u8])) {
+    write(out, host.name().as_bytes());
+    if let Some(port) = host.port() {
+        out.push(b':');
+        number(out, port.into());
+    }
+}
