@@ -37,22 +37,24 @@ pub(super) enum Message {
     Wake,
 }
 
-/// Whole lines of one log, all of the same quarter of an hour.
+/// Whole lines of one log, all of the same quarter of an hour. Wherever it is dropped, its lines are counted as lost unless
+/// they were written, and its buffer goes back to its worker.
 pub(super) struct Chunk {
     pub(super) log: Arc<Log>,
     /// Of the first line, in seconds since 1970.
     pub(super) second: i64,
+    /// 0 when they are written.
     pub(super) lines: u32,
     pub(super) text: Vec<u8>,
-    /// Where the buffer goes when it is written.
+    /// Where the buffer goes.
     pub(super) home: SyncSender<Vec<u8>>,
 }
 
-impl Chunk {
-    /// Gives the buffer back to its worker.
-    pub(super) fn recycle(mut self) {
+impl Drop for Chunk {
+    fn drop(&mut self) {
+        self.log.lose(self.lines);
         self.text.clear();
-        let _ = self.home.try_send(self.text);
+        let _ = self.home.try_send(std::mem::take(&mut self.text));
     }
 }
 
@@ -118,7 +120,10 @@ impl Writer {
     /// Writes until it is told to stop, or nobody is left who could send.
     pub(super) fn run(mut self) {
         loop {
-            if self.serve_requests() {
+            if let Some(stopped) = self.serve_requests() {
+                // What is sent from now on fails at its sender.
+                drop(self);
+                let _ = stopped.send(());
                 return;
             }
             let message = match self.ticked {
@@ -136,20 +141,15 @@ impl Writer {
         }
     }
 
-    /// Does what [`Logs`](super::Logs) was asked for. `true` if that was to stop.
-    pub(super) fn serve_requests(&mut self) -> bool {
-        let Some(requests) = self.common.requests() else { return false };
+    /// Does what [`Logs`](super::Logs) was asked for. Returns whom to tell when it has stopped, if it was to stop.
+    fn serve_requests(&mut self) -> Option<SyncSender<()>> {
+        let requests = self.common.requests()?;
         self.drain();
         self.tick();
         for flushed in requests.flushes {
             let _ = flushed.send(());
         }
-        let Some(stopped) = requests.stop else { return false };
-        for destination in self.files.values_mut() {
-            destination.kept.drain(..).for_each(|chunk| chunk.log.lose(chunk.lines));
-        }
-        let _ = stopped.send(());
-        true
+        requests.stop
     }
 
     /// Takes what is in the channel now. No more than fits in it, as it may be filled all the time.
@@ -164,12 +164,10 @@ impl Writer {
         if self.ticked.is_none() {
             self.ticked = Some(Clock::monotonic());
         }
-        let Message::Chunk(chunk) = message else { return };
+        let Message::Chunk(mut chunk) = message else { return };
         let key = key(&chunk.log);
         let mut destination = self.files.remove(&key).unwrap_or_default();
-        if destination.kept.is_empty() && self.write(&mut destination, &chunk.log, chunk.second, chunk.lines, &chunk.text) {
-            chunk.recycle();
-        } else {
+        if !destination.kept.is_empty() || !self.write_chunk(&mut destination, &mut chunk) {
             self.keep(&mut destination, chunk);
         }
         self.files.insert(key, destination);
@@ -179,8 +177,7 @@ impl Writer {
     fn keep(&mut self, destination: &mut Destination, chunk: Chunk) {
         let bytes = chunk.text.len();
         if destination.kept_bytes + bytes > MOST_KEPT || self.kept + bytes > MOST_KEPT_OF_ALL {
-            chunk.log.lose(chunk.lines);
-            return chunk.recycle();
+            return;
         }
         destination.kept_bytes += bytes;
         self.kept += bytes;
@@ -213,14 +210,21 @@ impl Writer {
     }
 
     fn retry(&mut self, destination: &mut Destination) {
-        while let Some(chunk) = destination.kept.pop_front() {
-            if !self.write(destination, &chunk.log, chunk.second, chunk.lines, &chunk.text) {
+        while let Some(mut chunk) = destination.kept.pop_front() {
+            if !self.write_chunk(destination, &mut chunk) {
                 return destination.kept.push_front(chunk);
             }
             destination.kept_bytes -= chunk.text.len();
             self.kept -= chunk.text.len();
-            chunk.recycle();
         }
+    }
+
+    fn write_chunk(&mut self, destination: &mut Destination, chunk: &mut Chunk) -> bool {
+        let written = self.write(destination, &chunk.log, chunk.second, chunk.lines, &chunk.text);
+        if written {
+            chunk.lines = 0;
+        }
+        written
     }
 
     /// Whether it went well. What went wrong is noted, and told to the operator the first time.
