@@ -89,6 +89,9 @@ impl Log {
 
     /// Lines that nobody will read.
     pub(super) fn lose(&self, lines: u32) {
+        if lines == 0 {
+            return;
+        }
         self.counters.lost.fetch_add(lines.into(), Ordering::Relaxed);
         self.all.lost.fetch_add(lines.into(), Ordering::Relaxed);
     }

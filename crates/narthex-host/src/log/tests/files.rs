@@ -86,18 +86,18 @@ fn numbers_count_on_after_the_highest_there_is() {
     let mut stage = Stage::new();
     fs::create_dir_all(stage.root().join("shop")).unwrap();
     for name in ["extend9.log", "extend10.log", "extend007.log", "ncsa99.log"] {
-        fs::write(stage.root().join("shop").join(name), [b'x'; 200]).unwrap();
+        fs::write(stage.root().join("shop").join(name), "x\n".repeat(100)).unwrap();
     }
     stage.log(&stage.numbered(200), &stem("/a"));
     stage.write();
     assert_eq!(stage.lines("shop/extend11.log"), ["/a"]);
-    assert_eq!(fs::read(stage.root().join("shop/extend10.log")).unwrap(), [b'x'; 200]);
+    assert_eq!(stage.read("shop/extend10.log"), "x\n".repeat(100));
 }
 
 #[test]
 fn no_file_grows_beyond_its_size() {
     let mut stage = Stage::new();
-    let log = stage.numbered(40_000);
+    let log = stage.numbered(10_000);
     for number in 0..5000 {
         stage.log(&log, &stem(&format!("/{number}")));
         if number % 500 == 0 {
@@ -109,7 +109,7 @@ fn no_file_grows_beyond_its_size() {
     let mut lines = 0;
     for file in &files {
         let text = stage.read(&format!("shop/{file}"));
-        assert!(text.len() <= 40_000 && text.ends_with('\n'), "{file}: {}", text.len());
+        assert!(text.len() <= 10_000 && text.ends_with('\n'), "{file}: {}", text.len());
         lines += stage.lines(&format!("shop/{file}")).len();
     }
     assert_eq!((files.len() > 1, lines), (true, 5000));

@@ -1,5 +1,6 @@
 //! The logs as a whole, with a clock that is set and a writer that runs when it is told to.
 
+mod engine;
 mod files;
 mod forgeries;
 mod golden;
