@@ -26,9 +26,10 @@ impl Clock {
     #[expect(clippy::disallowed_methods, reason = "this is the clock")]
     pub(super) fn now(&self) -> i64 {
         match self {
-            Self::System => {
-                SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis().try_into().unwrap_or(i64::MAX))
-            }
+            Self::System => SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| {
+                let seconds = i64::try_from(since.as_secs()).unwrap_or(i64::MAX / 1000);
+                seconds.saturating_mul(1000).saturating_add(since.subsec_millis().into())
+            }),
             #[cfg(test)]
             Self::Set(time) => time.load(std::sync::atomic::Ordering::Relaxed),
         }

@@ -45,8 +45,7 @@ pub(super) fn error(out: &mut Vec<u8>, value: &[u8], most: usize) {
 
 /// The inside of an NCSA string, by Apache's rules: `\"`, `\\`, and `\xhh` for what is not printable ASCII.
 pub(super) fn quoted(out: &mut Vec<u8>, value: &[u8]) {
-    let plain = |byte: u8| matches!(byte, b' '..=b'~') && byte != b'"' && byte != b'\\';
-    escape(out, value, LONGEST, CUT, plain, |out, byte| match byte {
+    escape(out, value, LONGEST, CUT, unquoted, |out, byte| match byte {
         b'"' | b'\\' => out.extend_from_slice(&[b'\\', byte]),
         _ => hexadecimal(out, b"\\x", byte, LOWER),
     });
@@ -55,19 +54,21 @@ pub(super) fn quoted(out: &mut Vec<u8>, value: &[u8]) {
 /// The inside of a JSON string, in ASCII. A sequence that is not UTF-8 becomes U+FFFD.
 pub(super) fn json(out: &mut Vec<u8>, value: &[u8]) {
     let mut most = LONGEST;
-    for chunk in value.utf8_chunks() {
+    let Some((text, rest)) = value.split_at_checked(plain_run(value, unquoted)) else { return };
+    if !copy(out, text, &mut most) {
+        return;
+    }
+    for chunk in rest.utf8_chunks() {
         let mut rest = chunk.valid();
         while !rest.is_empty() {
-            let run = rest.bytes().position(|byte| !json_plain(byte)).unwrap_or(rest.len());
+            let run = plain_run(rest.as_bytes(), unquoted);
             let Some((text, after)) = rest.split_at_checked(run) else { return };
             if !copy(out, text.as_bytes(), &mut most) {
                 return;
             }
             let mut characters = after.chars();
-            if let Some(character) = characters.next() {
-                if !copy_character(out, character, &mut most) {
-                    return;
-                }
+            if characters.next().is_some_and(|character| !copy_character(out, character, &mut most)) {
+                return;
             }
             rest = characters.as_str();
         }
@@ -77,8 +78,18 @@ pub(super) fn json(out: &mut Vec<u8>, value: &[u8]) {
     }
 }
 
-fn json_plain(byte: u8) -> bool {
-    matches!(byte, b' '..=b'~') && byte != b'"' && byte != b'\\'
+/// How many bytes at the start need no escape.
+fn plain_run(value: &[u8], plain: impl Fn(u8) -> bool) -> usize {
+    // Sixteen bytes at a time without a branch among them, which the compiler makes vector instructions of.
+    let (sixteens, _) = value.as_chunks::<16>();
+    let skipped = 16 * sixteens.iter().take_while(|bytes| bytes.iter().fold(true, |all, byte| all & plain(*byte))).count();
+    let rest = value.get(skipped..).unwrap_or_default();
+    skipped + rest.iter().position(|byte| !plain(*byte)).unwrap_or(rest.len())
+}
+
+/// Printable, and nothing that ends or escapes a string.
+fn unquoted(byte: u8) -> bool {
+    matches!(byte, b' '..=b'~') & (byte != b'"') & (byte != b'\\')
 }
 
 /// `false` if there was no room for all of it.
@@ -127,7 +138,7 @@ fn escape(
     let end = out.len() + most;
     let mut rest = value;
     loop {
-        let run = rest.iter().position(|byte| !plain(*byte)).unwrap_or(rest.len());
+        let run = plain_run(rest, &plain);
         let Some((text, after)) = rest.split_at_checked(run) else { return };
         let room = end.saturating_sub(out.len());
         if let Some(fits) = text.get(..room).filter(|_| text.len() > room) {

@@ -22,7 +22,7 @@ const FULL: usize = 8 << 10;
 /// How long a line waits in a buffer that does not fill up.
 const INTERVAL: Duration = Duration::from_millis(250);
 /// Empty buffers that are kept.
-const SPARE: usize = 16;
+const SPARE: usize = 32;
 /// A buffer that has grown larger than this is not kept, in bytes.
 const LARGEST_KEPT: usize = 4 * FULL;
 
