@@ -22,11 +22,13 @@ pub(super) fn w3c(out: &mut Vec<u8>, value: &[u8]) {
         }
         _ => value,
     };
+    // Spaces are frequent, so that looking for runs between them would not pay.
+    if value.len() <= LONGEST && value.is_ascii() {
+        return out.extend(value.iter().map(|byte| printable(*byte)));
+    }
     escape(
         out,
         value,
-        LONGEST,
-        CUT,
         |byte| byte.is_ascii_graphic(),
         |out, byte| match byte {
             0x80.. => hexadecimal(out, b"%", byte, UPPER),
@@ -37,15 +39,19 @@ pub(super) fn w3c(out: &mut Vec<u8>, value: &[u8]) {
 
 /// A field of the error log: whatever is not printable becomes `+`. `-` if it is empty. Cut after `most` bytes.
 pub(super) fn error(out: &mut Vec<u8>, value: &[u8], most: usize) {
-    if value.is_empty() {
-        return out.push(b'-');
+    match value {
+        [] => out.push(b'-'),
+        _ => out.extend(value.iter().take(most).map(|byte| printable(*byte))),
     }
-    escape(out, value, most, b"", |byte| byte.is_ascii_graphic(), |out, _| out.push(b'+'));
+}
+
+fn printable(byte: u8) -> u8 {
+    if byte.is_ascii_graphic() { byte } else { b'+' }
 }
 
 /// The inside of an NCSA string, by Apache's rules: `\"`, `\\`, and `\xhh` for what is not printable ASCII.
 pub(super) fn quoted(out: &mut Vec<u8>, value: &[u8]) {
-    escape(out, value, LONGEST, CUT, unquoted, |out, byte| match byte {
+    escape(out, value, unquoted, |out, byte| match byte {
         b'"' | b'\\' => out.extend_from_slice(&[b'\\', byte]),
         _ => hexadecimal(out, b"\\x", byte, LOWER),
     });
@@ -127,15 +133,9 @@ fn copy_character(out: &mut Vec<u8>, character: char, most: &mut usize) -> bool 
     true
 }
 
-fn escape(
-    out: &mut Vec<u8>,
-    value: &[u8],
-    most: usize,
-    cut: &[u8],
-    plain: impl Fn(u8) -> bool,
-    replace: impl Fn(&mut Vec<u8>, u8),
-) {
-    let end = out.len() + most;
+/// Copies what is plain and replaces the rest, up to [`LONGEST`] bytes.
+fn escape(out: &mut Vec<u8>, value: &[u8], plain: impl Fn(u8) -> bool, replace: impl Fn(&mut Vec<u8>, u8)) {
+    let end = out.len() + LONGEST;
     let mut rest = value;
     loop {
         let run = plain_run(rest, &plain);
@@ -143,7 +143,7 @@ fn escape(
         let room = end.saturating_sub(out.len());
         if let Some(fits) = text.get(..room).filter(|_| text.len() > room) {
             out.extend_from_slice(fits);
-            return out.extend_from_slice(cut);
+            return out.extend_from_slice(CUT);
         }
         out.extend_from_slice(text);
         let Some((byte, after)) = after.split_first() else { return };
@@ -151,7 +151,7 @@ fn escape(
         replace(out, *byte);
         if out.len() > end {
             out.truncate(before);
-            return out.extend_from_slice(cut);
+            return out.extend_from_slice(CUT);
         }
         rest = after;
     }

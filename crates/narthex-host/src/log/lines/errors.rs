@@ -56,7 +56,7 @@ pub(in crate::log) fn refused(
         }
     }
     line.push(b' ');
-    text::error(line, refused.reason.token().as_bytes(), usize::MAX >> 1);
+    text::error(line, refused.reason.token().as_bytes(), usize::MAX);
     line.push(b' ');
     text::error(line, queue_name.unwrap_or_default().as_bytes(), LONGEST_QUEUE_NAME);
     line.push(b'\n');
