@@ -24,7 +24,7 @@ pub(super) fn w3c(out: &mut Vec<u8>, value: &[u8]) {
     };
     // Spaces are frequent, so that looking for runs between them would not pay.
     if value.len() <= LONGEST && value.is_ascii() {
-        return out.extend(value.iter().map(|byte| printable(*byte)));
+        return printable(out, value);
     }
     escape(
         out,
@@ -41,12 +41,17 @@ pub(super) fn w3c(out: &mut Vec<u8>, value: &[u8]) {
 pub(super) fn error(out: &mut Vec<u8>, value: &[u8], most: usize) {
     match value {
         [] => out.push(b'-'),
-        _ => out.extend(value.iter().take(most).map(|byte| printable(*byte))),
+        _ => printable(out, value.get(..most).unwrap_or(value)),
     }
 }
 
-fn printable(byte: u8) -> u8 {
-    if byte.is_ascii_graphic() { byte } else { b'+' }
+/// Copies the value with `+` for whatever is not printable.
+fn printable(out: &mut Vec<u8>, value: &[u8]) {
+    let start = out.len();
+    out.extend_from_slice(value);
+    for byte in out.get_mut(start..).unwrap_or_default() {
+        *byte = if byte.is_ascii_graphic() { *byte } else { b'+' };
+    }
 }
 
 /// The inside of an NCSA string, by Apache's rules: `\"`, `\\`, and `\xhh` for what is not printable ASCII.
