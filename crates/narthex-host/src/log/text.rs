@@ -189,11 +189,17 @@ pub(super) fn number(out: &mut Vec<u8>, mut number: u64) {
 pub(super) fn address(out: &mut Vec<u8>, address: IpAddr) {
     match address.to_canonical() {
         IpAddr::V4(address) => {
-            let [a, b, c, d] = address.octets();
-            number(out, a.into());
-            for part in [b, c, d] {
-                out.push(b'.');
-                number(out, part.into());
+            for (index, octet) in address.octets().into_iter().enumerate() {
+                if index > 0 {
+                    out.push(b'.');
+                }
+                if octet >= 100 {
+                    out.push(b'0' + octet / 100);
+                }
+                if octet >= 10 {
+                    out.push(b'0' + octet / 10 % 10);
+                }
+                out.push(b'0' + octet % 10);
             }
         }
         IpAddr::V6(address) => {
@@ -209,5 +215,24 @@ pub(super) fn host(out: &mut Vec<u8>, host: &RequestHost<'_>, write: impl Fn(&mu
     if let Some(port) = host.port() {
         out.push(b':');
         number(out, port.into());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_and_numbers_are_written_as_everywhere() {
+        for text in ["0.0.0.0", "255.255.255.255", "10.100.9.99", "192.0.2.1", "::1", "2001:db8::10"] {
+            let mut out = Vec::new();
+            address(&mut out, text.parse().unwrap());
+            assert_eq!(out, text.as_bytes());
+        }
+        for value in [0, 9, 10, 1234, u64::MAX] {
+            let mut out = b"x".to_vec();
+            number(&mut out, value);
+            assert_eq!(out, format!("x{value}").as_bytes());
+        }
     }
 }
