@@ -202,10 +202,12 @@ impl Conn {
         poll_fn(|cx| self.poll_close(cx, timer.as_mut())).await;
     }
 
+    #[inline]
     pub(crate) fn leave(&self) {
         self.in_task.set(false);
     }
 
+    #[inline]
     pub(crate) fn enter(&self, cx: &Context<'_>) {
         self.in_task.set(true);
         let mut state = self.state();
@@ -422,9 +424,13 @@ impl Conn {
         if self.own_timeouts.replace(false) {
             *self.timeouts.borrow_mut() = self.worker.timeouts();
         }
-        self.report_last();
         let epoch = {
             let mut state = self.state();
+            if state.noted.is_some() {
+                drop(state);
+                self.report_last();
+                state = self.state();
+            }
             state.head_length = u32::try_from(head.raw.len()).unwrap_or(u32::MAX);
             if self.worker.is_journaled() {
                 state.keep_line(head.raw);
@@ -447,7 +453,8 @@ impl Conn {
                 return Begun::Refused;
             }
         };
-        if cooked.is_asterisk() && head.method != "OPTIONS" || !limits.allow_segments_of(cooked.path()) {
+        let too_long = limits.are_about_segments() && !limits.allow_segments_of(cooked.path());
+        if too_long || cooked.is_asterisk() && head.method != "OPTIONS" {
             self.refuse(self.state(), Reason::Url);
             return Begun::Refused;
         }
@@ -486,14 +493,16 @@ impl Conn {
     ) -> Poll<()> {
         self.enter(cx);
         let polled = loop {
-            let expired = self.poll_deadlines(cx, timer.as_mut(), &mut self.state());
-            if let Some(reason) = expired {
-                self.refuse(self.state(), reason);
+            let mut state = self.state();
+            if let Some(reason) = self.poll_deadlines(cx, timer.as_mut(), &mut state) {
+                self.refuse(state, reason);
+                state = self.state();
             }
-            if self.state().reply == Reply::Complete {
+            if state.reply == Reply::Complete {
                 break Poll::Ready(());
             }
-            self.state().body_awaited = false;
+            state.body_awaited = false;
+            drop(state);
             if let Some(running) = future.as_mut().as_pin_mut()
                 && running.poll(cx).is_ready()
             {
