@@ -67,6 +67,12 @@ impl Ports {
         [address, SocketAddr::new(every, address.port())].into_iter().find(open)
     }
 
+    /// Whether an address of one interface, of the family of `every`, is open on this port.
+    fn has_literal_on(&self, port: u16, every: IpAddr, change: &PortChange) -> bool {
+        let open = self.users.keys().chain(change.opened.iter().map(|(address, _)| address));
+        open.into_iter().any(|address| address.port() == port && address.is_ipv4() == every.is_ipv4())
+    }
+
     /// Opens what a prefix needs and is not open yet, and settles its port if any would do.
     pub(crate) fn open_for(&self, spec: &PrefixSpec, change: &mut PortChange) -> Result<UrlPrefix, Refusal> {
         let mut port = spec.port();
@@ -78,7 +84,9 @@ impl Ports {
                 heard = true;
                 continue;
             }
-            match narthex_http::listen(ip, port, self.workers) {
+            let beside_own = port != 0 && ip.is_unspecified() && self.has_literal_on(port, ip, change);
+            let listen = if beside_own { narthex_http::listen_beside_own } else { narthex_http::listen };
+            match listen(ip, port, self.workers) {
                 Ok(listeners) => {
                     port = listeners.first().and_then(|first| first.local_addr().ok()).map_or(port, |address| address.port());
                     change.opened.push((SocketAddr::new(ip, port), listeners));

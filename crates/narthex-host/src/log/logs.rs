@@ -1,5 +1,6 @@
 //! All logs of a host: opening one, flushing, stopping, and how it goes.
 
+use std::fmt;
 use std::io;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
@@ -87,6 +88,12 @@ impl ErrorLogOptions {
 #[derive(Clone)]
 pub(crate) struct Logs {
     shared: Arc<Shared>,
+}
+
+impl fmt::Debug for Logs {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Logs").finish_non_exhaustive()
+    }
 }
 
 struct Shared {
