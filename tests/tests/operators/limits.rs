@@ -37,7 +37,9 @@ fn limits() -> Vec<(&'static str, &'static str, String, u16)> {
         ("max_url_length", "64", format!("GET /whoami?{} HTTP/1.1\r\nHost: x\r\n\r\n", "q".repeat(64)), 414),
         ("max_request_bytes", "256", with(&format!("X-Long: {}\r\n", "v".repeat(300))), 431),
         ("max_header_count", "5", with(&"X-One: 1\r\n".repeat(6)), 431),
-        ("response_cache", "no", with(""), 200),
+        ("max_field_length", "64", with(&format!("X-Long: {}\r\n", "v".repeat(64))), 431),
+        ("url_segment_max_length", "5", with(""), 400),
+        ("url_segment_max_count", "1", "GET /status/200 HTTP/1.1\r\nHost: x\r\n\r\n".to_owned(), 400),
     ]
 }
 
@@ -64,15 +66,18 @@ fn how_a_path_is_read_changes_at_once() {
 }
 
 #[test]
-fn the_connections_of_one_client_are_counted_at_once() {
+fn the_connections_of_one_client_are_counted_from_then_on() {
     let machine = Machine::new();
     let app = machine.app(&["http://127.0.0.1:0/"]);
-    let mut present = [app.connect(), app.connect()];
-    for client in &mut present {
+    let mut before = app.connect();
+    assert_eq!(get(&mut before, "/whoami").status, 200);
+    machine.narthex("add setting settingtype=max_connections_per_client value=2").done();
+    let mut counted = [app.connect(), app.connect()];
+    for client in &mut counted {
         assert_eq!(get(client, "/whoami").status, 200);
     }
-    machine.narthex("add setting settingtype=max_connections_per_client value=2").done();
     assert_eq!(app.status("/whoami"), 503);
+    assert_eq!(get(&mut before, "/whoami").status, 200, "who is there stays");
     machine.narthex("delete setting settingtype=max_connections_per_client").done();
     assert_eq!(app.status("/whoami"), 200);
 }

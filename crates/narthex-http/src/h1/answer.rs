@@ -146,6 +146,8 @@ impl Conn {
             && state.input.is_empty()
             && state.output.is_empty()
             && !state.read_closed
+            // A short idle timer may end before the one that the task has set.
+            && state.deadlines.timer_is_right()
             && !self.worker().is_draining();
         if !asleep_is_fine {
             self.nudge_with(state);
