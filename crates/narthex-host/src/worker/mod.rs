@@ -72,7 +72,7 @@ pub(crate) struct Attach {
     /// What was read already.
     pub(crate) begun: Vec<u8>,
     /// What it counts against; they go back with its end.
-    pub(crate) permits: [OwnedSemaphorePermit; 2],
+    pub(crate) permits: [OwnedSemaphorePermit; 3],
 }
 
 /// How it goes on one worker.
