@@ -336,7 +336,7 @@ mod tests {
         };
         assert_eq!(names("may"), ["may_minihttp"]);
         assert_eq!(names("axum::serve"), ["axum::serve"]);
-        assert_eq!(names("narthex").len(), 4);
+        assert_eq!(names("narthex").len(), 5);
         assert_eq!(names("peers").len(), 8);
         assert!(select(all(), &["apache".to_owned()]).is_err());
     }
