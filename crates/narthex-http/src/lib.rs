@@ -30,7 +30,7 @@ mod worker;
 pub use acceptor::{Acceptor, Inbox};
 pub use admission::Admission;
 pub use bandwidth::Bandwidth;
-pub use exchange::{Exchange, ExchangeClosed};
+pub use exchange::{Exchange, ExchangeClosed, Rules};
 pub use h1::head::{BodyLength, Version};
 pub use holder::PortHolder;
 pub use journal::{Ended, Journal, Refused};

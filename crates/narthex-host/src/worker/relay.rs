@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use narthex_http::{BodyLength, Exchange, Handler, Reason, Request, Version};
+use narthex_http::{BodyLength, Exchange, Handler, Reason, Request, Rules, Version};
 use narthex_proto::prefix::Scheme;
 use narthex_proto::routing::Route;
 use narthex_proto::wire::{self, HttpVersion, StreamId};
@@ -53,9 +53,8 @@ impl Relay {
             return refused(exchange, Reason::NotAvailable);
         };
         let rules = shard.rules();
-        exchange.tag(u32::try_from(registration.group).unwrap_or(u32::MAX));
-        exchange.set_verbosity(rules.verbosity);
-        exchange.set_bandwidth(group.bandwidth.clone());
+        let tag = u32::try_from(registration.group).unwrap_or(u32::MAX);
+        exchange.settle(Rules { tag, verbosity: rules.verbosity, bandwidth: group.bandwidth.as_ref() });
         if let Some(log) = &group.log {
             exchange.note(|record| self.state.logs.begin(log, request, record));
         }
