@@ -134,7 +134,7 @@ impl Machine {
         let mut process = Process::start("app", &mut command);
         drop(file);
         match process.try_line("ready ", PATIENCE) {
-            Ok(ready) => Ok(App { process, address: address_of(&ready) }),
+            Ok(ready) => Ok(App { _process: process, address: address_of(&ready) }),
             Err("ended") => {
                 process.wait(PATIENCE);
                 Err(process.log())
@@ -178,7 +178,7 @@ fn said(command: &mut Command) -> Said {
 
 /// A running app.
 pub(crate) struct App {
-    pub(crate) process: Process,
+    _process: Process,
     /// Where clients reach its first prefix.
     pub(crate) address: SocketAddr,
 }
