@@ -2,6 +2,7 @@
 
 pub(crate) mod answers;
 mod connection;
+mod explain;
 pub(crate) mod names;
 mod ports;
 mod queues;
@@ -159,6 +160,9 @@ impl Shared {
     /// Answers an operator.
     async fn answer(&self, caller: &Caller, question: &Question) -> Result<Answer, Refusal> {
         let _one_at_a_time = self.changing.lock().await;
+        if let Question::Explain { url, local, user } = question {
+            return explain::answer(self, caller, url, *local, *user);
+        }
         if !Configuration::concerns(question) {
             return Err(Refusal::new(RefusalCode::Unsupported, "this host does not answer that yet"));
         }
