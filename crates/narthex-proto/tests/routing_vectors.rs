@@ -407,7 +407,7 @@ fn a_prefix_takes_urls_from_some_entries_and_gets_none_from_others() {
         ("http://shop:80/a/", ">10.0.0.1/a/ >*/ >*/a/b/c/ <!+/a/ <+/a/b/"),
         ("http://10.0.0.1:80/A/x/", ">10.0.0.1/a/ >*/ <!+/a/ <other/ <shop/a/"),
         ("http://10.0.0.2:80/x/", ">*/ <other/"),
-        ("http://*:80/a/b/c/d/", ">*/ >*/a/b/c/ <!+/a/ <!+/a/b/ <other/ <shop/a/ <10.0.0.1/a/"),
+        ("http://*:80/a/b/c/d/", ">*/ <!+/a/ <!+/a/b/ <other/ <shop/a/ <10.0.0.1/a/"),
         ("http://+:81/", ">!*:81/"),
         ("http://+:82/", ""),
         ("https://+:80/", ""),

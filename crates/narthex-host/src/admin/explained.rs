@@ -27,7 +27,7 @@ pub struct Explained {
     pub local: SocketAddr,
     /// Nothing says that address; it is the usual one.
     pub local_assumed: bool,
-    /// More about that address for people, if this host does not listen there.
+    /// Why this host does not hear of that address, for people: who has the port, or that the machine does not have the address.
     pub unheard: Option<String>,
     /// The port of the URL. It routes only where it is that of `local`.
     pub port: u16,

@@ -28,6 +28,8 @@ use crate::snapshot::{Group, QueueEntry};
 /// Longer URLs are no requests that any configuration allows.
 const MOST_BYTES: usize = 64 * 1024;
 
+const NOT_OURS: &str = "this machine does not have that address";
+
 /// What opening an address would meet; [`narthex_http::look`], except in tests.
 type Look<'a> = &'a dyn Fn(SocketAddr) -> Result<(), ListenError>;
 
@@ -159,10 +161,7 @@ fn fate(state: &State, url: &AskedUrl, routed: &Explanation, look: Look<'_>) -> 
     if !listens(state, routed.local) {
         return match look(routed.local) {
             Err(ListenError::InUse(_, holder)) => (Answered::OtherProgram, None, Some(holder.to_string())),
-            Err(ListenError::NoSuchAddress(_)) => {
-                let what = "this machine does not have that address";
-                (Answered::NotListening, None, Some(what.to_owned()))
-            }
+            Err(ListenError::NoSuchAddress(_)) => (Answered::NotListening, None, Some(NOT_OURS.to_owned())),
             _ => (Answered::NotListening, None, None),
         };
     }
@@ -183,7 +182,9 @@ fn fate(state: &State, url: &AskedUrl, routed: &Explanation, look: Look<'_>) -> 
             Some(_) => (Answered::Served, None),
         },
     };
-    (answered, reason, None)
+    // A port of 0 finds out about the address alone.
+    let is_ours = !matches!(look(SocketAddr::new(routed.local.ip(), 0)), Err(ListenError::NoSuchAddress(_)));
+    (answered, reason, (!is_ours).then(|| NOT_OURS.to_owned()))
 }
 
 /// The group and the queue of a registration.

@@ -27,11 +27,13 @@ pub struct Overlaps {
 
 impl<R, V> Table<R, V> {
     /// What registering `prefix` would do to the other entries, and they to it. The entries of the prefix itself are left
-    /// out, and so is a reservation that is in use: its registration stands for it.
+    /// out, and so are reservations that are in use, since their registrations stand for them, and those that cover the
+    /// prefix: they are there to be used.
     pub fn overlaps(&self, prefix: &UrlPrefix) -> Overlaps {
         let registered = self.registrations().map(|(other, _)| (EntryKind::Registration, other));
         let reserved = self.reservations().map(|(other, _)| (EntryKind::Reservation, other));
-        let reserved = reserved.filter(|(_, other)| self.registration(other).is_none());
+        let is_above = |other: &UrlPrefix| other.host() == prefix.host() && other.covers_path(prefix.path());
+        let reserved = reserved.filter(|(_, other)| self.registration(other).is_none() && !is_above(other));
         let mut others: Vec<_> =
             registered.chain(reserved).filter(|(_, other)| other != &prefix && meet(prefix, other)).collect();
         others.sort_by(|(_, one), (_, other)| one.cmp(other));

@@ -1,5 +1,7 @@
 //! An explanation for people: the first line is the answer, the others are the reasons.
 
+use std::net::SocketAddr;
+
 use narthex_proto::explain::{Match, Overlap};
 use narthex_proto::wire::{Activity, Principal};
 
@@ -113,8 +115,11 @@ fn headline(explained: &Explained) -> String {
 fn reasons(explained: &Explained) -> Vec<String> {
     let mut lines = Vec::new();
     let heard = !matches!(explained.answered, Answered::NotListening | Answered::OtherProgram);
+    if heard && explained.host.is_none() {
+        lines.push("that is for requests whose host no registration names".to_owned());
+    }
     if heard {
-        lines.push(arrives(explained));
+        lines.extend(arrives(explained));
     }
     if explained.path != explained.typed_path {
         let (path, typed) = (names::shown(&explained.path, MOST_OF_URL), names::shown(&explained.typed_path, MOST_OF_URL));
@@ -147,23 +152,24 @@ fn reasons(explained: &Explained) -> Vec<String> {
     lines
 }
 
-fn arrives(explained: &Explained) -> String {
+/// Unless any address would do.
+fn arrives(explained: &Explained) -> Option<String> {
     let Explained { local, local_assumed, differs_on, port, .. } = explained;
+    let is_localhost = explained.host.as_ref().is_some_and(|host| host.eq_ignore_ascii_case("localhost"));
     let mut line = format!("it arrives on {local}");
     if let Some(other) = differs_on.first() {
-        line +=
-            &format!(", it is assumed; on {other} another entry would decide (--local {other}:{port} tells)", other = ip(*other));
-    } else if *local_assumed {
-        line += " (assumed; --local names another address)";
+        let other = SocketAddr::new(*other, local.port());
+        line += &format!(" (assumed; on {} another entry decides: --local {other} tells)", other.ip());
+    } else if *local_assumed && !is_localhost {
+        return None;
     }
     if *port != local.port() {
         line += &format!("; the port of the URL, {port}, does not route");
     }
-    line
-}
-
-fn ip(ip: std::net::IpAddr) -> String {
-    if ip.is_ipv6() { format!("[{ip}]") } else { ip.to_string() }
+    if let Some(unheard) = &explained.unheard {
+        line += &format!("; {unheard}: behind a NAT or a mapped port, name the one that it arrives on with --local");
+    }
+    Some(line)
 }
 
 fn would_go_to(explained: &Explained) -> Option<String> {
@@ -220,7 +226,7 @@ fn findings(registering: &Registering) -> Vec<String> {
     } else if !addresses(&registering.ports, PortState::Free).is_empty() {
         lines.push(format!("port {port} is free, and would be opened"));
     }
-    let lists = [(&registering.shadows, "it would take from"), (&registering.shadowed_by, "it would lose to")];
+    let lists = [(&registering.shadows, "take requests from"), (&registering.shadowed_by, "lose requests to")];
     for (overlaps, what) in lists {
         lines.extend(overlaps.iter().take(MOST_LINES).map(|overlap| overlapping(overlap, what)));
     }
@@ -233,12 +239,8 @@ fn findings(registering: &Registering) -> Vec<String> {
 }
 
 fn overlapping(overlap: &Overlap, what: &str) -> String {
-    let extent = match (overlap.whole, what) {
-        (true, "it would take from") => "all that it has",
-        (true, _) => "everything",
-        (false, _) => "where both match",
-    };
-    format!("{what} {}: {extent}", entry(&overlap.entry))
+    let extent = if overlap.whole { "all of them" } else { "those that both match" };
+    format!("it would {what} {}: {extent}", entry(&overlap.entry))
 }
 
 /// Why the user may or may not, unless the obstacle has said so.
@@ -246,7 +248,7 @@ fn who_decides(registering: &Registering, denied: bool) -> Option<String> {
     let who = user(&registering.user);
     match (&registering.reservation, registering.loopback_rule) {
         (Some(reserved), _) if reserved.lets_in => {
-            Some(format!("the reservation {} for {} lets {who} in", reserved.prefix, whose(&reserved.grants)))
+            Some(format!("the reservation {} for {} allows it", reserved.prefix, whose(&reserved.grants)))
         }
         (Some(_), _) | (None, None) => None,
         (None, Some(LoopbackRule::Applies)) => Some("the loopback rule lets everybody register it".to_owned()),
