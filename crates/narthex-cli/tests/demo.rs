@@ -199,6 +199,21 @@ fn a_host_can_be_asked_what_it_has_and_stops_cleanly() {
 }
 
 #[test]
+fn a_host_explains_urls() {
+    let directory = tempfile::tempdir().unwrap();
+    let socket = directory.path().join("host.sock");
+    let path = socket.to_str().unwrap();
+    let ask = |arguments: &[&str]| support::output(&[arguments, &["--socket", path]].concat());
+    let mut host = Program::start(&["host", "--socket", path, "--listen", "127.0.0.1"]);
+    host.line_with("ready ");
+    let explained = ask(&["explain", "http://localhost:8888/app1/"]);
+    assert!(explained.status.success() && !explained.stdout.is_empty(), "{explained:?}");
+    let detail = ask(&["explain", "http://localhost:8888/app1/", "--json"]);
+    assert!(serde_json::from_slice::<serde_json::Value>(&detail.stdout).is_ok(), "{detail:?}");
+    assert_eq!(ask(&["explain", "nonsense"]).status.code(), Some(1));
+}
+
+#[test]
 fn sighup_lets_a_host_read_its_configuration_again_and_go_on() {
     let directory = tempfile::tempdir().unwrap();
     let socket = directory.path().join("host.sock");

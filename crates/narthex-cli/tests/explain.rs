@@ -1,5 +1,6 @@
 //! `narthex explain` against a host that runs.
 
+#[expect(dead_code, reason = "the demo's tests use the rest")]
 mod support;
 
 use std::io::{Read, Write};

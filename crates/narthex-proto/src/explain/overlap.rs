@@ -36,7 +36,7 @@ impl<R, V> Table<R, V> {
         let reserved = reserved.filter(|(_, other)| self.registration(other).is_none() && !is_above(other));
         let mut others: Vec<_> =
             registered.chain(reserved).filter(|(_, other)| other != &prefix && meet(prefix, other)).collect();
-        others.sort_by(|(_, one), (_, other)| one.cmp(other));
+        others.sort_by_key(|(_, other)| *other);
         let mut overlaps = Overlaps::default();
         for (kind, other) in others {
             let entry = Match { prefix: other.clone(), kind, bucket: Bucket::of(other) };

@@ -5,6 +5,7 @@ use narthex_proto::wire::{Properties, QueueSettings};
 use serde_json::json;
 
 use super::*;
+use crate::admin::{ObstacleKind, PortState};
 use crate::config::{Config, Reserved};
 use crate::control::queues;
 use crate::control::settings::Defaults;
@@ -76,12 +77,12 @@ fn text_of(state: &State, typed: &str) -> String {
     ask(state, typed).map_or_else(|refusal| refusal.message, |explained| text::of(&explained))
 }
 
-/// Every text is compared as a whole: each line has to matter.
+/// Compares every answer with the one in a file, as a whole: each line has to matter.
 #[track_caller]
-fn says(state: &State, texts: &[(&str, &[&str])]) {
-    for (typed, lines) in texts {
-        let said = text_of(state, typed);
-        assert_eq!(said.trim_end(), lines.join("\n"), "{typed}");
+fn says(state: &State, file: &str) {
+    for case in file.split("$ narthex explain ").skip(1) {
+        let (typed, lines) = case.split_once('\n').unwrap();
+        assert_eq!(text_of(state, typed).trim_end(), lines.trim_end(), "{typed}");
     }
 }
 
@@ -96,79 +97,7 @@ const URLS: &[(&str, &str)] = &[
 
 #[test]
 fn a_request_goes_to_the_app_whose_prefix_decides() {
-    says(
-        &host(config(&[]), URLS),
-        &[
-            (
-                "http://a.example/shop/cart/1?q",
-                &[
-                    "http://a.example/shop/cart/1?q goes to shop (process 11, user 3900000001), which has registered http://+:80/shop/",
-                    "  the strong wildcard bucket decides, by its longest path",
-                    "  URL group 1 is active; request queue \"carts\" is active, 0 of 1000 places taken, served by process 11",
-                    "  not to the registration http://a.example:80/ of news (process 12, user 3900000002): a later bucket is never looked at",
-                    "  not to the registration http://*:80/shop/cart/ of news (process 12, user 3900000002): a later bucket is never looked at",
-                ],
-            ),
-            (
-                "http://A.example/other/../shop/%63art",
-                &[
-                    "http://A.example/other/../shop/%63art goes to shop (process 11, user 3900000001), which has registered http://+:80/shop/",
-                    "  its canonical path is /shop/cart (typed /other/../shop/%63art)",
-                    "  the strong wildcard bucket decides, by its longest path",
-                    "  URL group 1 is active; request queue \"carts\" is active, 0 of 1000 places taken, served by process 11",
-                    "  not to the registration http://a.example:80/ of news (process 12, user 3900000002): a later bucket is never looked at",
-                    "  not to the registration http://*:80/shop/cart/ of news (process 12, user 3900000002): a later bucket is never looked at",
-                ],
-            ),
-            (
-                "http://10.0.0.1/x",
-                &[
-                    "http://10.0.0.1/x goes to shop (process 11, user 3900000001), which has registered http://10.0.0.1:80/",
-                    "  it arrives on 10.0.0.1:80",
-                    "  the IP-bound weak wildcard bucket decides, by its longest path",
-                    "  URL group 1 is active; request queue \"carts\" is active, 0 of 1000 places taken, served by process 11",
-                ],
-            ),
-            (
-                "http://b.example/x",
-                &[
-                    "http://b.example/x gets 404 (NotFound): port 80 knows the host, but nothing is registered for /x",
-                    "  it arrives on 127.0.0.1:80 (assumed; on 10.0.0.1 another entry decides: --local 10.0.0.1:80 tells)",
-                ],
-            ),
-            (
-                "http://localhost:8888/app/x",
-                &[
-                    "http://localhost:8888/app/x goes to shop (process 11, user 3900000001), which has registered http://localhost:8888/app/",
-                    "  it arrives on 127.0.0.1:8888",
-                    "  the explicit host bucket decides, by its longest path",
-                    "  URL group 1 is active; request queue \"carts\" is active, 0 of 1000 places taken, served by process 11",
-                ],
-            ),
-            (
-                "http://192.0.2.1:80/shop local=127.0.0.1:80",
-                &[
-                    "http://192.0.2.1:80/shop goes to shop (process 11, user 3900000001), which has registered http://+:80/shop/",
-                    "  it arrives on 127.0.0.1:80",
-                    "  the strong wildcard bucket decides, by its longest path",
-                    "  URL group 1 is active; request queue \"carts\" is active, 0 of 1000 places taken, served by process 11",
-                ],
-            ),
-            (
-                "http://a.example:8080/shop/ local=10.0.0.9:80",
-                &[
-                    "http://a.example:8080/shop/ goes to shop (process 11, user 3900000001), which has registered http://+:80/shop/",
-                    "  it arrives on 10.0.0.9:80; the port of the URL, 8080, does not route",
-                    "  the strong wildcard bucket decides, by its longest path",
-                    "  URL group 1 is active; request queue \"carts\" is active, 0 of 1000 places taken, served by process 11",
-                    "  not to the registration http://a.example:80/ of news (process 12, user 3900000002): a later bucket is never looked at",
-                    "",
-                    "user 3900000002 cannot register http://a.example:8080/shop/: no reservation lets user 3900000002 register it; an operator can: narthex add urlacl url=http://a.example:8080/shop/ user=3900000002",
-                    "  port 8080 is free, and would be opened",
-                ],
-            ),
-        ],
-    );
+    says(&host(config(&[]), URLS), include_str!("tests/served.txt"));
 }
 
 #[test]
@@ -180,89 +109,8 @@ fn a_request_that_no_app_gets_is_told_its_status_and_reason() {
         ("http://+:8000/", A),
         ("http://[::1]:8888/other/", A),
     ]);
-    says(
-        &host(reserved, &URLS[..2]),
-        &[
-            (
-                "http://a/shop/admin/x/1",
-                &[
-                    "http://a/shop/admin/x/1 gets 503 (N/A): http://+:80/shop/admin/x/ is reserved for user 3900000002, and no app has registered it",
-                    "  the strong wildcard bucket decides, by its longest path",
-                    "  not to the reservation http://+:80/shop/admin/ for user 3900000001: a longer path in the same bucket wins",
-                    "  not to the registration http://+:80/shop/ of shop (process 11, user 3900000001): a longer path in the same bucket wins",
-                    "  without the reservation http://+:80/shop/admin/x/ and the reservation http://+:80/shop/admin/ it would have gone to the registration http://+:80/shop/ of shop (process 11, user 3900000001)",
-                ],
-            ),
-            (
-                "http://b.example/x",
-                &[
-                    "http://b.example/x gets 503 (N/A): http://b.example:80/ is reserved for user 3900000001, and no app has registered it",
-                    "  the explicit host bucket decides, by its longest path",
-                ],
-            ),
-            (
-                "http://c.example/x",
-                &["http://c.example/x gets 404 (NotFound): port 80 knows the host, but nothing is registered for /x"],
-            ),
-            (
-                "https://c.example:80/shop/",
-                &[
-                    "https://c.example:80/shop/ gets no answer that it understands: port 80 does not speak https",
-                    "",
-                    "user 3900000002 cannot register https://c.example:80/shop/: this host has no TLS certificates yet; register an http:// prefix",
-                    "  and no reservation lets user 3900000002 register it; an operator can: narthex add urlacl url=https://c.example:80/shop/ user=3900000002",
-                    "  and https://c.example:80/shop/ cannot share port 80 with http://+:80/shop/: the port already speaks http; use http or another port",
-                    "  port 80 is open already",
-                ],
-            ),
-            (
-                "http://c.example:8000/x",
-                &[
-                    "http://c.example:8000/x finds nobody, its connection is refused: this host does not listen on 127.0.0.1:8000",
-                    "  if it did, the reservation http://+:8000/ for user 3900000001 would decide",
-                ],
-            ),
-            (
-                "http://c.example:8090/x",
-                &[
-                    "http://c.example:8090/x does not reach this host: 127.0.0.1:8090 is taken by another program: it is nginx with process id 99",
-                ],
-            ),
-            (
-                "http://192.0.2.7/shop/",
-                &[
-                    "http://192.0.2.7/shop/ goes to shop (process 11, user 3900000001), which has registered http://+:80/shop/",
-                    "  it arrives on 192.0.2.7:80; this machine does not have that address: behind a NAT or a mapped port, name the one that it arrives on with --local",
-                    "  the strong wildcard bucket decides, by its longest path",
-                    "  URL group 1 is active; request queue \"carts\" is active, 0 of 1000 places taken, served by process 11",
-                ],
-            ),
-            (
-                "http://localhost:8888/x",
-                &["http://localhost:8888/x finds nobody, its connection is refused: this host does not listen on 127.0.0.1:8888"],
-            ),
-        ],
-    );
-    says(
-        &host(Config::default(), &URLS[4..]),
-        &[
-            (
-                "http://b.example/elsewhere",
-                &[
-                    "http://b.example/elsewhere gets 404 (NotFound): port 80 knows the host, but nothing is registered for /elsewhere",
-                ],
-            ),
-            (
-                "http://b.example:8888/app/",
-                &[
-                    "http://b.example:8888/app/ gets 400 (Hostname): nothing on port 8888 is registered for the host b.example",
-                    "",
-                    "user 3900000002 cannot register http://b.example:8888/app/: no reservation lets user 3900000002 register it; an operator can: narthex add urlacl url=http://b.example:8888/app/ user=3900000002",
-                    "  port 8888 is free, and would be opened",
-                ],
-            ),
-        ],
-    );
+    says(&host(reserved, &URLS[..2]), include_str!("tests/refused.txt"));
+    says(&host(Config::default(), &URLS[4..]), include_str!("tests/refused_elsewhere.txt"));
 }
 
 #[test]
@@ -316,77 +164,8 @@ fn the_two_readings_of_a_url_are_told_apart() {
     let mut httpsys = config(&[]);
     httpsys.settings.cooking = Cooking::HttpSys;
     let httpsys = host(httpsys, urls);
-    says(
-        &strict,
-        &[
-            (
-                "http://x/a%2Fb/c",
-                &[
-                    "http://x/a%2Fb/c goes to shop (process 11, user 3900000001), which has registered http://+:80/",
-                    "  the strong wildcard bucket decides, by its longest path",
-                    "  URL group 1 is active; request queue \"carts\" is active, 0 of 1000 places taken, served by process 11",
-                    "  warning: with cooking = httpsys its path is /a/b/c, which the registration http://+:80/a/b/ decides",
-                ],
-            ),
-            (
-                "http://x/a//c",
-                &[
-                    "http://x/a//c goes to shop (process 11, user 3900000001), which has registered http://+:80/",
-                    "  the strong wildcard bucket decides, by its longest path",
-                    "  URL group 1 is active; request queue \"carts\" is active, 0 of 1000 places taken, served by process 11",
-                ],
-            ),
-            (
-                "http://x/a\\b",
-                &[
-                    "cannot explain http://x/a\\b: a request for it gets 400 (Forbidden): the request target has a backslash (at character 11: \"\\\\b\"); with cooking = httpsys it is read as /a/b",
-                ],
-            ),
-            (
-                "http://x/a/../..",
-                &[
-                    "cannot explain http://x/a/../..: a request for it gets 400 (URL): the request target leads above the root (at character 15: \"..\"); with cooking = httpsys it is read as /",
-                ],
-            ),
-        ],
-    );
-    says(
-        &httpsys,
-        &[
-            (
-                "http://x/a%2fb/c",
-                &[
-                    "http://x/a%2fb/c goes to news (process 12, user 3900000002), which has registered http://+:80/a/b/",
-                    "  its canonical path is /a/b/c (typed /a%2fb/c)",
-                    "  the strong wildcard bucket decides, by its longest path",
-                    "  URL group 2 is active; a request queue without name is active, 0 of 1000 places taken, served by process 12",
-                    "  not to the registration http://+:80/ of shop (process 11, user 3900000001): a longer path in the same bucket wins",
-                    "  warning: with cooking = strict its path is /a%2Fb/c, which the registration http://+:80/ decides",
-                ],
-            ),
-            (
-                "http://x/a//c",
-                &[
-                    "http://x/a//c goes to shop (process 11, user 3900000001), which has registered http://+:80/",
-                    "  its canonical path is /a/c (typed /a//c)",
-                    "  the strong wildcard bucket decides, by its longest path",
-                    "  URL group 1 is active; request queue \"carts\" is active, 0 of 1000 places taken, served by process 11",
-                    "  with cooking = strict its path is /a//c",
-                ],
-            ),
-            (
-                "http://x/a\\b",
-                &[
-                    "http://x/a\\b goes to news (process 12, user 3900000002), which has registered http://+:80/a/b/",
-                    "  its canonical path is /a/b (typed /a\\b)",
-                    "  the strong wildcard bucket decides, by its longest path",
-                    "  URL group 2 is active; a request queue without name is active, 0 of 1000 places taken, served by process 12",
-                    "  not to the registration http://+:80/ of shop (process 11, user 3900000001): a longer path in the same bucket wins",
-                    "  warning: with cooking = strict, a request for it gets 400 (Forbidden): the request target has a backslash (at character 11: \"\\\\b\")",
-                ],
-            ),
-        ],
-    );
+    says(&strict, include_str!("tests/strict.txt"));
+    says(&httpsys, include_str!("tests/httpsys.txt"));
 }
 
 #[test]
@@ -402,252 +181,84 @@ fn what_is_too_long_is_told_so() {
 fn what_registering_would_meet_is_told_in_the_order_in_which_it_is_met() {
     let reserved = config(&[("http://+:80/shop/", A), ("http://+:8081/", B), ("http://+:8888/other/", A)]);
     let state = host(reserved, URLS);
-    says(
-        &state,
-        &[
-            (
-                "http://+:80/shop/ user=3900000002",
-                &[
-                    "http://+:80/shop/ goes to shop (process 11, user 3900000001), which has registered http://+:80/shop/",
-                    "  that is for requests whose host no registration names",
-                    "  the strong wildcard bucket decides, by its longest path",
-                    "  URL group 1 is active; request queue \"carts\" is active, 0 of 1000 places taken, served by process 11",
-                    "  not to the reservation http://+:80/shop/ for user 3900000001: it is in use: the registration of the same prefix wins",
-                    "",
-                    "user 3900000002 cannot register http://+:80/shop/: it is reserved for user 3900000001 (narthex show urlacl url=http://+:80/shop/)",
-                    "  and it is registered by shop (process 11, user 3900000001); only a process with its request queue \"carts\" could share it, and user 3900000002 may not open that",
-                    "  port 80 is open already",
-                    "  it would take requests from the registration http://a.example:80/: those that both match",
-                    "  it would take requests from the registration http://10.0.0.1:80/: those that both match",
-                    "  it would take requests from the registration http://*:80/shop/cart/: all of them",
-                    "  it would lose requests to the registration http://+:80/shop/news/: those that both match",
-                ],
-            ),
-            (
-                "http://+:80/shop/ user=3900000001",
-                &[
-                    "http://+:80/shop/ goes to shop (process 11, user 3900000001), which has registered http://+:80/shop/",
-                    "  that is for requests whose host no registration names",
-                    "  the strong wildcard bucket decides, by its longest path",
-                    "  URL group 1 is active; request queue \"carts\" is active, 0 of 1000 places taken, served by process 11",
-                    "  not to the reservation http://+:80/shop/ for user 3900000001: it is in use: the registration of the same prefix wins",
-                    "",
-                    "user 3900000001 cannot register http://+:80/shop/: it is registered by shop (process 11, user 3900000001); another process can share it that names the request queue \"carts\", which user 3900000001 may open",
-                    "  the reservation http://+:80/shop/ for user 3900000001 allows it",
-                    "  port 80 is open already",
-                    "  it would take requests from the registration http://a.example:80/: those that both match",
-                    "  it would take requests from the registration http://10.0.0.1:80/: those that both match",
-                    "  it would take requests from the registration http://*:80/shop/cart/: all of them",
-                    "  it would lose requests to the registration http://+:80/shop/news/: those that both match",
-                ],
-            ),
-            (
-                "http://a.example:80/ user=0",
-                &[
-                    "http://a.example:80/ goes to news (process 12, user 3900000002), which has registered http://a.example:80/",
-                    "  the explicit host bucket decides, by its longest path",
-                    "  URL group 2 is active; a request queue without name is active, 0 of 1000 places taken, served by process 12",
-                    "",
-                    "user \"root\" cannot register http://a.example:80/: it is registered by news (process 12, user 3900000002); its request queue has no name, so it cannot be shared: stop that app, or register another path",
-                    "  no reservation decides, and user \"root\" is an operator",
-                    "  port 80 is open already",
-                    "  it would take requests from the registration http://10.0.0.1:80/: those that both match",
-                    "  it would take requests from the registration http://*:80/shop/cart/: those that both match",
-                    "  it would lose requests to the registration http://+:80/shop/: those that both match",
-                    "  it would lose requests to the registration http://+:80/shop/news/: those that both match",
-                ],
-            ),
-            (
-                "http://+:8081/x/",
-                &[
-                    "http://+:8081/x/ finds nobody, its connection is refused: this host does not listen on 127.0.0.1:8081",
-                    "  if it did, the reservation http://+:8081/ for user 3900000002 would decide",
-                    "",
-                    "user 3900000002 can register http://+:8081/x/",
-                    "  the reservation http://+:8081/ for user 3900000002 allows it",
-                    "  port 8081 is free, and would be opened",
-                ],
-            ),
-            (
-                "http://+:8082/x user=3900000002",
-                &[
-                    "http://+:8082/x finds nobody, its connection is refused: this host does not listen on 127.0.0.1:8082",
-                    "",
-                    "user 3900000002 cannot register http://+:8082/x/: no reservation lets user 3900000002 register it; an operator can: narthex add urlacl url=http://+:8082/x/ user=3900000002",
-                    "  port 8082 is free, and would be opened",
-                ],
-            ),
-            (
-                "http://localhost:8889/ user=3900000002",
-                &[
-                    "http://localhost:8889/ finds nobody, its connection is refused: this host does not listen on 127.0.0.1:8889",
-                    "",
-                    "user 3900000002 can register http://localhost:8889/",
-                    "  the loopback rule lets everybody register it",
-                    "  port 8889 is free, and would be opened",
-                ],
-            ),
-            (
-                "http://localhost:8888/new/ user=3900000002",
-                &[
-                    "http://localhost:8888/new/ gets 404 (NotFound): port 8888 knows the host, but nothing is registered for /new/",
-                    "  it arrives on 127.0.0.1:8888",
-                    "",
-                    "user 3900000002 cannot register http://localhost:8888/new/: no reservation lets user 3900000002 register it; an operator can: narthex add urlacl url=http://localhost:8888/new/ user=3900000002",
-                    "  the loopback rule does not help: the port has reservations",
-                    "  port 8888 is open already",
-                ],
-            ),
-            (
-                "http://localhost:1024/ user=3900000002",
-                &[
-                    "http://localhost:1024/ finds nobody, its connection is refused: this host does not listen on 127.0.0.1:1024",
-                    "",
-                    "user 3900000002 cannot register http://localhost:1024/: no reservation lets user 3900000002 register it; an operator can: narthex add urlacl url=http://localhost:1024/ user=3900000002",
-                    "  the loopback rule does not help: it is for ports above 1024",
-                    "  port 1024 is free, and would be opened",
-                ],
-            ),
-            (
-                "http://+:8090/ user=0",
-                &[
-                    "http://+:8090/ does not reach this host: 127.0.0.1:8090 is taken by another program: it is nginx with process id 99",
-                    "",
-                    "user \"root\" cannot register http://+:8090/: cannot listen on 0.0.0.0:8090: the port is taken by another program: it is nginx with process id 99. Choose another port, or stop what has this one",
-                    "  no reservation decides, and user \"root\" is an operator",
-                ],
-            ),
-            (
-                "http://+:8091/ user=0",
-                &[
-                    "http://+:8091/ finds nobody, its connection is refused: this host does not listen on 127.0.0.1:8091",
-                    "",
-                    "user \"root\" cannot register http://+:8091/: cannot listen on 0.0.0.0:8091: the system forbids it, as a security policy or a service's sandbox does; allow it there, or choose another port",
-                    "  no reservation decides, and user \"root\" is an operator",
-                ],
-            ),
-            (
-                "http://192.0.2.1:8092/ user=0",
-                &[
-                    "http://192.0.2.1:8092/ finds nobody, its connection is refused: this host does not listen on 192.0.2.1:8092; this machine does not have that address",
-                    "",
-                    "user \"root\" cannot register http://192.0.2.1:8092/: cannot listen on 192.0.2.1:8092: this machine does not have that address",
-                    "  no reservation decides, and user \"root\" is an operator",
-                ],
-            ),
-            (
-                "https://+:80/ user=0",
-                &[
-                    "https://+:80/ gets no answer that it understands: port 80 does not speak https",
-                    "  that is for requests whose host no registration names",
-                    "",
-                    "user \"root\" cannot register https://+:80/: this host has no TLS certificates yet; register an http:// prefix",
-                    "  and https://+:80/ cannot share port 80 with http://+:80/shop/: the port already speaks http; use http or another port",
-                    "  no reservation decides, and user \"root\" is an operator",
-                    "  port 80 is open already",
-                ],
-            ),
-            (
-                "http://+:80/?x user=0",
-                &[
-                    "http://+:80/?x gets 404 (NotFound): port 80 knows the host, but nothing is registered for /",
-                    "  that is for requests whose host no registration names",
-                    "  it arrives on 127.0.0.1:80 (assumed; on 10.0.0.1 another entry decides: --local 10.0.0.1:80 tells)",
-                    "",
-                    "user \"root\" cannot register http://+:80/?x: the path must not contain '?'",
-                ],
-            ),
-            (
-                "http://*:80/shop/ user=0",
-                &[
-                    "http://*:80/shop/ goes to shop (process 11, user 3900000001), which has registered http://+:80/shop/",
-                    "  that is for requests whose host no registration names",
-                    "  the strong wildcard bucket decides, by its longest path",
-                    "  URL group 1 is active; request queue \"carts\" is active, 0 of 1000 places taken, served by process 11",
-                    "  not to the reservation http://+:80/shop/ for user 3900000001: it is in use: the registration of the same prefix wins",
-                    "",
-                    "user \"root\" can register http://*:80/shop/",
-                    "  no reservation decides, and user \"root\" is an operator",
-                    "  port 80 is open already",
-                    "  it would lose requests to the registration http://+:80/shop/: all of them",
-                    "  it would lose requests to the registration http://+:80/shop/news/: those that both match",
-                    "  it would lose requests to the registration http://a.example:80/: those that both match",
-                    "  it would lose requests to the registration http://10.0.0.1:80/: those that both match",
-                    "  it would lose requests to the registration http://*:80/shop/cart/: those that both match",
-                ],
-            ),
-            (
-                "http://bücher.example:80/ein Regal/ user=0",
-                &[
-                    "http://bücher.example:80/ein Regal/ gets 404 (NotFound): port 80 knows the host, but nothing is registered for /ein Regal/",
-                    "  it arrives on 127.0.0.1:80 (assumed; on 10.0.0.1 another entry decides: --local 10.0.0.1:80 tells)",
-                    "",
-                    "user \"root\" can register http://bücher.example:80/ein Regal/",
-                    "  no reservation decides, and user \"root\" is an operator",
-                    "  port 80 is open already",
-                    "  it would take requests from the registration http://10.0.0.1:80/: those that both match",
-                ],
-            ),
-        ],
-    );
+    says(&state, include_str!("tests/registering.txt"));
     let mut off = config(&[]);
     off.settings.loopback_rule = false;
-    says(
-        &host(off, URLS),
-        &[(
-            "http://localhost:8889/ user=3900000002",
-            &[
-                "http://localhost:8889/ finds nobody, its connection is refused: this host does not listen on 127.0.0.1:8889",
-                "",
-                "user 3900000002 cannot register http://localhost:8889/: no reservation lets user 3900000002 register it; an operator can: narthex add urlacl url=http://localhost:8889/ user=3900000002",
-                "  the loopback rule does not help: the setting loopback_rule is off",
-                "  port 8889 is free, and would be opened",
-            ],
-        )],
-    );
+    says(&host(off, URLS), include_str!("tests/loopback_off.txt"));
 }
 
 #[test]
 fn a_url_that_is_none_is_an_error_that_says_why() {
     let state = host(config(&[]), URLS);
-    says(
-        &state,
-        &[
-            (
-                "/shop/",
-                &[
-                    "cannot explain /shop/: it is not a whole URL: write it with scheme and host, as in http://example.com:8888/path",
-                ],
-            ),
-            (
-                "nonsense user=0",
-                &[
-                    "cannot explain nonsense: it is not a whole URL: write it with scheme and host, as in http://example.com:8888/path",
-                ],
-            ),
-            (
-                "http://a/%zz",
-                &[
-                    "cannot explain http://a/%zz: a request for it gets 400 (URL): the request target has a broken percent escape (at character 10: \"%zz\")",
-                ],
-            ),
-            (
-                "http://a@b/",
-                &[
-                    "cannot explain http://a@b/: a request for it gets 400 (Hostname): the host contains the byte 0x40 (at character 9: \"@b/\")",
-                ],
-            ),
-            (
-                "http://\u{1b}[2J/",
-                &[
-                    "cannot explain http://�[2J/: a request for it gets 400 (Hostname): the host contains the byte 0x1b (at character 8: \"\\u{1b}[2J/\")",
-                ],
-            ),
-        ],
-    );
+    says(&state, include_str!("tests/malformed.txt"));
+    assert!(!text_of(&state, "http://\u{1b}[2J/\u{202e}").contains(['\u{1b}', '\u{202e}']));
     for url in ["", "*", ":", "http:", "http://", "://", "http://[", "\0", "http://a:b", "http://+:0/", "http://+:0/ user=1"] {
         let _ = ask(&state, url);
     }
+}
+
+#[test]
+fn without_a_word_about_it_a_request_arrives_where_the_host_listens() {
+    let mut state = host(config(&[]), &[]);
+    for (open, url, local, assumed) in [
+        ("[::1]:1080", "http://localhost:1080/", "[::1]:1080", true),
+        ("10.0.0.5:1081", "http://a:1081/", "10.0.0.5:1081", true),
+        ("10.0.0.5:1082", "http://localhost:1082/", "127.0.0.1:1082", true),
+        ("0.0.0.0:1083", "http://a:1083/", "127.0.0.1:1083", true),
+        ("0.0.0.0:1084", "http://[::1]:1084/", "[::1]:1084", false),
+        ("0.0.0.0:1085", "http://0.0.0.0:1085/", "127.0.0.1:1085", true),
+        ("0.0.0.0:1086", "http://a:80/ local=[::ffff:10.0.0.7]:1086", "10.0.0.7:1086", false),
+        ("0.0.0.0:1087", "http://a:1087/ local=10.0.0.7:0", "10.0.0.7:1087", false),
+    ] {
+        state.ports.take(open.parse().unwrap());
+        let explained = ask(&state, url).unwrap();
+        assert_eq!((explained.local, explained.local_assumed), (local.parse().unwrap(), assumed), "{url} with {open}");
+        let heard = explained.answered != Answered::NotListening;
+        assert_eq!(
+            heard,
+            open.parse::<SocketAddr>().unwrap().ip().is_ipv4() == explained.local.is_ipv4() && !local.ends_with("1:1082")
+        );
+    }
+}
+
+#[test]
+fn processes_of_one_queue_are_all_named_and_who_may_join_is_told() {
+    let mut state = host(config(&[("http://+:80/", B)]), &URLS[..1]);
+    let other = state.add_app("shop", 1, 13, Caller { uid: A, groups: Vec::new() }, String::new());
+    let entry = state.snapshot.queues[0].as_mut().unwrap();
+    entry.apps.push(other);
+    let explained = ask(&state, "http://+:80/shop/ user=3900000002").unwrap();
+    assert!(text::of(&explained).contains("served by process 11, 13\n"));
+    assert!(!explained.registering.unwrap().sharing.unwrap().may_open);
+    state.snapshot.queues[0].as_mut().unwrap().openers = [Principal::User(B)].into();
+    let registering = ask(&state, "http://+:80/shop/ user=3900000002").unwrap().registering.unwrap();
+    assert!(registering.sharing.unwrap().may_open && !registering.possible);
+    assert_eq!(registering.registered_by.unwrap().pid, 11);
+    let kinds: Vec<ObstacleKind> = registering.obstacles.iter().map(|obstacle| obstacle.kind).collect();
+    assert_eq!(kinds, [ObstacleKind::AlreadyRegistered]);
+}
+
+#[test]
+fn of_many_overlapping_entries_some_are_listed_and_the_rest_is_counted() {
+    let urls: Vec<String> = (0..150).map(|number| format!("http://*:80/{number}/")).collect();
+    let urls: Vec<(&str, &str)> = urls.iter().map(|url| (&**url, "shop")).collect();
+    let explained = ask(&host(config(&[]), &urls), "http://+:80/ user=0").unwrap();
+    let registering = explained.registering.as_ref().unwrap();
+    assert_eq!((registering.shadows.len(), registering.more, registering.possible), (100, 50, true));
+    let said = text::of(&explained);
+    assert_eq!(said.matches("it would take requests from").count(), 10);
+    assert!(said.ends_with("  and 140 more of these (--json has up to 100 of each)\n"), "{said}");
+}
+
+#[test]
+fn a_machine_without_ipv6_is_not_in_the_way() {
+    let state = host(config(&[]), &[]);
+    let look = |address: SocketAddr| if address.is_ipv6() { Err(ListenError::NoSuchAddress(address)) } else { Ok(()) };
+    let user = Caller { uid: 0, groups: Vec::new() };
+    let asked = Asked { url: "http://+:8080/", local: None, user: &user, as_prefix: true };
+    let registering = explain(&state, &asked, &look).unwrap().registering.unwrap();
+    assert!(registering.possible);
+    assert_eq!(registering.ports.iter().map(|port| port.state).collect::<Vec<_>>(), [PortState::Free, PortState::NoSuchAddress]);
 }
 
 #[test]
