@@ -178,5 +178,5 @@ fn a_port_that_the_host_does_not_listen_on_is_told_with_the_program_that_has_it(
     // No other program listens on port 1 of this address.
     let (_, said) = running.says("1", "explain http://127.99.98.97:PORT/x");
     let refused = "finds nobody, its connection is refused: this host does not listen on 127.99.98.97:PORT";
-    assert_eq!(said, format!("http://127.99.98.97:PORT/x {refused}\n"));
+    assert!(said.starts_with(&format!("http://127.99.98.97:PORT/x {refused}")), "{said}");
 }
