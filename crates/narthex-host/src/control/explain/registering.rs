@@ -87,7 +87,10 @@ fn look_at_ports(state: &State, prefix: &UrlPrefix, look: Look<'_>, found: &mut 
     let mut failed = None;
     for address in state.ports.wanted(prefix.host(), prefix.port().get()) {
         let heard = found.ports.iter().any(|port| matches!(port.state, PortState::Open | PortState::Free));
-        let error = if listens(state, address) { None } else { look(address).err() };
+        let error = match look_unless_open(state, address, look) {
+            Err(ListenError::InUse(..)) if is_beside_own(state, address) => None,
+            looked => looked.err(),
+        };
         let port = |state, detail| ExplainedPort { address, state, detail };
         found.ports.push(match &error {
             None if listens(state, address) => port(PortState::Open, None),
@@ -104,6 +107,16 @@ fn look_at_ports(state: &State, prefix: &UrlPrefix, look: Look<'_>, found: &mut 
     if let Some(error) = failed {
         found.meets(ObstacleKind::PortUnavailable, error.to_string());
     }
+}
+
+fn look_unless_open(state: &State, address: SocketAddr, look: Look<'_>) -> Result<(), ListenError> {
+    if listens(state, address) { Ok(()) } else { look(address) }
+}
+
+/// Whether the address is every interface, and one of them is open: this host is not in its own way.
+fn is_beside_own(state: &State, every: SocketAddr) -> bool {
+    let is_literal = |open: SocketAddr| open.port() == every.port() && open.is_ipv4() == every.is_ipv4();
+    every.ip().is_unspecified() && state.ports.open().any(is_literal)
 }
 
 fn state_of(error: &ListenError) -> PortState {

@@ -9,6 +9,7 @@ use crate::admin::{ObstacleKind, PortState};
 use crate::config::{Config, Reserved};
 use crate::control::queues;
 use crate::control::settings::Defaults;
+use crate::log::{LogOptions, Logs};
 use crate::snapshot::{Registration, fill_gap};
 
 // User ids that no machine has, so that the texts show numbers.
@@ -34,7 +35,8 @@ fn look(address: SocketAddr) -> Result<(), ListenError> {
 /// A host in which user A's app `shop` (process 11), with the named queue `carts`, and B's app `news` (process 12), with a queue
 /// without name, have registered URLs. No socket is opened for them.
 fn host(config: Config, urls: &[(&str, &str)]) -> State {
-    let mut state = State::new(1, Vec::new(), Arc::new(config));
+    let logs = Logs::start(LogOptions::new("/nonexistent".into())).unwrap();
+    let mut state = State::new(1, Vec::new(), Arc::new(config), logs);
     for (name, uid, pid, queue) in [("shop", A, 11, Some("carts")), ("news", B, 12, None)] {
         let app = state.add_app(name, 1, pid, Caller { uid, groups: Vec::new() }, String::new());
         let defaults = Defaults::of(&state.config);
@@ -42,7 +44,7 @@ fn host(config: Config, urls: &[(&str, &str)]) -> State {
         let found = queues::find(&state.snapshot, &settings, queues::Opener { uid, gids: &[] }, app, &defaults).unwrap();
         let queue = queues::join(&mut state.snapshot, found, app);
         let none = Properties::default();
-        let group = settings::resolve((app, app, queue), &none, &none, &defaults, &Arc::default());
+        let group = settings::resolve((app, app, queue), &none, &none, &defaults, &Arc::default(), None);
         let group = fill_gap(&mut state.snapshot.groups, Arc::new(group));
         for (url, _) in urls.iter().filter(|(_, owner)| *owner == name) {
             let prefix: UrlPrefix = url.parse().unwrap();
@@ -255,6 +257,17 @@ fn a_machine_without_ipv6_is_not_in_the_way() {
     let registering = explain(&state, &asked, &look).unwrap().registering.unwrap();
     assert!(registering.possible);
     assert_eq!(registering.ports.iter().map(|port| port.state).collect::<Vec<_>>(), [PortState::Free, PortState::NoSuchAddress]);
+}
+
+#[test]
+fn a_port_that_the_host_has_on_one_interface_can_be_opened_on_all() {
+    let mut state = host(config(&[]), &[]);
+    let possible = |state: &State| ask(state, "http://+:8090/ user=0").unwrap().registering.unwrap().possible;
+    assert!(!possible(&state));
+    for address in ["127.0.0.1:8090", "[::1]:8090"] {
+        state.ports.take(address.parse().unwrap());
+    }
+    assert!(possible(&state));
 }
 
 #[test]
