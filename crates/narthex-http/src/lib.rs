@@ -37,7 +37,7 @@ pub use journal::{Ended, Journal, Refused};
 pub use limits::{ConnectionCaps, Limits, Timeouts};
 #[cfg(unix)]
 pub use link::Link;
-pub use listen::{ListenError, Remedy, addresses, listen, listen_beside_own};
+pub use listen::{ListenError, Remedy, addresses, listen, listen_beside_own, look};
 pub use piece::Piece;
 pub use reason::Reason;
 pub use request::{ConnectionInfo, Handler, Request};

@@ -2,6 +2,7 @@
 
 pub(crate) mod answers;
 mod connection;
+mod explain;
 mod maintenance;
 pub(crate) mod names;
 mod ports;
@@ -223,6 +224,7 @@ impl Shared {
                 caller.check_operator("flushing the logs")?;
                 return self.flush_logs().await;
             }
+            Question::Explain { url, local, user } => return explain::answer(self, caller, url, *local, *user),
             _ => {}
         }
         let _one_at_a_time = self.changing.lock().await;
