@@ -81,3 +81,13 @@ fn the_connections_of_one_client_are_counted_from_then_on() {
     machine.narthex("delete setting settingtype=max_connections_per_client").done();
     assert_eq!(app.status("/whoami"), 200);
 }
+
+#[test]
+fn the_bandwidth_of_all_clients_is_limited_at_once() {
+    let machine = Machine::new();
+    let app = machine.app(&["http://127.0.0.1:0/"]);
+    machine.narthex("add setting settingtype=max_bandwidth value=400000").done();
+    let begun = Instant::now();
+    assert_eq!(get(&mut app.connect(), "/bytes?n=600000").body.len(), 600_000);
+    assert!(begun.elapsed() >= Duration::from_secs(1), "{:?}", begun.elapsed());
+}

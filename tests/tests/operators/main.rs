@@ -9,6 +9,7 @@ mod dump;
 mod file;
 mod iplisten;
 mod limits;
+mod logs;
 mod machine;
 mod page;
 mod reservations;

@@ -31,6 +31,8 @@ fn a_reservation_in_an_earlier_bucket_shadows_an_app_without_owner() {
     machine.narthex(&format!("add urlacl url=http://adatum.com:{}/ user=4242", app.port())).done();
     assert_eq!(request(&mut client, &host("adatum.com")).status, 503);
     assert_ne!(request(&mut client, &host("other.com")).status, 503);
+    let explained = machine.narthex(&format!("explain http://adatum.com:{}/vroot/file", app.port())).done();
+    assert!(explained.contains("gets 503") && explained.contains("reserved for user 4242"), "{explained}");
 }
 
 #[test]

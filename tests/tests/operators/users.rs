@@ -143,3 +143,24 @@ fn a_reservation_for_a_group_is_for_its_members() {
         assert!(log.contains(&format!("group {DEVELOPERS}")), "{log}");
     }
 }
+
+#[test]
+fn what_a_user_would_meet_can_be_asked_beforehand() {
+    let machine = Machine::new();
+    let (_holder, port) = port(&machine);
+    machine.narthex(&format!("add urlacl url=http://+:{port}/anna/ user={}", ANNA.uid)).done();
+    let others = can_be_others("what_a_user_would_meet_can_be_asked_beforehand");
+    for (account, url) in [
+        (ANNA, format!("http://+:{port}/anna/")),
+        (BERT, format!("http://+:{port}/anna/x/")),
+        (ANNA, format!("http://+:{port}/")),
+        (ANNA, format!("http://localhost:{port}/x/")),
+    ] {
+        let said = machine.narthex(&format!("explain {url} --user {}", account.uid)).done();
+        let refused = said.contains(&format!("user {} cannot register {url}", account.uid));
+        assert!(refused || said.contains(&format!("user {} can register {url}", account.uid)), "{said}");
+        if others {
+            assert_eq!(machine.try_app(Some(account), &[&url]).is_err(), refused, "{said}");
+        }
+    }
+}
