@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use narthex_tests::{Framing, PATIENCE};
+use narthex_tests::{Client, Framing, PATIENCE};
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::machine::{Machine, eventually, get};
@@ -26,6 +26,18 @@ fn a_host_that_was_killed_comes_back_with_what_was_set() {
     machine.host.crash();
     machine.restart();
     assert_eq!(shown(&machine), set);
+}
+
+#[test]
+fn an_app_is_back_where_it_was_after_its_host_was_killed() {
+    let mut machine = Machine::new();
+    let app = machine.app(&["http://127.0.0.1:0/"]);
+    machine.narthex("add setting settingtype=max_url_length value=64").done();
+    machine.host.crash();
+    machine.restart();
+    let mut client = eventually("the app registers again", || Client::connect(app.address).ok());
+    assert_eq!(get(&mut client, "/whoami").status, 200);
+    assert_eq!(app.status(&format!("/{}", "x".repeat(64))), 414, "what was set is in force from the start");
 }
 
 #[test]

@@ -124,10 +124,15 @@ impl Machine {
 
     /// As `app`, as another user; what it printed if it ended instead.
     pub(crate) fn try_app(&self, account: Option<Account>, prefixes: &[&str]) -> Result<App, String> {
+        self.try_app_with(account, prefixes, &[])
+    }
+
+    /// As `try_app`, with further arguments.
+    pub(crate) fn try_app_with(&self, account: Option<Account>, prefixes: &[&str], more: &[&str]) -> Result<App, String> {
         let (file, path) = for_everybody(&app_program());
         let mut command = self.operator(path);
         command.args(["--provider", "shared", "--host-socket"]).arg(self.socket());
-        command.args(prefixes.iter().flat_map(|prefix| ["--prefix", prefix]));
+        command.args(prefixes.iter().flat_map(|prefix| ["--prefix", prefix])).args(more);
         if let Some(account) = account {
             command.uid(account.uid).gid(account.gid);
         }

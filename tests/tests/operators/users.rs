@@ -164,3 +164,20 @@ fn what_a_user_would_meet_can_be_asked_beforehand() {
         }
     }
 }
+
+#[test]
+fn a_queue_is_its_users_and_a_url_its_apps() {
+    if !can_be_others("a_queue_is_its_users_and_a_url_its_apps") {
+        return;
+    }
+    let machine = Machine::new();
+    let (_holder, port) = port(&machine);
+    let [one, two] = ["a", "b"].map(|path| format!("http://localhost:{port}/{path}/"));
+    let queue = ["--queue", "annas"];
+    let _app = machine.try_app_with(Some(ANNA), &[&one], &queue).expect("localhost is for everybody");
+    let log = machine.try_app_with(Some(BERT), &[&two], &queue).err().expect("the queue is Anna's");
+    assert!(log.contains("annas"), "{log}");
+    let log = machine.try_app_with(Some(BERT), &[&one], &[]).err().expect("the URL is Anna's app's");
+    assert!(log.contains("process id"), "{log}");
+    drop(machine.try_app_with(Some(ANNA), &[&two], &queue).expect("the queue is Anna's"));
+}
