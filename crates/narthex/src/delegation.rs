@@ -60,3 +60,18 @@ impl axum::response::IntoResponse for Delegation {
         self.into()
     }
 }
+
+#[cfg(all(test, feature = "axum"))]
+mod tests {
+    use axum::response::IntoResponse;
+
+    use super::*;
+
+    #[test]
+    fn a_delegation_is_a_response_with_itself_in_the_extensions() {
+        let delegation = Delegation::to("shop").url("/x");
+        let response = Err::<(), _>(delegation.clone()).into_response();
+        assert_eq!(response.status(), 503);
+        assert_eq!(response.extensions().get(), Some(&delegation));
+    }
+}

@@ -13,7 +13,8 @@
 //!
 //! The app sees paths relative to its prefix: a request for `/MyApp/ping` is `/ping` to it. In the request's extensions are
 //! [`PathBase`] (`/MyApp`), with the default feature `axum` what axum's extractors `OriginalUri` and
-//! `ConnectInfo<SocketAddr>` look for, and [`ConnectionInfo`] [if wanted](Server::connection_info). WebSockets work as with `axum::serve`.
+//! `ConnectInfo<SocketAddr>` look for, and if wanted [`ConnectionInfo`] and [`RequestControl`]. WebSockets work as with
+//! `axum::serve`.
 
 mod bindings;
 mod body;

@@ -118,3 +118,31 @@ impl Logging {
         self.0.clone()
     }
 }
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_log_goes_on_in_a_new_file_by_size_or_by_period_whichever_was_said_last() {
+        let by = |logging: Logging| (logging.for_host().rollover, logging.for_host().max_size);
+        assert_eq!(by(Logging::w3c()), (wire::Rollover::Daily, None));
+        assert_eq!(by(Logging::w3c().rollover(Rollover::Hourly).max_size(5)), (wire::Rollover::Size, Some(5)));
+        assert_eq!(by(Logging::w3c().max_size(5).rollover(Rollover::Weekly)), (wire::Rollover::Weekly, None));
+    }
+
+    #[test]
+    fn the_host_is_told_all_of_it() {
+        let logging = Logging::json().site("shop").fields(["time", "sc-status"]).local_time(true).only_errors();
+        let told = wire::Logging {
+            site: Some("shop".to_owned()),
+            format: LogFormat::Json,
+            fields: vec!["time".to_owned(), "sc-status".to_owned()],
+            local_time: true,
+            only: Some(LoggedResponses::Errors),
+            ..wire::Logging::default()
+        };
+        assert_eq!(logging.for_host(), told);
+        assert_eq!(Logging::off().for_host().format, LogFormat::Off);
+    }
+}

@@ -4,12 +4,14 @@
 #[macro_use]
 mod client;
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use client::{Place, Running};
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
 use narthex::{Change, Error, FineTune, Http503Verbosity, Principal, Timeouts};
 use tokio::net::TcpStream;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 on_both! {
     an_app_can_be_switched_off_and_on
@@ -96,16 +98,34 @@ async fn the_length_of_a_queue_can_be_changed() {
     let place = Place::shared();
     let tune = FineTune::default().accepts_per_worker(1);
     let running = Running::start(place.server("http://127.0.0.1:0/").workers(1).fine_tune(tune)).await;
-    // The app takes one from each of the host's two workers.
-    let refused = async || {
-        let clients = (0..6).map(|_| running.get("/slow/200"));
-        futures_util::future::join_all(clients).await.iter().filter(|reply| reply.status == 503).count()
+    // The app takes one from each of the host's two workers, and answers when the body has come.
+    let six = async || {
+        let mut clients = Vec::new();
+        for _ in 0..6 {
+            let mut client = running.connect().await;
+            client.send(b"POST /len HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\n").await;
+            clients.push(client);
+        }
+        clients
     };
-    assert_eq!(refused().await, 0);
+    let all_are_answered = async || {
+        let mut clients = six().await;
+        for client in &mut clients {
+            client.send(b"abc").await;
+        }
+        for client in &mut clients {
+            assert_eq!(client.reply().await.text(), "3");
+        }
+    };
+    all_are_answered().await;
     change(&running, Change::new().queue_length(1)).await;
-    assert!(refused().await >= 3);
-    change(&running, Change::new().queue_length(5)).await;
-    assert_eq!(refused().await, 0);
+    let mut clients = six().await;
+    let replies: FuturesUnordered<_> = clients.iter_mut().map(|client| client.reply()).collect();
+    let first: Vec<_> = replies.take(3).map(|reply| reply.status).collect().await;
+    assert_eq!(first, [503; 3]);
+    drop(clients);
+    change(&running, Change::new().queue_length(6)).await;
+    all_are_answered().await;
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@
 #[macro_use]
 mod client;
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use axum::body::{Body, Bytes};
 use axum::extract::{Extension, Request};
@@ -14,7 +14,7 @@ use client::{Client, Place, Running};
 use narthex::{RequestControl, Server};
 use tokio::io::AsyncWriteExt;
 use tokio::sync::mpsc;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 on_both! {
     a_client_that_closes_its_side_is_noticed_at_once_and_still_answered
