@@ -133,10 +133,12 @@ impl Watched {
             self.disconnected();
         }
         let mut state = self.control.0.state();
-        if !state.call.as_ref().is_some_and(|call| call.will_wake(cx.waker())) {
-            state.call = Some(cx.waker().clone());
-        }
-        state.cancelled
+        let known = state.call.as_ref().is_some_and(|call| call.will_wake(cx.waker()));
+        let before = if known { None } else { state.call.replace(cx.waker().clone()) };
+        let cancelled = state.cancelled;
+        drop(state);
+        drop(before);
+        cancelled
     }
 
     /// The request has its answer.
