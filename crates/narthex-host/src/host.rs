@@ -8,14 +8,20 @@ use std::time::Duration;
 
 use std::sync::Arc;
 
-use narthex_http::{Admission, Settings, rendezvous};
+use narthex_http::{Acceptor, Admission, Bandwidth, Settings, rendezvous};
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
 
+use crate::cache::CacheBudget;
 use crate::config::{ConfigError, ConfigFile};
 use crate::control::answers::Configuration;
-use crate::control::{self, Control, settings};
+use crate::control::{self, Control, Means, settings};
+use crate::log::{LogOptions, Logs};
 use crate::socket::HostSocket;
-use crate::worker;
+use crate::worker::{self, WorkerOptions};
+
+/// How long a stop waits for the disk that the logs are on.
+const LOGS: Duration = Duration::from_secs(5);
 
 /// What a host starts with.
 #[derive(Clone, Debug)]
@@ -75,6 +81,7 @@ pub struct Host {
     reload: mpsc::UnboundedSender<()>,
     control: Option<JoinHandle<()>>,
     workers: Vec<JoinHandle<()>>,
+    logs: Logs,
 }
 
 impl Host {
@@ -90,24 +97,54 @@ impl Host {
         let socket = HostSocket::open(&options.socket, options.shared)?;
         let path = socket.path.clone();
         let admission = Admission::new(settings::caps(&config));
+        let logs = config.settings.log_directory.clone().or_else(|| options.logs.clone()).unwrap_or_else(|| beside("log"));
+        let mut logs = LogOptions::new(logs);
+        logs.error_log = settings::error_log(&config);
+        let mut means = Means {
+            logs: Logs::start(logs).map_err(StartError::Thread)?,
+            admission: Arc::clone(&admission),
+            cache: CacheBudget::new(config.settings.max_cache_size),
+            bandwidth: Bandwidth::new(config.settings.max_bandwidth.unwrap_or(0)),
+            acceptor: None,
+            started: Instant::now(),
+        };
         let mut engine = Settings::default();
         engine.limits = settings::limits(&config);
         engine.timeouts = settings::machine_timeouts(&config);
         engine.cooking = config.settings.cooking;
-        let mut senders = Vec::new();
-        let mut workers = Vec::new();
-        for index in 0..options.workers.max(1) {
-            let (sender, commands) = mpsc::unbounded_channel();
-            let (settings, admission) = (engine.clone(), admission.clone());
-            let run = move || worker::run(settings, admission, commands);
-            workers.push(narthex_http::spawn_worker(format!("narthex-host-{index}"), run).map_err(StartError::Thread)?);
-            senders.push(sender);
+        let count = options.workers.max(1);
+        let mut inboxes = Vec::new();
+        if config.settings.single_acceptor {
+            let (acceptor, dealt) = Acceptor::start("narthex-acceptor".to_owned(), count).map_err(StartError::Thread)?;
+            means.acceptor = Some(acceptor);
+            inboxes = dealt;
         }
+        let mut inboxes = inboxes.into_iter();
+        let (senders, receivers): (Vec<_>, Vec<_>) = (0..count).map(|_| mpsc::unbounded_channel()).unzip();
+        let mut workers = Vec::new();
+        for (index, commands) in receivers.into_iter().enumerate() {
+            let others = senders.iter().enumerate().filter(|(other, _)| *other != index).map(|(_, sender)| sender.downgrade());
+            let worker = WorkerOptions {
+                settings: engine.clone(),
+                admission: Arc::clone(&admission),
+                bandwidth: Arc::clone(&means.bandwidth),
+                is_paced: config.settings.max_bandwidth.is_some(),
+                logs: means.logs.clone(),
+                cache: Arc::clone(&means.cache),
+                cache_settings: settings::cache(&config),
+                started: means.started,
+                others: others.collect(),
+                inbox: inboxes.next(),
+            };
+            let run = move || worker::run(worker, commands);
+            workers.push(narthex_http::spawn_worker(format!("narthex-host-{index}"), run).map_err(StartError::Thread)?);
+        }
+        let logs = means.logs.clone();
         let (stop, stopped) = oneshot::channel();
         let (reload, reloads) = mpsc::unbounded_channel();
-        let run = move || control::run(Control::new(&options, configuration, senders), socket, reloads, stopped);
+        let run = move || control::run(Control::new(&options, configuration, senders, means), socket, reloads, stopped);
         let control = narthex_http::spawn_worker("narthex-control".to_owned(), run).map_err(StartError::Thread)?;
-        Ok(Self { socket: path, stop: Some(stop), reload, control: Some(control), workers })
+        Ok(Self { socket: path, stop: Some(stop), logs, reload, control: Some(control), workers })
     }
 
     /// The path of the host's socket.
@@ -137,6 +174,8 @@ impl Host {
                 tracing::error!("a thread of the host had panicked");
             }
         }
+        // The workers have handed over their last lines.
+        self.logs.stop(LOGS);
     }
 }
 

@@ -6,11 +6,11 @@
 #![cfg(unix)]
 
 pub mod admin;
-#[cfg_attr(not(test), expect(dead_code, unused_imports, reason = "the workers are not joined to it yet"))]
 mod cache;
 pub mod config;
 mod control;
 mod host;
+mod log;
 mod snapshot;
 mod socket;
 mod worker;

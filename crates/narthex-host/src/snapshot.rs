@@ -1,13 +1,14 @@
 //! What the data plane reads: an immutable picture of who serves what, replaced as a whole after every change.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 
-use narthex_http::Timeouts;
+use narthex_http::{Bandwidth, Timeouts};
 use narthex_proto::routing::Table;
 use narthex_proto::wire::{Principal, Verbosity};
 
 use crate::admin::Grant;
+use crate::log::Log;
 
 /// An app's number, for as long as the host runs.
 pub(crate) type AppId = u64;
@@ -44,6 +45,9 @@ pub(crate) struct Group {
     pub(crate) response_cache: bool,
     /// Its requests may be handed to other queues.
     pub(crate) delegates: bool,
+    /// What paces its clients' connections together.
+    pub(crate) bandwidth: Option<Arc<Bandwidth>>,
+    pub(crate) log: Option<Arc<Log>>,
     pub(crate) counters: Arc<GroupCounters>,
 }
 
@@ -52,6 +56,7 @@ pub(crate) struct Group {
 pub(crate) struct GroupCounters {
     /// Client connections whose last request was for the group. Counted only while it has a limit.
     pub(crate) connections: AtomicUsize,
+    pub(crate) bandwidth: OnceLock<Arc<Bandwidth>>,
 }
 
 /// A request queue as all workers see it: what outlives a change of its settings.
@@ -63,11 +68,13 @@ pub(crate) struct Queue {
     pub(crate) uid: u32,
     waiting: AtomicUsize,
     pub(crate) rejected: AtomicU64,
+    /// Some response of its apps asked to be cached; until then no request is looked up.
+    pub(crate) caches: AtomicBool,
 }
 
 impl Queue {
     pub(crate) fn new(id: u64, name: Option<String>, uid: u32) -> Self {
-        Self { id, name, uid, waiting: AtomicUsize::new(0), rejected: AtomicU64::new(0) }
+        Self { id, name, uid, waiting: AtomicUsize::new(0), rejected: AtomicU64::new(0), caches: AtomicBool::new(false) }
     }
 
     /// Takes one of `length` places, unless all are taken. Touched only by requests that have to wait.

@@ -38,7 +38,7 @@ impl Fields {
     }
 
     /// Names and values of the fields of `block`, the one that was parsed last.
-    pub fn iter<'a>(&'a self, block: &'a [u8]) -> impl ExactSizeIterator<Item = (&'a [u8], &'a [u8])> {
+    pub fn iter<'a>(&'a self, block: &'a [u8]) -> impl ExactSizeIterator<Item = (&'a [u8], &'a [u8])> + Clone {
         let part = |(start, end): (usize, usize)| block.get(start..end).unwrap_or_default();
         self.0.iter().map(move |place| (part(place.name), part(place.value)))
     }

@@ -30,6 +30,12 @@ impl Limits {
     /// The most header fields that can be allowed.
     pub const MOST_HEADERS: usize = 256;
 
+    /// Whether [`allow_segments_of`](Self::allow_segments_of) has something to ask.
+    #[inline]
+    pub(crate) fn are_about_segments(&self) -> bool {
+        self.max_segment_length | self.max_segments != 0
+    }
+
     /// Whether neither the number nor the lengths of a path's segments are too large.
     pub(crate) fn allow_segments_of(&self, path: &str) -> bool {
         let (longest, most) = (self.max_segment_length, self.max_segments);

@@ -127,10 +127,19 @@ pub fn addresses(host: &PrefixHost) -> Vec<IpAddr> {
 /// # Errors
 /// If the port is taken, forbidden, or the address is not this machine's.
 pub fn listen(ip: IpAddr, port: u16, workers: usize) -> Result<Vec<TcpListener>, ListenError> {
-    let mut address = SocketAddr::new(ip, port);
     if port != 0 {
-        probe(address)?;
+        probe(SocketAddr::new(ip, port))?;
     }
+    listen_beside_own(ip, port, workers)
+}
+
+/// As [`listen`], for a port on which this process listens at another address already: every interface beside one of them.
+/// Another program of this user that shares its ports is not noticed then.
+///
+/// # Errors
+/// As for [`listen`].
+pub fn listen_beside_own(ip: IpAddr, port: u16, workers: usize) -> Result<Vec<TcpListener>, ListenError> {
+    let mut address = SocketAddr::new(ip, port);
     let mut listeners = Vec::with_capacity(workers);
     for _ in 0..workers.max(1) {
         let listener = match listeners.first() {

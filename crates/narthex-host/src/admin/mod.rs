@@ -41,6 +41,15 @@ pub struct ServiceState {
     pub sessions: Vec<SessionState>,
     /// The request queues.
     pub queues: Vec<QueueState>,
+    /// The open logs.
+    #[serde(default)]
+    pub logs: Vec<LogState>,
+    /// Lines that no log has because the disk was too slow or refused them, since the start.
+    #[serde(default)]
+    pub log_lines_lost: u64,
+    /// What the response cache takes.
+    #[serde(default)]
+    pub cache_bytes: u64,
 }
 
 /// A port.
@@ -128,6 +137,28 @@ pub struct QueueState {
     pub rejected: u64,
     /// The processes that take requests from it.
     pub processes: Vec<u32>,
+}
+
+/// How it goes with a log.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct LogState {
+    /// Its folder's name.
+    pub site: String,
+    /// `w3c`, `ncsa`, `json` or `error`.
+    pub format: String,
+    /// The name of the file that it is at; `None` before the first line.
+    pub file: Option<String>,
+    /// Lines written.
+    pub lines: u64,
+    /// Bytes written, with header blocks.
+    pub bytes: u64,
+    /// Lines dropped because the disk was too slow or refused them.
+    pub lost: u64,
+    /// How often a file was opened.
+    pub files: u64,
+    /// What went wrong last, if it still does.
+    pub last_error: Option<String>,
 }
 
 /// Where a URL goes, and why.

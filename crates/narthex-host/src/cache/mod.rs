@@ -61,7 +61,7 @@ pub(crate) use invalidate::{Flush, Invalidation};
 pub(crate) use report::Reported;
 pub(crate) use request::{RequestHead, Watch};
 pub(crate) use serve::Hit;
-pub(crate) use url::{CacheUrlError, UrlFilter};
+pub(crate) use url::UrlFilter;
 
 use budget::Reserved;
 use invalidate::{Recent, Removed};
@@ -179,6 +179,11 @@ impl Cache {
     /// Goes by these settings from now on.
     pub(crate) fn set_settings(&self, settings: CacheSettings) {
         self.settings.set(settings);
+    }
+
+    /// The settings in force.
+    pub(crate) fn settings(&self) -> CacheSettings {
+        self.settings.get()
     }
 
     /// Whether there is nothing in it.

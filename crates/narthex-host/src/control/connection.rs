@@ -100,6 +100,10 @@ async fn greet(shared: &Rc<Shared>, connection: &mut Connection, permit: OwnedSe
         caller: Caller::new(credentials.uid(), credentials.gid(), &mut shared.groups.borrow_mut()),
         pid: credentials.pid().and_then(|pid| u32::try_from(pid).ok()).unwrap_or(0),
     };
+    let Some(of_user) = shared.admit(&peer.caller) else {
+        tracing::warn!(uid = peer.caller.uid, "a user has too many connections to the host's socket: one was closed");
+        return Ok(());
+    };
     let Ok(first) = timeout(GREETING, connection.receive()).await else { return Ok(()) };
     let Some(Message::Hello(hello)) = first? else { return Ok(()) };
     // An operator who wants to know why it is full gets in.
@@ -109,7 +113,7 @@ async fn greet(shared: &Rc<Shared>, connection: &mut Connection, permit: OwnedSe
     }
     match hello.role {
         Role::App => app(shared, connection, peer, hello).await,
-        Role::Data => data(shared, connection, peer, &hello, permit).await,
+        Role::Data => data(shared, connection, peer, &hello, [permit, of_user]).await,
         Role::Admin => admin(shared, connection, &peer).await,
         _ => {
             let message = "this host does not know what the connection is for: it may be of an older version";
@@ -192,7 +196,7 @@ async fn data(
     connection: &mut Connection,
     peer: Peer,
     hello: &Hello,
-    of_host: OwnedSemaphorePermit,
+    [of_host, of_user]: [OwnedSemaphorePermit; 2],
 ) -> Result<(), Ended> {
     let found = {
         let state = shared.state.borrow();
@@ -217,7 +221,7 @@ async fn data(
     // The app may have left meanwhile, and its Detach may be on its way: nothing may follow that.
     if shared.state.borrow().apps.contains_key(&app) {
         let app_end = connection.descriptor.take();
-        let _ = worker.send(Command::Attach(Attach { app, stream, app_end, begun, permits: [of_host, of_app] }));
+        let _ = worker.send(Command::Attach(Attach { app, stream, app_end, begun, permits: [of_host, of_user, of_app] }));
     }
     Ok(())
 }

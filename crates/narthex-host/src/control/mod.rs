@@ -2,6 +2,7 @@
 
 pub(crate) mod answers;
 mod connection;
+mod maintenance;
 pub(crate) mod names;
 mod ports;
 mod queues;
@@ -13,20 +14,24 @@ mod state;
 mod tests;
 
 use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use narthex_proto::prefix::UrlPrefix;
+use narthex_http::{Acceptor, Admission, Bandwidth};
+use narthex_proto::prefix::{Scheme, UrlPrefix};
 use narthex_proto::wire::{GroupSettings, Owner, Properties, QueueSettings, RefusalCode};
-use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::task::spawn_local;
 use tokio::time::Instant;
 
 use crate::admin::{Answer, Question};
+use crate::cache::CacheBudget;
 use crate::config::Config;
 use crate::config::accounts::Groups;
 use crate::host::HostOptions;
+use crate::log::Logs;
 use crate::snapshot::{AppId, Snapshot};
 use crate::socket::HostSocket;
 use crate::worker::{Command, Report};
@@ -38,20 +43,43 @@ use state::{Refusal, State};
 /// Connections to the host's socket: apps, their data connections, operators. A host of many workers takes more, since an app
 /// connects every worker of its own to every one of the host's.
 const MOST_CONNECTIONS: usize = 4_096;
+/// Of those, the ones of a user who is not the operator; more if the host has many workers.
+const MOST_OF_USER: usize = 512;
 /// Connections beyond that which are told so, and operators. More are closed without a word.
 const SPARE_CONNECTIONS: usize = 64;
+
+/// What the whole host has one of.
+pub(crate) struct Means {
+    pub(crate) logs: Logs,
+    pub(crate) admission: Arc<Admission>,
+    pub(crate) cache: Arc<CacheBudget>,
+    /// Paces all clients together.
+    pub(crate) bandwidth: Arc<Bandwidth>,
+    /// Accepts for all workers, if they do not do it themselves.
+    pub(crate) acceptor: Option<Acceptor>,
+    /// What the cache's times are counted from.
+    pub(crate) started: Instant,
+}
 
 /// What the control thread is made of, before it runs.
 pub(crate) struct Control {
     state: State,
     configuration: Configuration,
     workers: Vec<mpsc::UnboundedSender<Command>>,
+    means: Means,
 }
 
 impl Control {
-    pub(crate) fn new(options: &HostOptions, configuration: Configuration, workers: Vec<mpsc::UnboundedSender<Command>>) -> Self {
-        let state = State::new(workers.len(), options.listen.clone(), Arc::clone(configuration.current()));
-        Self { state, configuration, workers }
+    pub(crate) fn new(
+        options: &HostOptions,
+        configuration: Configuration,
+        workers: Vec<mpsc::UnboundedSender<Command>>,
+        means: Means,
+    ) -> Self {
+        let listeners = if means.acceptor.is_some() { 1 } else { workers.len() };
+        let config = Arc::clone(configuration.current());
+        let state = State::new(listeners, options.listen.clone(), config, means.logs.clone());
+        Self { state, configuration, workers, means }
     }
 }
 
@@ -62,12 +90,14 @@ struct Shared {
     /// The groups of the users that have connected.
     groups: RefCell<Groups>,
     workers: Vec<mpsc::UnboundedSender<Command>>,
-    started: Instant,
+    means: Means,
     /// Held from a change of the state until all workers have followed it: no earlier snapshot overwrites a later one, and
     /// an address that is being closed is free before somebody else asks for it.
     changing: tokio::sync::Mutex<()>,
     /// One permit for each connection to the host's socket.
     connections: Arc<Semaphore>,
+    /// The same for each user who has connected.
+    users: RefCell<HashMap<u32, Arc<Semaphore>>>,
     stopping: Cell<bool>,
 }
 
@@ -79,11 +109,23 @@ impl Shared {
             configuration: RefCell::new(control.configuration),
             groups: RefCell::default(),
             workers: control.workers,
-            started: Instant::now(),
+            means: control.means,
             changing: tokio::sync::Mutex::default(),
+            users: RefCell::default(),
             connections: Arc::new(Semaphore::new((most + SPARE_CONNECTIONS).min(Semaphore::MAX_PERMITS))),
             stopping: Cell::new(false),
         })
+    }
+
+    /// A place among the connections of a user. One user cannot keep all others out.
+    fn admit(&self, caller: &Caller) -> Option<OwnedSemaphorePermit> {
+        let most = match caller.is_operator() {
+            true => Semaphore::MAX_PERMITS,
+            false => MOST_OF_USER.max(8 * self.workers.len().saturating_pow(2)),
+        };
+        let mut users = self.users.borrow_mut();
+        let places = users.entry(caller.uid).or_insert_with(|| Arc::new(Semaphore::new(most)));
+        Arc::clone(places).try_acquire_owned().ok()
     }
 
     fn tell(&self, command: impl Fn() -> Command) {
@@ -144,12 +186,25 @@ impl Shared {
     async fn publish(&self, change: PortChange) {
         let snapshot: Arc<Snapshot> = Arc::new(self.state.borrow().snapshot.clone());
         let mut answers = Vec::new();
+        let mut closing = Vec::new();
         for address in change.closed {
-            answers.extend(self.ask(|done| Command::Close { address, done }));
+            match &self.means.acceptor {
+                Some(acceptor) => closing.push(acceptor.close(address)),
+                None => answers.extend(self.ask(|done| Command::Close { address, done })),
+            }
         }
         answers.extend(self.ask(|done| Command::Publish { snapshot: Arc::clone(&snapshot), done }));
         all(answers).await;
-        for (address, listeners) in change.opened {
+        for closed in closing {
+            closed.await;
+        }
+        for (address, mut listeners) in change.opened {
+            if let Some(acceptor) = &self.means.acceptor {
+                if let Some(listener) = listeners.pop() {
+                    acceptor.listen(address, listener, Scheme::Http);
+                }
+                continue;
+            }
             for (worker, listener) in self.workers.iter().zip(listeners) {
                 let _ = worker.send(Command::Listen { address, listener });
             }
@@ -158,6 +213,18 @@ impl Shared {
 
     /// Answers an operator.
     async fn answer(&self, caller: &Caller, question: &Question) -> Result<Answer, Refusal> {
+        match question {
+            Question::ShowCachestate { url } => return self.cachestate(url.as_deref()).await,
+            Question::DeleteCache { url, recursive } => {
+                caller.check_operator("flushing the response cache")?;
+                return self.flush_cache(url.as_deref(), *recursive).await;
+            }
+            Question::FlushLogbuffer => {
+                caller.check_operator("flushing the logs")?;
+                return self.flush_logs().await;
+            }
+            _ => {}
+        }
         let _one_at_a_time = self.changing.lock().await;
         if !Configuration::concerns(question) {
             return Err(Refusal::new(RefusalCode::Unsupported, "this host does not answer that yet"));
@@ -190,6 +257,15 @@ impl Shared {
         let change = self.state.borrow_mut().configure(Arc::clone(&config));
         match change {
             Ok(change) => {
+                self.means.admission.set_caps(settings::caps(&config));
+                self.means.cache.set_limit(config.settings.max_cache_size);
+                self.means.bandwidth.set_rate(config.settings.max_bandwidth.unwrap_or(0));
+                if let Err(error) = self.means.logs.set_error_log(settings::error_log(&config)) {
+                    tracing::error!(%error, "the error log stays as it was");
+                }
+                if config.settings.single_acceptor != self.means.acceptor.is_some() {
+                    tracing::warn!("single_acceptor takes effect when the host is started again");
+                }
                 all(self.ask(|done| Command::Configure { config: Arc::clone(&config), done })).await;
                 self.publish(change).await;
             }
@@ -204,6 +280,12 @@ impl Shared {
 
     async fn stop(&self, within: Duration) {
         self.stopping.set(true);
+        if let Some(acceptor) = &self.means.acceptor {
+            let open: Vec<_> = self.state.borrow().ports.open().collect();
+            for address in open {
+                acceptor.close(address).await;
+            }
+        }
         all(self.ask(|done| Command::Stop { within, done })).await;
     }
 }

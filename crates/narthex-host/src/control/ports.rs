@@ -1,7 +1,7 @@
 //! The addresses that the host listens on: opened with the first registration that needs them, closed with the last.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, SocketAddr, TcpListener};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 use std::num::NonZeroU16;
 
 use narthex_http::ListenError;
@@ -53,16 +53,24 @@ impl Ports {
         ips.into_iter().map(|ip| SocketAddr::new(ip, port)).collect()
     }
 
-    /// Those of a prefix's addresses that are open, or are opened by `change`.
+    /// Those open addresses on which a prefix is heard, `change` included.
     pub(crate) fn heard(&self, prefix: &UrlPrefix, change: &PortChange) -> Vec<SocketAddr> {
-        let mut addresses = self.wanted(prefix.host(), prefix.port().get());
-        addresses.retain(|address| self.is_open(address, change));
-        addresses
+        let wanted = self.wanted(prefix.host(), prefix.port().get());
+        wanted.into_iter().filter_map(|address| self.open_at(address, change)).collect()
     }
 
-    /// Whether the address is open already, or by what `change` has opened.
-    fn is_open(&self, address: &SocketAddr, change: &PortChange) -> bool {
-        self.users.contains_key(address) || change.opened.iter().any(|(opened, _)| opened == address)
+    /// The open address, be it by what `change` has opened, where connections to `address` arrive: itself, or every
+    /// interface of its family.
+    fn open_at(&self, address: SocketAddr, change: &PortChange) -> Option<SocketAddr> {
+        let open = |at: &SocketAddr| self.users.contains_key(at) || change.opened.iter().any(|(opened, _)| opened == at);
+        let every: IpAddr = if address.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
+        [address, SocketAddr::new(every, address.port())].into_iter().find(open)
+    }
+
+    /// Whether an address of one interface, of the family of `every`, is open on this port.
+    fn has_literal_on(&self, port: u16, every: IpAddr, change: &PortChange) -> bool {
+        let open = self.users.keys().chain(change.opened.iter().map(|(address, _)| address));
+        open.into_iter().any(|address| address.port() == port && address.is_ipv4() == every.is_ipv4())
     }
 
     /// Opens what a prefix needs and is not open yet, and settles its port if any would do.
@@ -72,11 +80,13 @@ impl Ports {
         let mut heard = false;
         for ip in self.wanted(spec.host(), port).iter().map(SocketAddr::ip) {
             let address = SocketAddr::new(ip, port);
-            if port != 0 && self.is_open(&address, change) {
+            if port != 0 && self.open_at(address, change).is_some() {
                 heard = true;
                 continue;
             }
-            match narthex_http::listen(ip, port, self.workers) {
+            let beside_own = port != 0 && ip.is_unspecified() && self.has_literal_on(port, ip, change);
+            let listen = if beside_own { narthex_http::listen_beside_own } else { narthex_http::listen };
+            match listen(ip, port, self.workers) {
                 Ok(listeners) => {
                     port = listeners.first().and_then(|first| first.local_addr().ok()).map_or(port, |address| address.port());
                     change.opened.push((SocketAddr::new(ip, port), listeners));

@@ -51,7 +51,7 @@ pub(super) async fn service_state(shared: &Shared) -> ServiceState {
     ServiceState {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         pid: std::process::id(),
-        uptime_seconds: shared.started.elapsed().as_secs(),
+        uptime_seconds: shared.means.started.elapsed().as_secs(),
         workers: u32::try_from(shared.workers.len()).unwrap_or(u32::MAX),
         listeners,
         connections: reports.iter().map(|report| report.counts.connections as u64).sum(),
@@ -59,6 +59,9 @@ pub(super) async fn service_state(shared: &Shared) -> ServiceState {
         refusals: reports.iter().map(|report| report.counts.refusals).sum(),
         sessions: sessions.collect(),
         queues: queues.collect(),
+        logs: shared.means.logs.report(),
+        log_lines_lost: shared.means.logs.lost(),
+        cache_bytes: shared.means.cache.used(),
     }
 }
 

@@ -4,14 +4,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use narthex_http::{ConnectionCaps, Limits, Timeouts};
+use narthex_http::{Bandwidth, ConnectionCaps, Limits, Timeouts};
 use narthex_proto::wire::{
     self, Activity, LogFormat, Logging, Owner, Properties, QueueSettings, RefusalCode, Timeouts as WireTimeouts,
 };
 
 use super::names;
 use super::state::Refusal;
+use crate::cache::CacheSettings;
 use crate::config::Config;
+use crate::log::{ErrorLogOptions, Log};
 use crate::snapshot::{AppId, Group, GroupCounters, QueueRules};
 
 /// HTTP.sys's own upper bound for the length of a queue.
@@ -66,8 +68,31 @@ pub(crate) fn limits(config: &Config) -> Limits {
     limits.max_head = settings.max_request_bytes;
     limits.max_target = settings.max_url_length;
     limits.max_headers = settings.max_header_count;
+    limits.max_field_length = settings.max_field_length;
+    limits.max_segment_length = settings.url_segment_max_length;
+    limits.max_segments = settings.url_segment_max_count;
     limits.max_body = settings.max_request_body;
     limits
+}
+
+/// What the cache goes by.
+pub(crate) fn cache(config: &Config) -> CacheSettings {
+    let settings = &config.settings;
+    CacheSettings {
+        most: settings.max_cache_response_size,
+        range: usize::try_from(settings.cache_range_chunk_size).unwrap_or(usize::MAX),
+        period: Duration::from_secs(settings.scavenger_period),
+    }
+}
+
+/// The error log, if there is one.
+pub(crate) fn error_log(config: &Config) -> Option<ErrorLogOptions> {
+    let settings = &config.settings;
+    settings.error_log.then(|| ErrorLogOptions {
+        rollover: settings.error_log_rollover,
+        max_size: settings.error_log_max_size,
+        ..ErrorLogOptions::default()
+    })
 }
 
 /// How many client connections the configuration allows.
@@ -152,8 +177,15 @@ pub(crate) fn resolve(
     session: &Properties,
     defaults: &Defaults,
     counters: &Arc<GroupCounters>,
+    log: Option<Arc<Log>>,
 ) -> Group {
     let whole = inherit(own, session);
+    let bandwidth = whole.max_bandwidth.filter(|rate| *rate != u64::MAX).map(|rate| {
+        // One for as long as the group lives: connections that wait for their turn keep it.
+        let bandwidth = counters.bandwidth.get_or_init(|| Bandwidth::new(rate));
+        bandwidth.set_rate(rate);
+        Arc::clone(bandwidth)
+    });
     Group {
         id,
         app,
@@ -164,6 +196,8 @@ pub(crate) fn resolve(
         max_connections: whole.max_connections.filter(|most| *most != u32::MAX).map(|most| most as usize),
         response_cache: defaults.response_cache && whole.response_cache.unwrap_or(true),
         delegates: whole.delegates.unwrap_or(false),
+        bandwidth,
+        log,
         counters: Arc::clone(counters),
     }
 }
@@ -246,7 +280,7 @@ mod tests {
     }
 
     fn resolved(own: &Properties, session: &Properties) -> Group {
-        resolve((1, 2, 0), own, session, &defaults(), &Arc::default())
+        resolve((1, 2, 0), own, session, &defaults(), &Arc::default(), None)
     }
 
     fn timers(timeouts: wire::Timeouts) -> Properties {

@@ -16,6 +16,7 @@ use super::queues::{self, Found, Opener};
 use super::reservations::{self, Caller};
 use super::settings::{self, Defaults};
 use crate::config::Config;
+use crate::log::{Log, LogError, Logs};
 use crate::snapshot::{AppId, GroupCounters, Registration, Routes, Snapshot, fill_gap, trim_gaps};
 
 /// Registrations of one app that can hold a worker's memory. Far beyond what programs need.
@@ -93,6 +94,7 @@ pub(crate) struct State {
     listen: Vec<IpAddr>,
     defaults: Defaults,
     pub(crate) config: Arc<Config>,
+    pub(crate) logs: Logs,
     pub(crate) snapshot: Snapshot,
     pub(crate) apps: BTreeMap<AppId, App>,
     /// Prefixes that several processes of one queue have registered: those beside the one in the routes, and their groups'
@@ -104,13 +106,14 @@ pub(crate) struct State {
 
 impl State {
     /// `listen`, if it is not empty, stands before the configuration's `iplisten`.
-    pub(crate) fn new(workers: usize, listen: Vec<IpAddr>, config: Arc<Config>) -> Self {
+    pub(crate) fn new(workers: usize, listen: Vec<IpAddr>, config: Arc<Config>, logs: Logs) -> Self {
         let mut state = Self {
             workers,
             ports: Ports::new(workers, listen.clone()),
             listen,
             defaults: Defaults::of(&config),
             config: Arc::default(),
+            logs,
             snapshot: Snapshot::empty(),
             apps: BTreeMap::new(),
             co_owners: HashMap::new(),
@@ -200,10 +203,11 @@ impl State {
         let owner = self.apps.get(&app).ok_or_else(Refusal::app_has_left)?;
         check_room(owner, urls, into.is_none())?;
         let present = into.map(|id| owner.group(id)).transpose()?;
-        let mut found = None;
+        let (mut found, mut log) = (None, None);
         if present.is_none() {
             settings::check(&settings.properties, Owner::Group(group_id))?;
             settings::check_queue(&settings.queue)?;
+            log = self.open_log(&settings.properties, owner)?;
             found = Some(queues::find(&self.snapshot, &settings.queue, owner.opener(), queue_id, &self.defaults)?);
         }
         let queue = match (&found, present) {
@@ -271,7 +275,7 @@ impl State {
             None => into.unwrap_or_default(),
             Some(queue) => {
                 let (own, counters) = (settings.properties.clone(), Arc::default());
-                let resolved = settings::resolve((group_id, app, queue), &own, &owner.session, &self.defaults, &counters);
+                let resolved = settings::resolve((group_id, app, queue), &own, &owner.session, &self.defaults, &counters, log);
                 let index = fill_gap(&mut self.snapshot.groups, Arc::new(resolved));
                 owner.groups.push(Group { id: group_id, index, queue, own, urls: Vec::new(), counters });
                 group_id
@@ -299,6 +303,9 @@ impl State {
     pub(crate) fn set(&mut self, app: AppId, of: Owner, change: &Properties, queue: &QueueSettings) -> Result<(), Refusal> {
         settings::check(change, of)?;
         settings::check_queue(queue)?;
+        if let Some(owner) = self.apps.get(&app) {
+            self.open_log(change, owner)?;
+        }
         let queue_id = self.next_id();
         let owner = self.apps.get_mut(&app).ok_or_else(Refusal::app_has_left)?;
         match of {
@@ -358,7 +365,11 @@ impl State {
         for (app, owner) in apps {
             for group in &owner.groups {
                 let ids = (group.id, *app, group.queue);
-                let resolved = settings::resolve(ids, &group.own, &owner.session, &self.defaults, &group.counters);
+                let log = self.open_log(&group.own, owner).unwrap_or_else(|refusal| {
+                    tracing::error!(app, "requests are not logged: {}", refusal.message);
+                    None
+                });
+                let resolved = settings::resolve(ids, &group.own, &owner.session, &self.defaults, &group.counters, log);
                 if let Some(slot) = self.snapshot.groups.get_mut(group.index) {
                     *slot = Some(Arc::new(resolved));
                 }
@@ -407,6 +418,20 @@ impl State {
         let Some(owner) = self.apps.get(&app) else { return };
         let used: Vec<usize> = owner.groups.iter().map(|group| group.queue).collect();
         queues::leave_unused(&mut self.snapshot, app, &used);
+    }
+
+    /// The access log that a group with these properties has.
+    fn open_log(&self, own: &Properties, owner: &App) -> Result<Option<Arc<Log>>, Refusal> {
+        let Some(mut logging) = settings::logging(own, &owner.session, &self.defaults) else { return Ok(None) };
+        let mut site = owner.name.clone();
+        if !owner.caller.is_operator() {
+            // Users do not write into each other's folders, whatever they call themselves.
+            let of_user = |site: &str| format!("{}-{site}", owner.caller.uid);
+            site = of_user(&site);
+            logging.site = logging.site.as_deref().map(of_user);
+        }
+        let invalid = |error: LogError| Refusal::new(RefusalCode::Invalid, error.to_string());
+        self.logs.open(&logging, &site).map_err(invalid)
     }
 
     fn may_register(&self, owner: &App, prefix: &UrlPrefix) -> Result<(), Refusal> {

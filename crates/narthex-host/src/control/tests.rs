@@ -7,16 +7,28 @@ use narthex_proto::wire::{ControlConnection, Hello, Message, Role};
 
 use super::*;
 use crate::config::ConfigFile;
+use crate::log::LogOptions;
 
 fn own_user() -> Caller {
     Caller { uid: rustix::process::geteuid().as_raw(), groups: Vec::new() }
+}
+
+fn means() -> Means {
+    Means {
+        logs: Logs::start(LogOptions::new("/nonexistent".into())).unwrap(),
+        admission: Admission::new(settings::caps(&Config::default())),
+        cache: CacheBudget::new(0),
+        bandwidth: Bandwidth::new(0),
+        acceptor: None,
+        started: Instant::now(),
+    }
 }
 
 /// A control thread with one worker that only writes down what it is told.
 fn control() -> (Rc<Shared>, Rc<RefCell<Vec<&'static str>>>) {
     let (sender, mut commands) = mpsc::unbounded_channel();
     let configuration = Configuration::open(ConfigFile::new("/nonexistent/narthex.toml".into())).unwrap();
-    let shared = Shared::new(Control::new(&HostOptions::default(), configuration, vec![sender]));
+    let shared = Shared::new(Control::new(&HostOptions::default(), configuration, vec![sender], means()));
     let told = Rc::new(RefCell::new(Vec::new()));
     let log = Rc::clone(&told);
     spawn_local(async move {
@@ -30,6 +42,7 @@ fn control() -> (Rc<Shared>, Rc<RefCell<Vec<&'static str>>>) {
                 Command::Detach { .. } => ("detach", None),
                 Command::Report { .. } => ("report", None),
                 Command::Stop { done, .. } => ("stop", Some(done)),
+                _ => ("other", None),
             };
             log.borrow_mut().push(name);
             if let Some(done) = done {

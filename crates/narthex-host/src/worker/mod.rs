@@ -1,6 +1,7 @@
 //! A host worker: one thread that accepts connections and relays their requests over its own sessions. It reads the
 //! snapshot that the control thread last published, and nothing else of the host's state.
 
+mod caching;
 mod delegation;
 mod queue;
 mod relay;
@@ -15,14 +16,19 @@ use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::time::Duration;
 
-use narthex_http::{Admission, Counts, Settings, Timeouts, Worker};
+use narthex_http::{Admission, Bandwidth, Counts, Ended, Inbox, Journal, Refused, Settings, Timeouts, Worker};
 use narthex_proto::prefix::Scheme;
-use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::sync::mpsc::{UnboundedReceiver, WeakUnboundedSender};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use tokio::task::{JoinHandle, spawn_local};
+use tokio::time::Instant;
 
+use crate::cache::{CacheBudget, CacheSettings, Entry, Flush, Invalidation, Reported, UrlFilter};
 use crate::config::Config;
+use crate::control::settings::{cache as cache_settings_of, limits, machine_timeouts};
+use crate::log::{Logs, WorkerLogs};
 use crate::snapshot::{AppId, Group, Snapshot};
+use caching::Caching;
 use queue::Shard;
 use relay::Relay;
 use session::Session;
@@ -33,6 +39,16 @@ pub(crate) enum Command {
     Publish { snapshot: Arc<Snapshot>, done: oneshot::Sender<()> },
     /// Use these limits and timers from now on.
     Configure { config: Arc<Config>, done: oneshot::Sender<()> },
+    /// Another worker has stored this response.
+    CacheStored(Arc<Entry>),
+    /// What is cached for this URL is out of date.
+    CacheInvalidated(Invalidation),
+    /// Drop these from the cache, and say how many.
+    CacheFlush { flush: Flush, done: oneshot::Sender<usize> },
+    /// Say what is cached.
+    CacheReport { url: Option<UrlFilter>, reply: oneshot::Sender<Vec<Reported>> },
+    /// Hand over what is to be logged.
+    HandOverLogs { done: oneshot::Sender<()> },
     /// Accept here.
     Listen { address: SocketAddr, listener: TcpListener },
     /// Stop accepting there, and say when the address is free. Connections go on.
@@ -56,7 +72,7 @@ pub(crate) struct Attach {
     /// What was read already.
     pub(crate) begun: Vec<u8>,
     /// What it counts against; they go back with its end.
-    pub(crate) permits: [OwnedSemaphorePermit; 2],
+    pub(crate) permits: [OwnedSemaphorePermit; 3],
 }
 
 /// How it goes on one worker.
@@ -74,6 +90,26 @@ struct WorkerState {
     /// By group index.
     groups: RefCell<Vec<Option<LocalGroup>>>,
     sessions: RefCell<HashMap<AppId, Vec<Rc<Session>>>>,
+    caching: Caching,
+    logs: WorkerLogs,
+}
+
+/// What a worker starts with.
+pub(crate) struct WorkerOptions {
+    pub(crate) settings: Settings,
+    pub(crate) admission: Arc<Admission>,
+    /// Paces the clients of all workers together, if it does.
+    pub(crate) bandwidth: Arc<Bandwidth>,
+    pub(crate) is_paced: bool,
+    pub(crate) logs: Logs,
+    pub(crate) cache: Arc<CacheBudget>,
+    pub(crate) cache_settings: CacheSettings,
+    /// What the cache's times are counted from.
+    pub(crate) started: Instant,
+    /// The other workers.
+    pub(crate) others: Vec<WeakUnboundedSender<Command>>,
+    /// The connections that it is dealt, if it does not accept them itself.
+    pub(crate) inbox: Option<Inbox>,
 }
 
 /// A URL group as the requests of one worker meet it.
@@ -86,6 +122,7 @@ struct LocalGroup {
 
 impl WorkerState {
     fn publish(&self, snapshot: Arc<Snapshot>) {
+        self.caching.retain(&snapshot);
         self.snapshot.replace(snapshot);
         self.match_up();
     }
@@ -176,15 +213,36 @@ impl WorkerState {
 }
 
 /// Runs a worker until it is told to stop, or the control thread is gone.
-pub(crate) async fn run(settings: Settings, admission: Arc<Admission>, mut commands: UnboundedReceiver<Command>) {
+pub(crate) async fn run(options: WorkerOptions, mut commands: UnboundedReceiver<Command>) {
+    let WorkerOptions { settings, admission, bandwidth, is_paced, logs, cache, cache_settings, started, others, inbox } = options;
     let state = Rc::new(WorkerState {
         snapshot: RefCell::new(Arc::new(Snapshot::empty())),
         shards: RefCell::default(),
         groups: RefCell::default(),
         sessions: RefCell::default(),
+        caching: Caching::new(cache, cache_settings, started, others),
+        logs: WorkerLogs::new(&logs),
     });
     let worker = Worker::new(settings, admission);
+    // A line without a limit would still cost every response a look at it.
+    let paced = |paced: bool| worker.set_bandwidth(paced.then(|| Arc::clone(&bandwidth)));
+    paced(is_paced);
+    worker.set_journal(journal(&state));
+    let tasks = [
+        spawn_local({
+            let state = Rc::clone(&state);
+            async move { state.logs.run().await }
+        }),
+        spawn_local({
+            let state = Rc::clone(&state);
+            async move { state.caching.scavenge().await }
+        }),
+    ];
     let relay = Rc::new(Relay { state: Rc::clone(&state) });
+    let dealt = inbox.map(|inbox| {
+        let (worker, relay) = (Rc::clone(&worker), Rc::clone(&relay));
+        spawn_local(async move { worker.accept_dealt(inbox, relay).await })
+    });
     let mut listeners: HashMap<SocketAddr, JoinHandle<()>> = HashMap::new();
     let mut stopping = false;
     while let Some(command) = commands.recv().await {
@@ -193,7 +251,24 @@ pub(crate) async fn run(settings: Settings, admission: Arc<Admission>, mut comma
                 state.publish(snapshot);
                 let _ = done.send(());
             }
-            Command::Configure { config: _, done } => {
+            Command::Configure { config, done } => {
+                worker.set_limits(limits(&config));
+                worker.set_timeouts(machine_timeouts(&config));
+                paced(config.settings.max_bandwidth.is_some());
+                worker.set_cooking(config.settings.cooking);
+                state.caching.set_settings(cache_settings_of(&config));
+                let _ = done.send(());
+            }
+            Command::CacheStored(entry) => state.caching.stored(entry),
+            Command::CacheInvalidated(invalidation) => state.caching.invalidated(&invalidation),
+            Command::CacheFlush { flush, done } => {
+                let _ = done.send(state.caching.flush(&flush));
+            }
+            Command::CacheReport { url, reply } => {
+                let _ = reply.send(state.caching.report(url.as_ref()));
+            }
+            Command::HandOverLogs { done } => {
+                state.logs.hand_over();
                 let _ = done.send(());
             }
             // Its Register came just before the host was stopped.
@@ -233,6 +308,7 @@ pub(crate) async fn run(settings: Settings, admission: Arc<Admission>, mut comma
             Command::Stop { within, done } => {
                 stopping = true;
                 listeners.drain().for_each(|(_, accepting)| accepting.abort());
+                dealt.iter().for_each(JoinHandle::abort);
                 worker.drain();
                 let worker = Rc::clone(&worker);
                 // Apps leave and operators ask while the connections finish.
@@ -246,5 +322,25 @@ pub(crate) async fn run(settings: Settings, admission: Arc<Admission>, mut comma
                 });
             }
         }
+    }
+    tasks.iter().for_each(JoinHandle::abort);
+}
+
+/// How the connections' ends and refusals reach the logs.
+fn journal(state: &Rc<WorkerState>) -> Journal {
+    let (of_ended, of_refused) = (Rc::downgrade(state), Rc::downgrade(state));
+    Journal {
+        ended: Box::new(move |ended: &Ended<'_>| {
+            if let Some(state) = of_ended.upgrade() {
+                state.logs.end(ended);
+            }
+        }),
+        refused: Box::new(move |refused: &Refused<'_>| {
+            let Some(state) = of_refused.upgrade() else { return };
+            let groups = state.groups.borrow();
+            let group = refused.tag.and_then(|index| groups.get(index as usize)?.as_ref());
+            let queue = group.and_then(|local| local.shard.queue.name.as_deref());
+            state.logs.refused(refused, queue, group.map(|local| local.group.id));
+        }),
     }
 }

@@ -10,6 +10,7 @@ use bytes::Bytes;
 use narthex_http::{Exchange, Reason};
 use narthex_proto::wire::{self, BodyLength, HttpVersion, OpenError, StreamId};
 
+use crate::cache::{Collector, Watch};
 use crate::snapshot::{Queue, QueueRules};
 use crate::worker::session::Session;
 
@@ -40,6 +41,8 @@ pub(crate) struct Waiting {
     pub(crate) shard: RefCell<Rc<Shard>>,
     /// It may be needed again: no app has asked for the body yet.
     kept: Cell<bool>,
+    /// For the cache, until an app has it.
+    watch: RefCell<Option<Box<Watch>>>,
     /// What to send again then. Bounded by a stream's first window.
     sent: RefCell<Vec<Sent>>,
     registration: Cell<u32>,
@@ -62,6 +65,7 @@ impl Waiting {
             exchange: exchange.clone(),
             shard: RefCell::new(Rc::clone(shard)),
             kept: Cell::new(false),
+            watch: RefCell::default(),
             sent: RefCell::default(),
             registration: Cell::new(request.registration),
             version: request.version,
@@ -95,7 +99,7 @@ impl Waiting {
             target: &target,
             head: &self.head,
         };
-        session.open(&request, InProgress::new(&self.exchange, shard, kept))
+        session.open(&request, InProgress::new(&self.exchange, shard, kept, self.watch.take()))
     }
 
     /// The app that has it has begun on it: it cannot come back any more.
@@ -147,12 +151,23 @@ pub(crate) struct InProgress {
     pub(crate) kept: Option<Rc<Waiting>>,
     /// Where in the session's stream its head ends. Set if it is kept.
     pub(crate) ends_at: u64,
+    pub(crate) caching: CachingOf,
+}
+
+/// What the cache has to do with a request in progress.
+pub(crate) enum CachingOf {
+    Nothing,
+    /// Its answer may be stored.
+    Watched(Box<Watch>),
+    /// Its answer is being gathered.
+    Gathered(Box<Collector>),
 }
 
 impl InProgress {
-    fn new(exchange: &Exchange, shard: &Rc<Shard>, kept: Option<Rc<Waiting>>) -> Self {
+    fn new(exchange: &Exchange, shard: &Rc<Shard>, kept: Option<Rc<Waiting>>, watch: Option<Box<Watch>>) -> Self {
         shard.working.set(shard.working.get() + 1);
-        Self { exchange: exchange.clone(), shard: Rc::clone(shard), kept, ends_at: u64::MAX }
+        let caching = watch.map_or(CachingOf::Nothing, CachingOf::Watched);
+        Self { exchange: exchange.clone(), shard: Rc::clone(shard), kept, ends_at: u64::MAX, caching }
     }
 }
 
@@ -214,8 +229,15 @@ impl Shard {
         self.working.get()
     }
 
-    /// Gives a request to the session with most credit, or lets it wait for one. `keep`: the app may delegate it.
-    pub(crate) fn take(self: &Rc<Self>, request: &wire::Request<'_>, exchange: &Exchange, keep: bool) -> Taken {
+    /// Gives a request to the session with most credit, or lets it wait for one. `keep`: the app may delegate it. `watch`: the
+    /// cache wants to see the answer.
+    pub(crate) fn take(
+        self: &Rc<Self>,
+        request: &wire::Request<'_>,
+        exchange: &Exchange,
+        keep: bool,
+        mut watch: Option<Box<Watch>>,
+    ) -> Taken {
         let first_in_line = self.waiting.borrow().is_empty();
         if let Some(session) = first_in_line.then(|| self.most_credit()).flatten() {
             let kept = (keep || self.keeps()).then(|| {
@@ -223,7 +245,7 @@ impl Shard {
                 kept.kept.set(true);
                 kept
             });
-            match session.open(request, InProgress::new(exchange, self, kept.clone())) {
+            match session.open(request, InProgress::new(exchange, self, kept.clone(), watch.take())) {
                 Ok(id) => return Taken::Open(session, id, kept),
                 Err(OpenError::TooLarge) => {
                     exchange.refuse(Reason::RequestLength);
@@ -238,6 +260,7 @@ impl Shard {
         }
         let waiting = Waiting::new(request, exchange, self, Place::Waiting);
         waiting.kept.set(keep);
+        waiting.watch.replace(watch);
         self.waiting.borrow_mut().push_back(Rc::clone(&waiting));
         exchange.queued();
         Taken::Waiting(waiting)

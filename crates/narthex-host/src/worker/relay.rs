@@ -3,14 +3,18 @@
 use std::collections::VecDeque;
 use std::pin::Pin;
 use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use narthex_http::{BodyLength, Exchange, Handler, Reason, Request, Version};
+use narthex_http::{BodyLength, Exchange, Handler, Reason, Request, Rules, Version};
 use narthex_proto::prefix::Scheme;
 use narthex_proto::routing::Route;
 use narthex_proto::wire::{self, HttpVersion, StreamId};
 
+use crate::snapshot::{Group, GroupCounters};
+use crate::worker::caching::Found;
 use crate::worker::queue::{Place, Sent, Taken, Waiting};
 use crate::worker::session::Session;
 use crate::worker::{LocalGroup, WorkerState};
@@ -48,8 +52,17 @@ impl Relay {
         let Some(Some(LocalGroup { group, timeouts, shard })) = groups.get(registration.group) else {
             return refused(exchange, Reason::NotAvailable);
         };
-        if !group.active || !shard.rules().active {
-            return refused(exchange, Reason::NotAvailable);
+        let rules = shard.rules();
+        let tag = u32::try_from(registration.group).unwrap_or(u32::MAX);
+        exchange.settle(Rules { tag, verbosity: rules.verbosity, bandwidth: group.bandwidth.as_ref() });
+        if let Some(log) = &group.log {
+            exchange.note(|record| self.state.logs.begin(log, request, record));
+        }
+        if !group.active || !rules.active {
+            return refused(exchange, Reason::Disabled);
+        }
+        if !Slot::take(exchange, group) {
+            return refused(exchange, Reason::ConnLimit);
         }
         if !request.body.is_empty() {
             exchange.set_max_body(group.max_body);
@@ -59,6 +72,14 @@ impl Relay {
         }
         if let Some(timeouts) = timeouts {
             exchange.set_timeouts(Rc::clone(timeouts));
+        }
+        let mut watch = None;
+        if group.response_cache && shard.queue.caches.load(Ordering::Relaxed) {
+            match self.state.caching.look(request, registration.id, exchange) {
+                Found::Answered => return None,
+                Found::Watch(watched) => watch = Some(watched),
+                Found::Nothing => {}
+            }
         }
         let relative = request.cooked.relative_to(prefix.path());
         let unchanged = *relative.path_and_query == *request.target;
@@ -82,7 +103,7 @@ impl Relay {
             target: if unchanged { b"" } else { relative.path_and_query.as_bytes() },
             head: request.raw,
         };
-        match shard.take(&forwarded, exchange, group.delegates) {
+        match shard.take(&forwarded, exchange, group.delegates, watch) {
             Taken::Open(session, id, kept) => Some(Stage::Open(session, id, kept)),
             Taken::Waiting(waiting) => Some(Stage::Waiting(waiting)),
             Taken::Refused => None,
@@ -93,6 +114,41 @@ impl Relay {
 fn refused(exchange: &Exchange, reason: Reason) -> Option<Stage> {
     exchange.refuse(reason);
     None
+}
+
+/// A connection's place among those that a group may have at a time.
+struct Slot(Arc<GroupCounters>);
+
+impl Slot {
+    /// Takes a place for the connection, unless it has one, or the group has no limit. `false` if there is none left. The
+    /// connection's place in another group becomes free.
+    fn take(exchange: &Exchange, group: &Group) -> bool {
+        let attached = exchange.attachment();
+        let Some(most) = group.max_connections else {
+            if attached.is_some() {
+                exchange.attach(None);
+            }
+            return true;
+        };
+        if let Some(slot) = attached.and_then(|attached| attached.downcast::<Self>().ok())
+            && Arc::ptr_eq(&slot.0, &group.counters)
+        {
+            return true;
+        }
+        let taken = group.counters.connections.fetch_add(1, Ordering::Relaxed);
+        let slot = Self(Arc::clone(&group.counters));
+        let free = taken < most;
+        if free {
+            exchange.attach(Some(Rc::new(slot)));
+        }
+        free
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        self.0.connections.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 enum Stage {

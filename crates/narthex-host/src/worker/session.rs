@@ -19,9 +19,11 @@ use rustix::net::RecvFlags;
 use tokio::net::UnixStream;
 use tokio::time::{Instant, Sleep, sleep};
 
+use crate::cache::Answer;
 use crate::snapshot::AppId;
 use crate::worker::WorkerState;
-use crate::worker::queue::{InProgress, Shard, Waiting};
+use crate::worker::caching::Caching;
+use crate::worker::queue::{CachingOf, InProgress, Shard, Waiting};
 
 /// How often a session looks whether its app is still there.
 const HEARTBEAT: Duration = Duration::from_secs(5);
@@ -273,6 +275,8 @@ impl Session {
                 self.on_response(id, head, headers, body, end, closed)
             }
             HostEvent::Data { id, bytes, end, closed } => {
+                let mut closed = closed;
+                self.gather(id, closed.as_mut(), bytes, end);
                 if let Some(exchange) = self.exchange_of(id, closed.as_ref()) {
                     self.pass_on(id, &exchange, bytes, end);
                 }
@@ -375,6 +379,9 @@ impl Session {
             exchange.refuse(Reason::Internal);
             return;
         }
+        let mut closed = closed;
+        self.cache_head(id, closed.as_mut(), &head, fields.iter(block), body.len());
+        self.gather(id, closed.as_mut(), body, end);
         let close = head.close.then_some((&b"connection"[..], &b"close"[..]));
         let lines = fields.iter(block).chain(close);
         if head.upgrade {
@@ -397,6 +404,50 @@ impl Session {
         }
         if exchange.start(head.status, lines, told).is_ok() && (end || !body.is_empty()) {
             self.pass_on(id, &exchange, body, end);
+        }
+    }
+
+    /// Lets the cache see the head of a response.
+    fn cache_head<'f>(
+        &self,
+        id: StreamId,
+        closed: Option<&mut InProgress>,
+        head: &wire::ResponseHead,
+        fields: impl Iterator<Item = (&'f [u8], &'f [u8])> + Clone,
+        begun: usize,
+    ) {
+        let mut end = self.end.borrow_mut();
+        let at_hand = closed.is_some();
+        let Some(stream) = closed.or_else(|| end.get_mut(id)) else { return };
+        if let CachingOf::Nothing = stream.caching {
+            return Caching::note(&stream.shard.queue, head.cache, fields);
+        }
+        let CachingOf::Watched(watch) = std::mem::replace(&mut stream.caching, CachingOf::Nothing) else { return };
+        let length = match head.length {
+            wire::BodyLength::None => Some(0),
+            wire::BodyLength::Exact(length) => Some(length),
+            wire::BodyLength::Unknown => at_hand.then_some(begun as u64),
+        };
+        let answer = Answer { status: head.status, policy: head.cache, length, fields };
+        if !head.upgrade
+            && let Some(state) = self.state.upgrade()
+            && let Some(collector) = state.caching.answered(&watch, &answer)
+        {
+            stream.caching = CachingOf::Gathered(collector);
+        }
+    }
+
+    /// Adds a piece of a response's body to what the cache gathers of it.
+    fn gather(&self, id: StreamId, closed: Option<&mut InProgress>, bytes: &[u8], last: bool) {
+        let mut end = self.end.borrow_mut();
+        let Some(stream) = closed.or_else(|| end.get_mut(id)) else { return };
+        let CachingOf::Gathered(collector) = &mut stream.caching else { return };
+        if collector.push(bytes) && !last {
+            return;
+        }
+        let CachingOf::Gathered(collector) = std::mem::replace(&mut stream.caching, CachingOf::Nothing) else { return };
+        if last && let Some(state) = self.state.upgrade() {
+            state.caching.store(*collector);
         }
     }
 

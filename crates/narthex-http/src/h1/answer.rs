@@ -5,7 +5,8 @@ use std::task::{Context, Poll, Waker};
 use narthex_proto::wire::Verbosity;
 use tokio::time::Instant;
 
-use crate::h1::conn::{Conn, READ_AHEAD};
+use crate::h1::ahead::READ_AHEAD;
+use crate::h1::conn::Conn;
 use crate::h1::encode::{self, Asked, Framing};
 use crate::h1::head::{BodyLength, Version};
 use crate::h1::report::Held;

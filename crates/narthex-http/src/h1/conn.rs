@@ -20,18 +20,16 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::bandwidth::{Bandwidth, Whose};
 use crate::exchange::Exchange;
-use crate::h1::encode::{Asked, Framing};
+use crate::h1::encode::Asked;
 use crate::h1::head::{self, Head, Parsed};
 use crate::h1::report::{Held, Running};
-use crate::h1::state::{Body, Reply, State, reason_of};
+use crate::h1::state::{Reply, State, reason_of};
 use crate::limits::{Limits, Timeouts};
 use crate::reason::Reason;
 use crate::request::{ConnectionInfo, Handler, Request};
 use crate::transport::Transport;
 use crate::worker::Worker;
 
-/// Bytes of later requests that are read while one is in progress.
-pub(crate) const READ_AHEAD: usize = 64 * 1024;
 /// When there is no deadline.
 const FAR: Duration = Duration::from_secs(30 * 86_400);
 
@@ -202,10 +200,12 @@ impl Conn {
         poll_fn(|cx| self.poll_close(cx, timer.as_mut())).await;
     }
 
+    #[inline]
     pub(crate) fn leave(&self) {
         self.in_task.set(false);
     }
 
+    #[inline]
     pub(crate) fn enter(&self, cx: &Context<'_>) {
         self.in_task.set(true);
         let mut state = self.state();
@@ -422,9 +422,13 @@ impl Conn {
         if self.own_timeouts.replace(false) {
             *self.timeouts.borrow_mut() = self.worker.timeouts();
         }
-        self.report_last();
         let epoch = {
             let mut state = self.state();
+            if state.noted.is_some() {
+                drop(state);
+                self.report_last();
+                state = self.state();
+            }
             state.head_length = u32::try_from(head.raw.len()).unwrap_or(u32::MAX);
             if self.worker.is_journaled() {
                 state.keep_line(head.raw);
@@ -447,7 +451,8 @@ impl Conn {
                 return Begun::Refused;
             }
         };
-        if cooked.is_asterisk() && head.method != "OPTIONS" || !limits.allow_segments_of(cooked.path()) {
+        let too_long = limits.are_about_segments() && !limits.allow_segments_of(cooked.path());
+        if too_long || cooked.is_asterisk() && head.method != "OPTIONS" {
             self.refuse(self.state(), Reason::Url);
             return Begun::Refused;
         }
@@ -486,14 +491,16 @@ impl Conn {
     ) -> Poll<()> {
         self.enter(cx);
         let polled = loop {
-            let expired = self.poll_deadlines(cx, timer.as_mut(), &mut self.state());
-            if let Some(reason) = expired {
-                self.refuse(self.state(), reason);
+            let mut state = self.state();
+            if let Some(reason) = self.poll_deadlines(cx, timer.as_mut(), &mut state) {
+                self.refuse(state, reason);
+                state = self.state();
             }
-            if self.state().reply == Reply::Complete {
+            if state.reply == Reply::Complete {
                 break Poll::Ready(());
             }
-            self.state().body_awaited = false;
+            state.body_awaited = false;
+            drop(state);
             if let Some(running) = future.as_mut().as_pin_mut()
                 && running.poll(cx).is_ready()
             {
@@ -539,58 +546,5 @@ impl Conn {
         };
         self.in_task.set(false);
         polled
-    }
-
-    /// Ends an upgraded connection when both sides have ended theirs, or the app has and nobody reads what the client sends.
-    fn poll_tunnel_end(&self, cx: &mut Context<'_>, state: &mut State, abandoned: bool) -> bool {
-        if state.reply != Reply::Streaming(Framing::Raw) || !state.write_closed || !state.output.is_empty() {
-            return false;
-        }
-        if state.read_closed || abandoned {
-            state.reply = Reply::Complete;
-            state.exchange_is_over();
-            return true;
-        }
-        let _ = state.transport.poll_shutdown(cx);
-        if state.deadlines.reading().is_none() {
-            let now = self.now();
-            state.deadlines.read_within(now, self.timeouts().drain_entity_body, Reason::TimerDrainEntityBody);
-        }
-        false
-    }
-
-    /// Watches the client while its request is in progress: for what it sends, which is kept within a bound, and for its
-    /// going away. Returns whether anything came.
-    fn poll_ahead(&self, cx: &mut Context<'_>, state: &mut State) -> bool {
-        let mut arrived = false;
-        while !state.read_closed && state.broken.is_none() && state.input.len() < READ_AHEAD {
-            let mut buffer = self.worker.take_read_buffer();
-            let read = state.transport.poll_read(cx, &mut buffer);
-            match read {
-                Poll::Ready(Ok(0)) => {
-                    arrived = true;
-                    state.read_closed = true;
-                    match state.body {
-                        Body::Raw => {}
-                        _ if !state.rest_of_body_is_here() => state.break_off(Reason::ConnectionDropped),
-                        _ => {
-                            let now = self.now();
-                            state.deadlines.half_closed(now);
-                        }
-                    }
-                }
-                Poll::Ready(Ok(length)) => {
-                    arrived = true;
-                    state.input.extend_from_slice(&buffer[..length]);
-                }
-                Poll::Ready(Err(error)) => state.break_off(reason_of(&error)),
-                Poll::Pending => {
-                    self.worker.return_read_buffer(buffer);
-                    return arrived;
-                }
-            }
-            self.worker.return_read_buffer(buffer);
-        }
-        arrived
     }
 }

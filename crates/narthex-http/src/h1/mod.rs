@@ -1,5 +1,6 @@
 //! The HTTP/1.1 engine (RFC 9112).
 
+mod ahead;
 pub(crate) mod answer;
 pub(crate) mod chunked;
 mod close;

@@ -48,6 +48,7 @@ impl Output {
     }
 
     /// So much waits that no further response is to join it.
+    #[inline]
     pub(crate) fn is_full(&self) -> bool {
         self.buffered >= FULL || self.segments.len() >= MAX_SLICES
     }

@@ -219,7 +219,6 @@ impl Conn {
 
     /// Before the next exchange begins: the last one's record is not kept waiting for what is left to be written, which is
     /// counted as sent.
-    #[inline]
     pub(crate) fn report_last(&self) {
         if self.free_state().noted.is_some() {
             self.report(Left::Counts);

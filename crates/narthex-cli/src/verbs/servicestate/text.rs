@@ -2,7 +2,7 @@
 
 use std::fmt::Display;
 
-use narthex_host::admin::{GroupState, QueueState, ServiceState, SessionState, TimeoutState};
+use narthex_host::admin::{GroupState, LogState, QueueState, ServiceState, SessionState, TimeoutState};
 use narthex_proto::wire::Properties;
 
 use super::super::cache::capital;
@@ -63,6 +63,8 @@ impl Listing {
                     properties.line(format_args!("Connections: {}", state.connections));
                     properties.line(format_args!("Requests: {}", state.requests));
                     properties.line(format_args!("Refused by the host: {}", state.refusals));
+                    properties.line(format_args!("Response cache (bytes): {}", state.cache_bytes));
+                    properties.line(format_args!("Log lines lost: {}", state.log_lines_lost));
                 });
             }
             host.below(format_args!("Number of listeners: {}", state.listeners.len()), |listeners| {
@@ -70,6 +72,18 @@ impl Listing {
                     listeners.line(format_args!("{}://{}", listener.scheme, listener.address));
                 }
             });
+            if host.properties && !state.logs.is_empty() {
+                host.below(format_args!("Number of logs: {}", state.logs.len()), |logs| {
+                    for log in &state.logs {
+                        let file = log.file.as_deref().unwrap_or("no file yet");
+                        let LogState { site, format, lines, lost, .. } = log;
+                        logs.line(format_args!("{site} ({format}): {file}, {lines} lines, {lost} lost"));
+                        if let Some(error) = &log.last_error {
+                            logs.line(format_args!("    cannot write: {error}"));
+                        }
+                    }
+                });
+            }
         });
         self.blank();
     }
@@ -290,6 +304,16 @@ mod tests {
             connections: 4,
             requests: 99,
             refusals: 1,
+            logs: vec![LogState {
+                site: "shop".to_owned(),
+                format: "w3c".to_owned(),
+                file: Some("ex261122.log".to_owned()),
+                lines: 7,
+                lost: 2,
+                ..LogState::default()
+            }],
+            log_lines_lost: 2,
+            cache_bytes: 0,
             sessions: vec![
                 session(1, "shop", 42, group(2, 5, None, "http://+:8888/shop/")),
                 session(3, "blog", 43, group(4, 6, Some(timeouts), "http://+:8888/blog/")),
@@ -311,8 +335,12 @@ Host: narthex 0.1.0, process ID 41
         Connections: 4
         Requests: 99
         Refused by the host: 1
+        Response cache (bytes): 0
+        Log lines lost: 2
     Number of listeners: 1
         http://127.0.0.1:8888
+    Number of logs: 1
+        shop (w3c): ex261122.log, 7 lines, 2 lost
 
 Server session ID: FF00000000000001
     Program: shop

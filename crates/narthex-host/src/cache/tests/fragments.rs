@@ -1,6 +1,7 @@
 //! Fragments: named, overwritten, read in parts, gone at any time.
 
 use super::*;
+use crate::cache::url::CacheUrlError;
 
 fn name(url: &str) -> FragmentName {
     FragmentName::parse(url).unwrap()

@@ -1,0 +1,72 @@
+//! What operators do with the cache and the logs while the host runs.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use narthex_proto::wire::RefusalCode;
+use tokio::time::timeout;
+
+use super::state::Refusal;
+use super::{Shared, all};
+use crate::admin::{Answer, CachedState};
+use crate::cache::{Flush, Reported, UrlFilter};
+use crate::worker::Command;
+
+/// A disk that hangs must not hang the operator.
+const FLUSH: Duration = Duration::from_secs(5);
+
+impl Shared {
+    pub(super) async fn cachestate(&self, url: Option<&str>) -> Result<Answer, Refusal> {
+        let url = self.filter(url, true)?;
+        let reports = all(self.ask(|reply| Command::CacheReport { url: url.clone(), reply })).await;
+        let mut entries: BTreeMap<u64, Reported> = BTreeMap::new();
+        for reported in reports.into_iter().flatten() {
+            let hits = reported.state.hits;
+            // Every worker counts the hits of its own clients.
+            entries.entry(reported.id).and_modify(|entry| entry.state.hits += hits).or_insert(reported);
+        }
+        let state = self.state.borrow();
+        let queues: BTreeMap<u32, Option<String>> = state
+            .snapshot
+            .routes
+            .registrations()
+            .filter_map(|(_, registration)| {
+                let queue = state.snapshot.queue(state.snapshot.group(registration.group)?.queue)?;
+                Some((registration.id, queue.queue.name.clone()))
+            })
+            .collect();
+        let named = |Reported { registration, state, .. }: Reported| CachedState {
+            queue_name: queues.get(&registration).cloned().flatten(),
+            ..state
+        };
+        let mut entries: Vec<CachedState> = entries.into_values().map(named).collect();
+        entries.sort_by(|one, other| one.url.cmp(&other.url));
+        Ok(Answer::Cachestate(entries))
+    }
+
+    pub(super) async fn flush_cache(&self, url: Option<&str>, recursive: bool) -> Result<Answer, Refusal> {
+        let url = self.filter(url, recursive)?;
+        let flush = Flush { url, registrations: None, at: self.means.started.elapsed() };
+        let removed = all(self.ask(|done| Command::CacheFlush { flush: flush.clone(), done })).await;
+        // The workers have the same entries.
+        let removed = removed.into_iter().max().unwrap_or(0);
+        Ok(Answer::Done(format!("{removed} cached responses removed")))
+    }
+
+    fn filter(&self, url: Option<&str>, recursive: bool) -> Result<Option<UrlFilter>, Refusal> {
+        let cooking = self.configuration.borrow().current().settings.cooking;
+        let parse = |url| UrlFilter::parse(url, recursive, cooking);
+        url.map(parse).transpose().map_err(|error| Refusal::new(RefusalCode::Invalid, error.to_string()))
+    }
+
+    pub(super) async fn flush_logs(&self) -> Result<Answer, Refusal> {
+        all(self.ask(|done| Command::HandOverLogs { done })).await;
+        match timeout(FLUSH, self.means.logs.flush()).await {
+            Ok(()) => Ok(Answer::Done("Log buffers successfully flushed".to_owned())),
+            Err(_) => {
+                let message = "the logs could not be written within 5 s: the disk may hang (narthex show servicestate)";
+                Err(Refusal::new(RefusalCode::LimitReached, message))
+            }
+        }
+    }
+}

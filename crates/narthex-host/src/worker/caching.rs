@@ -1,0 +1,146 @@
+//! The response cache as one worker uses it: what it stores and drops, the other workers are told.
+
+use std::cell::RefCell;
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::SystemTime;
+
+use narthex_http::{Exchange, Request};
+use narthex_proto::wire::CachePolicy;
+use tokio::sync::mpsc::WeakUnboundedSender;
+use tokio::time::{Instant, sleep};
+
+use crate::cache::{
+    Answer, Answered, Cache, CacheBudget, CacheSettings, Collector, Entry, Flush, Invalidation, Looked, Now, Reported, UrlFilter,
+    Watch, asks_for_caching,
+};
+use crate::snapshot::{Queue, Snapshot};
+use crate::worker::Command;
+
+/// A worker's cache, and the way to the others'.
+pub(super) struct Caching {
+    cache: Cache,
+    started: Instant,
+    others: Vec<WeakUnboundedSender<Command>>,
+    /// Header lines of parts that were asked for.
+    scratch: RefCell<Vec<u8>>,
+}
+
+/// What a request is to the cache.
+pub(super) enum Found {
+    /// It has been answered.
+    Answered,
+    /// Its answer may be stored.
+    Watch(Box<Watch>),
+    Nothing,
+}
+
+impl Caching {
+    pub(super) fn new(
+        budget: Arc<CacheBudget>,
+        settings: CacheSettings,
+        started: Instant,
+        others: Vec<WeakUnboundedSender<Command>>,
+    ) -> Self {
+        Self { cache: Cache::new(budget, settings), started, others, scratch: RefCell::default() }
+    }
+
+    pub(super) fn set_settings(&self, settings: CacheSettings) {
+        self.cache.set_settings(settings);
+    }
+
+    fn now(&self) -> Now {
+        Now { running: self.started.elapsed(), wall: SystemTime::now() }
+    }
+
+    /// Answers a request from the cache, or says whether its answer may be stored.
+    pub(super) fn look(&self, request: &Request<'_>, registration: u32, exchange: &Exchange) -> Found {
+        let now = self.started.elapsed();
+        let hit = match self.cache.look(request, registration, now) {
+            Looked::Hit(hit) => hit,
+            Looked::Watch(watch) => return Found::Watch(Box::new(watch)),
+            Looked::Pass => return Found::Nothing,
+        };
+        let mut scratch = self.scratch.borrow_mut();
+        let served = hit.serve(request, now, &mut scratch);
+        // A client that has gone needs no answer.
+        let _ = exchange.send_stored(served.status, served.block, served.age, served.body());
+        Found::Answered
+    }
+
+    /// An app that answers like this caches: from now on its requests are looked up.
+    pub(super) fn note<'f>(queue: &Queue, policy: Option<CachePolicy>, fields: impl Iterator<Item = (&'f [u8], &'f [u8])>) {
+        if !queue.caches.load(Ordering::Relaxed) && asks_for_caching(policy, fields) {
+            queue.caches.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// The head of the answer to a request that was watched. What is returned gathers its body.
+    pub(super) fn answered<'f, F>(&self, watch: &Watch, answer: &Answer<F>) -> Option<Box<Collector>>
+    where
+        F: Iterator<Item = (&'f [u8], &'f [u8])> + Clone,
+    {
+        match self.cache.answered(watch, answer, self.now()) {
+            Answered::Nothing => None,
+            Answered::Collect(collector) => Some(collector),
+            Answered::Invalidated(invalidation) => {
+                self.tell(|| Command::CacheInvalidated(invalidation.clone()));
+                None
+            }
+        }
+    }
+
+    /// A response that was gathered is complete.
+    pub(super) fn store(&self, collector: Collector) {
+        let Some(entry) = self.cache.store(collector, self.started.elapsed()) else { return };
+        self.tell(|| Command::CacheStored(Arc::clone(&entry)));
+    }
+
+    fn tell(&self, command: impl Fn() -> Command) {
+        for other in self.others.iter().filter_map(WeakUnboundedSender::upgrade) {
+            // A worker that is gone has nothing that could be out of date.
+            let _ = other.send(command());
+        }
+    }
+
+    /// What another worker has stored.
+    pub(super) fn stored(&self, entry: Arc<Entry>) {
+        self.cache.insert(entry, self.started.elapsed());
+    }
+
+    pub(super) fn invalidated(&self, invalidation: &Invalidation) {
+        self.cache.invalidate(invalidation);
+    }
+
+    pub(super) fn flush(&self, flush: &Flush) -> usize {
+        self.cache.flush(flush)
+    }
+
+    pub(super) fn report(&self, url: Option<&UrlFilter>) -> Vec<Reported> {
+        self.cache.report(url, self.started.elapsed())
+    }
+
+    /// Drops what belongs to registrations that are gone, or to groups that must not cache any more.
+    pub(super) fn retain(&self, snapshot: &Snapshot) {
+        if self.cache.is_empty() {
+            return;
+        }
+        let caches = |group: usize| snapshot.group(group).is_some_and(|group| group.response_cache);
+        let live: HashSet<u32> = snapshot
+            .routes
+            .registrations()
+            .filter(|(_, registration)| caches(registration.group))
+            .map(|(_, registration)| registration.id)
+            .collect();
+        self.cache.retain_registrations(|id| live.contains(&id));
+    }
+
+    /// Runs the scavenger for as long as the worker lives.
+    pub(super) async fn scavenge(&self) {
+        loop {
+            sleep(self.cache.settings().period).await;
+            self.cache.scavenge(self.started.elapsed());
+        }
+    }
+}
