@@ -4,12 +4,16 @@
 #[macro_use]
 mod client;
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::time::Duration;
 
+use axum::Router;
+use axum::routing::get;
 use client::{Place, Running};
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
-use narthex::{Change, Error, FineTune, Http503Verbosity, Principal, Timeouts};
+use narthex::{CachePolicy, Change, Error, FineTune, Http503Verbosity, Logging, Principal, Timeouts};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
 
@@ -20,6 +24,9 @@ on_both! {
     timers_of_no_length_are_inherited_ones
     a_server_that_does_not_run_cannot_be_changed
     a_value_out_of_range_changes_nothing
+    connections_can_be_bounded
+    output_can_be_paced
+    a_503_says_as_much_as_it_is_told
 }
 
 async fn change(running: &Running, change: Change) {
@@ -183,25 +190,29 @@ async fn an_embedded_server_says_what_it_does_not_have() {
     assert_eq!(running.get("/ping").await.status, 200, "nothing was changed");
 }
 
-#[tokio::test]
-async fn an_embedded_server_bounds_its_connections() {
-    let server = Place::embedded().server("http://127.0.0.1:0/").max_connections(1);
-    let running = Running::start(server).await;
+async fn connections_can_be_bounded(place: &Place) {
+    let running = Running::start(place.server("http://127.0.0.1:0/").max_connections(1)).await;
+    let one_more = async || {
+        let mut client = running.connect().await;
+        // A host finds out by the request whose connection it is.
+        if place.host.is_some() {
+            client.send(b"GET /ping HTTP/1.1\r\nHost: a\r\n\r\n").await;
+        }
+        client.reply().await.status
+    };
     let mut first = running.connect().await;
     assert_eq!(first.get("/ping").await.status, 200);
-    assert_eq!(running.connect().await.reply().await.status, 503);
+    assert_eq!(one_more().await, 503);
     change(&running, Change::new().max_connections(2)).await;
     let mut second = running.connect().await;
     assert_eq!(second.get("/ping").await.status, 200);
-    assert_eq!(running.connect().await.reply().await.status, 503);
+    assert_eq!(one_more().await, 503);
     change(&running, Change::new().max_connections(None)).await;
     assert_eq!(running.get("/ping").await.status, 200);
 }
 
-#[tokio::test]
-async fn an_embedded_server_paces_its_output() {
-    let server = Place::embedded().server("http://127.0.0.1:0/").max_bandwidth(20_000);
-    let running = Running::start(server).await;
+async fn output_can_be_paced(place: &Place) {
+    let running = Running::start(place.server("http://127.0.0.1:0/").max_bandwidth(20_000)).await;
     let takes = async || {
         let begun = Instant::now();
         assert_eq!(running.get("/big/20000").await.body.len(), 20_000);
@@ -214,13 +225,53 @@ async fn an_embedded_server_paces_its_output() {
     assert!(takes().await > Duration::from_millis(700));
 }
 
-#[tokio::test]
-async fn an_embedded_server_says_as_much_with_a_503_as_it_is_told() {
-    let running = Place::embedded().start("http://127.0.0.1:0/").await;
+async fn a_503_says_as_much_as_it_is_told(place: &Place) {
+    let running = place.start("http://127.0.0.1:0/").await;
     change(&running, Change::new().active(false)).await;
     assert!(running.get("/ping").await.head.starts_with("HTTP/1.1 503 Service Unavailable\r\n"));
     change(&running, Change::new().verbosity(Http503Verbosity::Full)).await;
     assert!(running.get("/ping").await.head.starts_with("HTTP/1.1 503 Disabled\r\n"));
     change(&running, Change::new().verbosity(Http503Verbosity::Basic)).await;
     assert!(running.get("/ping").await.cut_off);
+}
+
+#[tokio::test]
+async fn the_host_caches_only_for_apps_that_let_it() {
+    let place = Place::shared();
+    let count = Arc::new(AtomicUsize::new(0));
+    let app = Router::new().route("/", get(async move || (CachePolicy::UntilFlushed, count.fetch_add(1, SeqCst).to_string())));
+    let running = Running::start(place.serving(app, "http://127.0.0.1:0/").response_cache(false)).await;
+    for expected in ["0", "1"] {
+        assert_eq!(running.get("/").await.text(), expected);
+    }
+    change(&running, Change::new().response_cache(true)).await;
+    let mut client = running.connect().await;
+    let mut same = false;
+    // A response is kept from the moment when the host has it all.
+    for _ in 0..50 {
+        let first = client.get("/").await;
+        same |= first.body == client.get("/").await.body;
+    }
+    assert!(same);
+}
+
+#[tokio::test]
+async fn the_host_logs_as_the_app_says() {
+    let place = Place::shared();
+    let server = place.server("http://127.0.0.1:0/").logging(Logging::w3c().site("shop").fields(["cs-method", "cs-uri-stem"]));
+    let running = Running::start(server).await;
+    assert_eq!(running.get("/ping").await.status, 200);
+    let folder = place.socket().with_file_name("log").join("shop");
+    let logged = async {
+        loop {
+            let files = std::fs::read_dir(&folder).into_iter().flatten().flatten();
+            let text: String = files.map(|file| std::fs::read_to_string(file.path()).unwrap_or_default()).collect();
+            if text.contains("GET /ping") {
+                return text;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    let text = timeout(Duration::from_secs(10), logged).await.expect("a line in the log");
+    assert!(text.contains("#Fields: cs-method cs-uri-stem"), "{text}");
 }
