@@ -33,7 +33,7 @@ impl Handler for Relay {
             BodyLength::Exact(0) => Pump::Done,
             _ => Pump::Body(Bytes::new()),
         };
-        Some(Relayed { stage, again: VecDeque::new(), body, exchange, tunnel: request.wants_upgrade })
+        Some(Relayed { stage, again: VecDeque::new(), body, exchange, told_closed: false, tunnel: request.wants_upgrade })
     }
 }
 
@@ -171,6 +171,8 @@ pub(crate) struct Relayed {
     again: VecDeque<Sent>,
     body: Pump,
     exchange: Exchange,
+    /// The app that has it was told that the client sends no more.
+    told_closed: bool,
     /// The request may become a tunnel; until the app accepts, there is nothing to read.
     tunnel: bool,
 }
@@ -193,6 +195,7 @@ impl Future for Relayed {
                 Place::Open(session, id) => {
                     let kept = waiting.is_kept().then(|| Rc::clone(waiting));
                     this.stage = Stage::Open(session, id, kept);
+                    this.told_closed = false;
                 }
                 Place::Waiting => {
                     waiting.place.replace(Place::Waiting);
@@ -209,6 +212,10 @@ impl Future for Relayed {
         if this.tunnel && this.exchange.is_upgraded() {
             this.tunnel = false;
             this.body = Pump::Body(Bytes::new());
+        }
+        if !this.told_closed && this.exchange.client_has_closed() {
+            this.told_closed = true;
+            session.client_closed(id);
         }
         this.pump(cx, &session, id);
         let drained = this.exchange.take_drained();
