@@ -2,6 +2,7 @@
 
 pub(crate) mod answers;
 mod connection;
+mod fragments;
 mod maintenance;
 pub(crate) mod names;
 mod ports;
