@@ -69,6 +69,19 @@ pub enum Error {
         /// Why, and what to do about it.
         message: String,
     },
+    /// The host does not keep a fragment.
+    #[error("{message}")]
+    Fragment {
+        /// Its name as it was given.
+        name: String,
+        /// Why, for programs.
+        code: RefusalCode,
+        /// Why, and what to do about it.
+        message: String,
+    },
+    /// The server does not run, so there is no host to keep a fragment.
+    #[error("fragments can be stored only while the server runs: wait for its on_ready, and do not store any after its end")]
+    NotRunning,
     /// A setting has a value that it cannot have.
     #[error("cannot use {setting}({value}): it takes {least} to {most}")]
     OutOfRange {

@@ -12,6 +12,7 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use crate::error::{Error, Result};
+use crate::fragments::Desk;
 
 /// After the grace period, how long workers get to close what is left.
 const CLOSING: Duration = Duration::from_secs(2);
@@ -26,6 +27,7 @@ struct Shared {
     active: AtomicBool,
     stopped: AtomicBool,
     stop: Notify,
+    desk: Desk,
 }
 
 impl ServerHandle {
@@ -51,6 +53,11 @@ impl ServerHandle {
         Ok(Active(self.clone()))
     }
 
+    /// Where wishes about fragments go.
+    pub(crate) fn desk(&self) -> &Desk {
+        &self.0.desk
+    }
+
     async fn stopped(&self) {
         loop {
             let stop = self.0.stop.notified();
@@ -68,6 +75,7 @@ pub(crate) struct Active(ServerHandle);
 impl Drop for Active {
     fn drop(&mut self) {
         self.0.0.active.store(false, Ordering::SeqCst);
+        self.0.desk().close();
     }
 }
 

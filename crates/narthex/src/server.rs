@@ -275,6 +275,7 @@ impl<S> Server<S> {
                     workers: self.workers,
                     connection_info: self.connection_info,
                     shutdown_timeout: self.shutdown_timeout,
+                    handle: self.handle.clone(),
                 };
                 shared.run(self.app, host, stop, ready).await
             }
@@ -293,7 +294,9 @@ impl<S> Server<S> {
                     connection_info: self.connection_info,
                     shutdown_timeout: self.shutdown_timeout,
                 };
+                let handle = self.handle.clone();
                 let ready = move |prefixes: &[UrlPrefix]| {
+                    handle.desk().open_embedded();
                     announce(&format!("serving {} on a listener of its own: {why}", listed(prefixes)));
                     on_ready(prefixes);
                 };

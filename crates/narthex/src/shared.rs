@@ -5,6 +5,7 @@
 //! that the first request finds them.
 
 mod control;
+mod orders;
 mod session;
 mod stream;
 mod worker;
@@ -23,7 +24,8 @@ use self::worker::Attach;
 use crate::bindings::Bindings;
 use crate::call::App;
 use crate::error::{Error, Result};
-use crate::lifetime::{Stop, Workers};
+use crate::fragments::Names;
+use crate::lifetime::{ServerHandle, Stop, Workers};
 use crate::settings::Timeouts;
 use crate::tuning::FineTune;
 
@@ -43,6 +45,7 @@ pub(crate) struct Shared {
     pub(crate) workers: usize,
     pub(crate) connection_info: bool,
     pub(crate) shutdown_timeout: Duration,
+    pub(crate) handle: ServerHandle,
 }
 
 /// What the app holds of a host: everything ends with it.
@@ -60,11 +63,12 @@ impl Shared {
     pub(crate) async fn run<S: App>(self, app: S, host: Host, mut stop: Stop, ready: impl FnOnce(&[UrlPrefix])) -> Result<()> {
         let mut workers = Workers::new();
         let mut attach = Vec::new();
+        let names = Names::default();
         for index in 0..self.workers.max(1) {
             let (sender, commands) = mpsc::unbounded_channel();
-            let (app, fine_tune, connection_info, phases) =
-                (app.clone(), self.fine_tune.clone(), self.connection_info, workers.phases());
-            let run = move || worker::run(app, fine_tune, connection_info, commands, phases);
+            let (app, fine_tune, connection_info, names, phases) =
+                (app.clone(), self.fine_tune.clone(), self.connection_info, names.clone(), workers.phases());
+            let run = move || worker::run(app, fine_tune, connection_info, names, commands, phases);
             workers.spawn(format!("narthex-app-{index}"), run)?;
             attach.push(sender);
         }
@@ -74,12 +78,15 @@ impl Shared {
             link = self.establish(host, &attach, urls) => link?,
             () = stop.wait() => return Ok(()),
         };
+        names.set(&link.prefixes);
+        let mut orders = self.handle.desk().open();
         ready(&link.prefixes);
         loop {
             tokio::select! {
                 () = stop.wait() => break,
                 () = workers.one_ended() => return Err(Error::WorkerDied),
                 () = link.lost() => {}
+                Some(order) = orders.recv() => if orders::carry_out(order, &mut link.connection, &names, &path).await { continue },
             }
             tracing::warn!("the host at {} went away; this app registers again as soon as it is back", path.display());
             let urls = link.prefixes.iter().map(ToString::to_string).collect();

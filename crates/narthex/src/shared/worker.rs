@@ -16,6 +16,7 @@ use super::stream::{StreamTask, WireStream};
 use crate::body::Body;
 use crate::call::{App, Calls, Means};
 use crate::error::Result;
+use crate::fragments::Names;
 use crate::lifetime::Phases;
 use crate::request::{ConnectionInfo, Head, Heads, NotRepresentable};
 use crate::tuning::FineTune;
@@ -40,6 +41,7 @@ pub(super) async fn run<S: App>(
     app: S,
     fine_tune: FineTune,
     connection_info: bool,
+    names: Names,
     mut commands: mpsc::UnboundedReceiver<Attach>,
     mut phases: Phases,
 ) {
@@ -48,6 +50,7 @@ pub(super) async fn run<S: App>(
         heads: Heads::new(connection_info),
         fields: RefCell::default(),
         accepts: fine_tune.accepts_per_worker,
+        names,
     });
     let mut sessions = JoinSet::new();
     let mut draining = phases.clone();
@@ -80,7 +83,7 @@ async fn serve<S: App>(worker: Rc<Worker<S>>, attach: Attach, phases: Phases) {
             return;
         }
     };
-    let session = Session::new(worker.accepts);
+    let session = Session::new(worker.accepts, worker.names.clone());
     let _ = done.send(Ok(()));
     tokio::select! {
         () = session.run(stream, begun, &*worker, phases) => {}
@@ -99,6 +102,7 @@ pub(super) struct Worker<S: App> {
     fields: RefCell<Fields>,
     /// Requests that one worker of the host may have here.
     accepts: u32,
+    names: Names,
 }
 
 impl<S: App> Worker<S> {
