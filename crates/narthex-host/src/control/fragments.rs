@@ -4,7 +4,9 @@
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use narthex_proto::wire::{CachePolicy, RefusalCode};
+use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::oneshot;
 
 use super::names::{self, MOST_OF_URL};
@@ -37,9 +39,11 @@ impl Shared {
         let Owned { name, registration } = owned;
         // One worker puts the fragments of a name in order.
         let (first, others) = self.workers.split_first().ok_or_else(stopping)?;
-        let _ = first.send(Command::FragmentStore { name, registration, policy, bytes: bytes.into(), done });
+        // Without the room that gathering them took.
+        let bytes = Bytes::from(bytes.into_boxed_slice());
+        let _ = first.send(Command::FragmentStore { name, registration, policy, bytes, done });
         let entry = stored.await.map_err(|_| stopping())?.map_err(|error| refusal(url, &error))?;
-        let tell = |worker: &tokio::sync::mpsc::UnboundedSender<Command>| {
+        let tell = |worker: &UnboundedSender<Command>| {
             let (done, is_done) = oneshot::channel();
             let _ = worker.send(Command::FragmentStored { entry: Arc::clone(&entry), done });
             is_done
