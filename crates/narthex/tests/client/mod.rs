@@ -15,7 +15,7 @@ use axum::response::IntoResponse;
 use axum::routing::{any, get, post};
 use http::{HeaderMap, StatusCode};
 use http_body_util::BodyExt;
-use narthex::{CachePolicy, ConnectionInfo, PathBase, Provider, Result, Server, ServerHandle, UrlPrefix};
+use narthex::{CachePolicy, Composed, ConnectionInfo, PathBase, Provider, Result, Server, ServerHandle, UrlPrefix};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
@@ -43,6 +43,7 @@ pub(crate) fn app() -> Router {
         .route("/breaks", get(|| async { Body::new(Pieces { left: 2, fails: true }) }))
         .route("/cached", get(async || (CachePolicy::UntilFlushed, "kept")))
         .route("/cached/{pieces}", get(cached_stream))
+        .route("/fragment", get(async || Composed::new().bytes("<").fragment("/f", 1..3).or_else(|| "abcd").bytes(">")))
         .route("/panic", any(panics))
         .route("/seen", get(seen))
         .route("/slow/{ms}", get(slow))
