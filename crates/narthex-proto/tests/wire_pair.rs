@@ -3,13 +3,16 @@
 
 #[path = "wire_pair/pair.rs"]
 mod pair;
+#[path = "wire_pair/plan.rs"]
+mod plan;
 
 use std::collections::HashSet;
 use std::net::SocketAddr;
 
 use fastrand::Rng;
 use narthex_proto::wire::{AppEnd, AppEvent, BodyLength, HostEnd, HostEvent, HttpVersion, Received, Request, ResponseHead};
-use pair::{CREDITS, Pair, Plan};
+use pair::{CREDITS, Pair};
+use plan::Plan;
 use proptest::prelude::*;
 
 #[test]

@@ -12,7 +12,9 @@ use http_body::{Frame, SizeHint};
 
 use super::offer::{self, Offered, Outcome, Part};
 
-/// A response body made of bytes and of fragments that the host keeps ([`ServerHandle::store_fragment`](crate::ServerHandle::store_fragment)).
+/// A response body made of bytes and of fragments that the host keeps.
+///
+/// [`ServerHandle::store_fragment`](crate::ServerHandle::store_fragment) has it keep them.
 ///
 /// Behind a host, fragments are sent from its memory to the client. Where there is no host, where the host does not have the
 /// fragment (any more), and where another body between this one and the server changes what passes through it (compression,
@@ -47,7 +49,7 @@ type Fallback = Box<dyn FnOnce() -> Bytes + Send>;
 /// A fragment's fallback has fewer bytes than the part of the fragment that was asked for. The response is broken off.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "the fallback of a fragment has only {has} bytes, and the range that was asked for needs {needs}: let it return the whole fragment"
+    "the fallback of a fragment has only {has} bytes, and the range needs {needs}: let it return the whole fragment"
 )]
 pub struct FallbackTooShort {
     /// How many bytes it has.

@@ -115,7 +115,8 @@ impl Offered {
     }
 }
 
-/// Offers a part to the provider, if it is the one who asks. What is returned is the empty frame, and how the body learns the rest.
+/// Offers a part to the provider, if it is the one who asks. What is returned is the empty frame, and how the body learns
+/// what became of it.
 pub(super) fn make(part: impl FnOnce() -> Part) -> Option<(Bytes, Offered)> {
     SLOT.with_borrow_mut(|slot| {
         if !matches!(slot, Slot::Open) {
