@@ -48,9 +48,7 @@ type Fallback = Box<dyn FnOnce() -> Bytes + Send>;
 
 /// A fragment's fallback has fewer bytes than the part of the fragment that was asked for. The response is broken off.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "the fallback of a fragment has only {has} bytes, and the range needs {needs}: let it return the whole fragment"
-)]
+#[error("the fallback of a fragment has only {has} bytes, and the range needs {needs}: let it return the whole fragment")]
 pub struct FallbackTooShort {
     /// How many bytes it has.
     has: u64,

@@ -15,9 +15,9 @@ use crate::fragments::{Names, Order, What};
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Carries an order out, and tells the one who gave it. `false`: the connection cannot be used any more.
-pub(super) async fn carry_out(order: Order, connection: &mut Connection, names: &Names, path: &Path) -> bool {
+pub(super) async fn carry_out(order: Order, id: u64, connection: &mut Connection, names: &Names, path: &Path) -> bool {
     let Order { name, what, done } = order;
-    let (id, url) = (3, names.url(&name));
+    let url = names.url(&name);
     let message = match what {
         What::Store(policy, bytes) => {
             let time_to_live = if let CachePolicy::TimeToLive(seconds) = policy { Some(seconds) } else { None };

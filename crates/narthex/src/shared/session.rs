@@ -5,6 +5,8 @@ use std::future::poll_fn;
 use std::io;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
@@ -37,11 +39,13 @@ pub(super) struct Session {
     held_back: RefCell<Vec<Waker>>,
     drained: Cell<bool>,
     names: Names,
+    /// The app has said that it delegates.
+    delegates: Arc<AtomicBool>,
 }
 
 impl Session {
     /// The worker of the host may have `accepts` requests here at a time.
-    pub(super) fn new(accepts: u32, names: Names) -> Rc<Self> {
+    pub(super) fn new(accepts: u32, names: Names, delegates: Arc<AtomicBool>) -> Rc<Self> {
         let mut end = AppEnd::new();
         end.grant(accepts);
         Rc::new(Self {
@@ -51,6 +55,7 @@ impl Session {
             held_back: RefCell::default(),
             drained: Cell::new(false),
             names,
+            delegates,
         })
     }
 
@@ -144,6 +149,21 @@ impl Session {
         }
         drop(app);
         self.sent(sent)
+    }
+
+    pub(super) fn delegates(&self) -> bool {
+        self.delegates.load(Ordering::Relaxed)
+    }
+
+    /// Hands the request of a stream to another queue.
+    pub(super) fn delegate(&self, id: StreamId, queue: &str, url: &str) -> Result<(), Closed> {
+        let mut app = self.end.borrow_mut();
+        let delegated = app.delegate(id, queue, url);
+        if delegated.is_ok() {
+            app.grant(1);
+        }
+        drop(app);
+        self.sent(delegated)
     }
 
     /// What closed a stream gives its place back, which is dropped here, where nothing is borrowed.
@@ -319,7 +339,11 @@ impl Session {
                     stream.cancelled();
                 }
             }
-            AppEvent::ClientClosed { .. } => {}
+            AppEvent::ClientClosed { id } => {
+                if let Some(stream) = self.stream(id) {
+                    stream.client_closed();
+                }
+            }
             AppEvent::Pong(LAST_PING) => self.drained.set(true),
             AppEvent::Pong(_) | AppEvent::Drain => {}
         }

@@ -14,6 +14,7 @@ use super::session::Session;
 use crate::body::BodyError;
 use crate::cache::CachePolicy;
 use crate::call::{App, Running};
+use crate::delegation::Delegation;
 use crate::downstream::{Closed, Downstream, fields};
 use crate::fragments::Part;
 
@@ -29,6 +30,8 @@ pub(super) struct Stream {
     cancelled: Cell<bool>,
     /// The host's answer to the last fragment: whether it was sent.
     pub(super) fragment: Cell<Option<bool>>,
+    /// The client sends no more.
+    client_closed: Cell<bool>,
     /// Its credit was returned when the upgrade was accepted.
     pub(super) tunnel: Cell<bool>,
 }
@@ -42,6 +45,7 @@ impl Stream {
             ended: Cell::new(false),
             cancelled: Cell::new(false),
             fragment: Cell::new(None),
+            client_closed: Cell::new(false),
             tunnel: Cell::new(false),
         })
     }
@@ -62,6 +66,11 @@ impl Stream {
 
     pub(super) fn cancelled(&self) {
         self.cancelled.set(true);
+        self.wake();
+    }
+
+    pub(super) fn client_closed(&self) {
+        self.client_closed.set(true);
         self.wake();
     }
 
@@ -166,6 +175,27 @@ impl Downstream for WireStream {
         self.respond(head, wire::BodyLength::Unknown, b"", false, true)?;
         stream.tunnel.set(true);
         Ok(())
+    }
+
+    fn delegate(&self, delegation: &Delegation) -> Result<(), Closed> {
+        let Delegation { queue, url } = delegation;
+        if !self.session.delegates() {
+            tracing::error!(
+                queue,
+                "a request cannot be delegated: the server has not said that it delegates (Server::delegates)"
+            );
+            self.fail();
+            return Ok(());
+        }
+        self.session.delegate(self.id, queue, url)
+    }
+
+    fn client_has_closed(&self) -> bool {
+        self.session.stream(self.id).is_some_and(|stream| stream.client_closed.get())
+    }
+
+    fn cancel(&self) {
+        self.session.cancel(self.id, CancelCode::REQUEST_CANCELLED);
     }
 
     fn fail(&self) {
