@@ -106,7 +106,9 @@ pub enum Error {
         settings: Vec<&'static str>,
     },
     /// There is no running server to be changed, or to store fragments.
-    #[error("the server is not running: it can be changed from when `run` was called until it ends, and store fragments from on_ready on")]
+    #[error(
+        "the server is not running: it can be changed from when `run` was called until it ends, and store fragments from on_ready on"
+    )]
     NotRunning,
     /// The server was started before. A server runs once.
     #[error("this server was started already: a server runs once; build another one to run it again")]
