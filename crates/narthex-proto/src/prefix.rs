@@ -169,8 +169,18 @@ impl UrlPrefix {
         path.starts_with(self.folded_path()) || self.folded_path().strip_suffix('/') == Some(&path)
     }
 
+    /// Whether a URL with this host (no wildcard) and cooked path lies below this prefix. An IP literal covers only itself.
+    pub fn covers(&self, scheme: Scheme, host: &str, port: u16, path: &str) -> bool {
+        let same_host = match self.host() {
+            PrefixHost::Strong | PrefixHost::Weak => true,
+            PrefixHost::Name(_) => self.wire_host().eq_ignore_ascii_case(host),
+            PrefixHost::Ip(ip) => host.trim_matches(['[', ']']).parse().is_ok_and(|host: IpAddr| host == *ip),
+        };
+        same_host && self.scheme() == scheme && self.port().get() == port && self.covers_path(path)
+    }
+
     /// The host name as a request spells it, in lower case and punycode; empty for other hosts.
-    pub(crate) fn wire_host(&self) -> &str {
+    pub fn wire_host(&self) -> &str {
         &self.0.wire_host
     }
 

@@ -3,18 +3,22 @@
 
 #[path = "wire_pair/pair.rs"]
 mod pair;
+#[path = "wire_pair/plan.rs"]
+mod plan;
 
 use std::collections::HashSet;
 use std::net::SocketAddr;
 
 use fastrand::Rng;
 use narthex_proto::wire::{AppEnd, AppEvent, BodyLength, HostEnd, HostEvent, HttpVersion, Received, Request, ResponseHead};
-use pair::{CREDITS, Pair, Plan};
+use pair::{CREDITS, Pair};
+use plan::Plan;
 use proptest::prelude::*;
 
 #[test]
 fn every_schedule_delivers_bodies_exactly_and_leaves_nothing_behind() {
     let (mut tunnels, mut cancels, mut early) = (0, 0, 0);
+    let mut fragments = [0; 2];
     for seed in 0..2000 {
         let mut pair = Pair::new(seed);
         assert!(pair.run(100_000), "seed {seed} does not come to an end");
@@ -22,10 +26,12 @@ fn every_schedule_delivers_bodies_exactly_and_leaves_nothing_behind() {
         for x in pair.exchanges.values() {
             tunnels += usize::from(x.plan.accept && !x.cancelled);
             cancels += usize::from(x.cancelled);
+            fragments = [0, 1].map(|kind| fragments[kind] + x.sent_fragments[kind]);
             early += usize::from(x.host.sent < x.plan.request_bytes && !x.cancelled);
         }
     }
     // The schedules are worth something only if they reach these.
+    assert!(fragments.iter().all(|count| *count > 500), "{fragments:?}");
     assert!(tunnels > 500 && cancels > 500 && early > 100, "{tunnels} {cancels} {early}");
 }
 
@@ -87,6 +93,14 @@ fn feed(input: &[u8]) {
         if let HostEvent::Data { id, bytes, .. } = event {
             host.consumed(id, bytes.len());
             let _ = host.send_data(id, bytes, bytes.len() % 2 == 0);
+        } else if let HostEvent::Fragment { id, offset, .. } = event {
+            match offset % 2 {
+                0 => host.fragment_missing(id),
+                _ => {
+                    host.fragment_found(id, offset);
+                    host.consumed(id, 1);
+                }
+            }
         }
     }
     let mut rest = input;
@@ -98,7 +112,13 @@ fn feed(input: &[u8]) {
                 head.upgrade = true;
                 app.respond_with(id, head, |_| {}, b"hi", false).unwrap();
             }
-            AppEvent::Request { id, .. } => app.want_body(id),
+            AppEvent::Request { id, request } => {
+                app.want_body(id);
+                if request.registration % 2 == 0 {
+                    app.respond_with(id, ResponseHead::new(200, BodyLength::Unknown), |_| {}, b"", false).unwrap();
+                    app.send_fragment(id, "http://a/x", 1, None).unwrap();
+                }
+            }
             AppEvent::Data { id, bytes, .. } => app.consumed(id, bytes.len()),
             _ => {}
         }
@@ -125,7 +145,7 @@ proptest! {
     #[test]
     fn well_framed_garbage_never_panics(
         frames in prop::collection::vec(
-            (1u8..14, any::<bool>(), 0u32..20, 0u32..3, prop::collection::vec(any::<u8>(), 0..40)),
+            (1u8..20, any::<bool>(), 0u32..20, 0u32..3, prop::collection::vec(any::<u8>(), 0..40)),
             0..40,
         ),
     ) {

@@ -48,7 +48,12 @@ impl CachePolicy {
     /// What the host is told about a response.
     #[cfg_attr(not(any(unix, test)), expect(dead_code, reason = "only a host caches"))]
     pub(crate) fn of(head: &Parts) -> Option<narthex_proto::wire::CachePolicy> {
-        match *head.extensions.get()? {
+        head.extensions.get().and_then(|policy: &Self| policy.to_wire())
+    }
+
+    /// `None` if it is as good as no policy.
+    pub(crate) fn to_wire(self) -> Option<narthex_proto::wire::CachePolicy> {
+        match self {
             Self::UntilFlushed => Some(narthex_proto::wire::CachePolicy::UntilFlushed),
             Self::TimeToLive(time) => {
                 let seconds = u32::try_from(time.as_secs()).unwrap_or(u32::MAX);

@@ -22,6 +22,7 @@ use crate::BoxError;
 use crate::body::{Body, Feed};
 use crate::delegation::Delegation;
 use crate::downstream::{Closed, Downstream};
+use crate::fragments::{self, Claim};
 use crate::request_control::Watched;
 use crate::upgrade::{Donor, Tunnel};
 
@@ -83,6 +84,8 @@ struct Responding {
     pending: Bytes,
     /// They are the last.
     last: bool,
+    /// What the host is asked to send.
+    claim: Option<Claim>,
 }
 
 /// Header maps that have room for more fields than this are not kept.
@@ -332,7 +335,10 @@ where
         send_bodiless(this.downstream, *this.head_only, &head, &body)?;
         return Ok(true);
     }
-    this.phase.set(Phase::Responding { body, response: Responding { head, begun: false, pending: Bytes::new(), last: false } });
+    this.phase.set(Phase::Responding {
+        body,
+        response: Responding { head, begun: false, pending: Bytes::new(), last: false, claim: None },
+    });
     Ok(false)
 }
 
@@ -351,6 +357,10 @@ impl Responding {
             if self.last {
                 return Poll::Ready(Ok(()));
             }
+            if self.claim.is_some() {
+                let sent = ready!(downstream.poll_fragment());
+                self.claim.take().into_iter().for_each(|claim| claim.settle(sent));
+            }
             let mut exact = None;
             if self.begun {
                 // A body is not asked for what the client has no room for.
@@ -358,7 +368,11 @@ impl Responding {
             } else {
                 exact = body.size_hint().exact();
             }
-            let Poll::Ready(frame) = body.as_mut().poll_frame(cx) else {
+            let (polled, offer) = match downstream.has_fragments() {
+                true => fragments::watch(|| body.as_mut().poll_frame(cx)),
+                false => (body.as_mut().poll_frame(cx), None),
+            };
+            let Poll::Ready(frame) = polled else {
                 self.start(downstream, exact)?;
                 return Poll::Pending;
             };
@@ -367,6 +381,11 @@ impl Responding {
             };
             match frame.into_data() {
                 Ok(mut data) => {
+                    if let Some(claim) = offer.and_then(|offer| offer.take(&data)) {
+                        self.start(downstream, exact)?;
+                        self.ask(claim, downstream)?;
+                        continue;
+                    }
                     let bytes = data.copy_to_bytes(data.remaining());
                     let length = bytes.len() as u64;
                     // Some bodies know their length and yet not their end.
@@ -388,6 +407,16 @@ impl Responding {
                 }
             }
         }
+    }
+
+    /// Asks the host to send a fragment.
+    fn ask(&mut self, claim: Claim, downstream: &impl Downstream) -> Result<(), Closed> {
+        if downstream.fragment(claim.part())? {
+            self.claim = Some(claim);
+        } else {
+            claim.settle(false);
+        }
+        Ok(())
     }
 
     /// Sends the head, if that is still to be done.

@@ -9,6 +9,7 @@ use narthex_http::{BodyLength, Exchange, ExchangeClosed, Piece, Reason};
 
 use crate::body::BodyError;
 use crate::delegation::Delegation;
+use crate::fragments::Part;
 
 /// One request's client. Calls after its end fail with [`Closed`] and do nothing.
 pub(crate) trait Downstream: 'static {
@@ -26,6 +27,19 @@ pub(crate) trait Downstream: 'static {
     fn poll_ready(&self, cx: &mut Context<'_>) -> Poll<Result<usize, Closed>>;
     /// Sends body or tunnel bytes, and with `end` the end of this direction.
     fn data(&self, bytes: Piece<'_>, end: bool) -> Result<(), Closed>;
+    /// Whether there is somebody who may have fragments.
+    fn has_fragments(&self) -> bool {
+        false
+    }
+    /// Sends a part of a fragment as [`data`](Self::data). `false`: it cannot be had. Otherwise
+    /// [`poll_fragment`](Self::poll_fragment) says whether it was sent, and nothing else is to be sent before.
+    fn fragment(&self, _: &Part) -> Result<bool, Closed> {
+        Ok(false)
+    }
+    /// Whether the part was sent.
+    fn poll_fragment(&self) -> Poll<bool> {
+        Poll::Ready(false)
+    }
     /// Ends the body with trailer lines.
     fn trailers(&self, lines: &[u8]) -> Result<(), Closed>;
     /// Accepts the upgrade that the client asked for.

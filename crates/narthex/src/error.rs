@@ -69,6 +69,16 @@ pub enum Error {
         /// Why, and what to do about it.
         message: String,
     },
+    /// The host does not keep a fragment.
+    #[error("{message}")]
+    Fragment {
+        /// Its name as it was given.
+        name: String,
+        /// Why, for programs.
+        code: RefusalCode,
+        /// Why, and what to do about it.
+        message: String,
+    },
     /// A setting has a value that it cannot have.
     #[error("cannot use {setting}({value}): it takes {least} to {most}")]
     OutOfRange {
@@ -95,8 +105,10 @@ pub enum Error {
         /// The settings, as the methods of [`Change`](crate::Change) are called.
         settings: Vec<&'static str>,
     },
-    /// There is no running server to be changed.
-    #[error("the server is not running: it can be changed from when `run` was called until it ends")]
+    /// There is no running server to be changed, or to store fragments.
+    #[error(
+        "the server is not running: it can be changed from when `run` was called until it ends, and store fragments from on_ready on"
+    )]
     NotRunning,
     /// The server was started before. A server runs once.
     #[error("this server was started already: a server runs once; build another one to run it again")]

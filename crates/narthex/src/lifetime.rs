@@ -13,6 +13,7 @@ use tokio::time::timeout;
 
 use crate::change::{Change, GroupSettings};
 use crate::error::{Error, Result};
+use crate::fragments::Desk;
 
 /// After the grace period, how long workers get to close what is left.
 const CLOSING: Duration = Duration::from_secs(2);
@@ -30,6 +31,7 @@ struct Shared {
     active: AtomicBool,
     stopped: AtomicBool,
     stop: Notify,
+    desk: Desk,
     /// While the server is active.
     changes: Mutex<Option<mpsc::Sender<Asked>>>,
 }
@@ -108,6 +110,11 @@ impl ServerHandle {
         Ok((Active(self.clone()), Changes(changes)))
     }
 
+    /// Where wishes about fragments go.
+    pub(crate) fn desk(&self) -> &Desk {
+        &self.0.desk
+    }
+
     async fn stopped(&self) {
         loop {
             let stop = self.0.stop.notified();
@@ -125,6 +132,7 @@ pub(crate) struct Active(ServerHandle);
 impl Drop for Active {
     fn drop(&mut self) {
         self.0.0.active.store(false, Ordering::SeqCst);
+        self.0.desk().close();
         self.0.changes().take();
     }
 }

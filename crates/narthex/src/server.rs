@@ -320,6 +320,7 @@ impl<S> Server<S> {
                     workers: self.workers,
                     told: self.told,
                     shutdown_timeout: self.shutdown_timeout,
+                    handle: self.handle.clone(),
                 };
                 shared.run(self.app, host, stop, changes, ready).await
             }
@@ -335,7 +336,9 @@ impl<S> Server<S> {
                     told: self.told,
                     shutdown_timeout: self.shutdown_timeout,
                 };
+                let handle = self.handle.clone();
                 let ready = move |prefixes: &[UrlPrefix]| {
+                    handle.desk().open_embedded();
                     announce(&format!("serving {} on a listener of its own: {why}", listed(prefixes)));
                     on_ready(prefixes);
                 };

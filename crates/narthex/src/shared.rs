@@ -5,6 +5,7 @@
 //! that the first request finds them.
 
 mod control;
+mod orders;
 mod session;
 mod stream;
 mod worker;
@@ -25,7 +26,8 @@ use self::worker::Attach;
 use crate::call::App;
 use crate::change::GroupSettings;
 use crate::error::{Error, Result};
-use crate::lifetime::{Asked, Changes, Stop, Workers};
+use crate::fragments::Names;
+use crate::lifetime::{Asked, Changes, ServerHandle, Stop, Workers};
 use crate::request::Told;
 use crate::tuning::FineTune;
 
@@ -47,6 +49,7 @@ pub(crate) struct Shared {
     pub(crate) workers: usize,
     pub(crate) told: Told,
     pub(crate) shutdown_timeout: Duration,
+    pub(crate) handle: ServerHandle,
 }
 
 /// What the app holds of a host: everything ends with it.
@@ -84,11 +87,12 @@ impl Shared {
         let mut workers = Workers::new();
         let delegates = Arc::new(AtomicBool::new(self.group.delegates.unwrap_or_default()));
         let mut attach = Vec::new();
+        let names = Names::default();
         for index in 0..self.workers.max(1) {
             let (sender, commands) = mpsc::unbounded_channel();
             let (app, fine_tune, told, phases) = (app.clone(), self.fine_tune.clone(), self.told, workers.phases());
-            let delegates = Arc::clone(&delegates);
-            let run = move || worker::run(app, fine_tune, told, delegates, commands, phases);
+            let (delegates, names) = (Arc::clone(&delegates), names.clone());
+            let run = move || worker::run(app, fine_tune, told, delegates, names, commands, phases);
             workers.spawn(format!("narthex-app-{index}"), run)?;
             attach.push(sender);
         }
@@ -98,6 +102,8 @@ impl Shared {
             link = self.establish(host, &attach, urls) => link?,
             () = stop.wait() => return Ok(()),
         };
+        names.set(&link.prefixes);
+        let mut orders = self.handle.desk().open();
         ready(&link.prefixes);
         // A change that the host has not made yet.
         let mut waiting: Option<Asked> = None;
@@ -107,6 +113,14 @@ impl Shared {
                     () = stop.wait() => break,
                     () = workers.one_ended() => return Err(Error::WorkerDied),
                     asked = changes.next() => waiting = Some(asked),
+                    Some(order) = orders.recv() => {
+                        let id = link.next_id;
+                        link.next_id += 1;
+                        tokio::select! {
+                            () = stop.wait() => break,
+                            usable = orders::carry_out(order, id, &mut link.connection, &names, &path) => if usable { continue },
+                        }
+                    }
                     () = link.lost() => {}
                 }
             }

@@ -34,6 +34,10 @@ enum Seen {
         end: bool,
     },
     Trailers(Vec<u8>),
+    Fragment {
+        url: String,
+        part: (u64, Option<u64>),
+    },
     Credit(u32),
     Proceed,
     Cancelled(CancelCode),
@@ -161,6 +165,9 @@ impl FakeHost {
                         }
                         HostEvent::Data { bytes, end, .. } => Seen::Data { body: bytes.to_vec(), end },
                         HostEvent::Trailers { lines, .. } => Seen::Trailers(lines.to_vec()),
+                        HostEvent::Fragment { url, offset, length, .. } => {
+                            Seen::Fragment { url: url.to_owned(), part: (offset, length) }
+                        }
                         HostEvent::Credit(credit) => Seen::Credit(credit),
                         HostEvent::Window { proceed: true, .. } => Seen::Proceed,
                         HostEvent::Cancelled { code, .. } => Seen::Cancelled(code),
@@ -219,6 +226,57 @@ async fn the_host_is_told_the_apps_cache_policy() {
     assert_eq!(host.next().await, Seen::Cached(CachePolicy::UntilFlushed));
     host.open("GET /x/cached/2 HTTP/1.1\r\nHost: a\r\n\r\n", BodyLength::None);
     assert_eq!(host.next().await, Seen::Cached(CachePolicy::TimeToLive(90.try_into().unwrap())));
+}
+
+#[tokio::test]
+async fn after_a_fragment_the_app_waits_for_the_answer_and_sends_the_bytes_only_if_they_are_missing() {
+    for sent in [true, false] {
+        let mut host = FakeHost::start().await;
+        let id = host.open("GET /x/fragment HTTP/1.1\r\nHost: a\r\n\r\n", BodyLength::None);
+        let length = BodyLength::Exact(4);
+        assert_eq!(host.next().await, Seen::Response { status: 200, upgrade: false, length, body: Vec::new(), end: false });
+        assert_eq!(host.next().await, Seen::Data { body: b"<".to_vec(), end: false });
+        let url = "http://localhost:7000/x/f".to_owned();
+        assert_eq!(host.next().await, Seen::Fragment { url, part: (1, Some(2)) });
+        host.nothing_for(Duration::from_millis(50)).await;
+        host.end.consumed(id, 1);
+        if sent {
+            host.end.fragment_found(id, 2);
+            host.nothing_for(Duration::from_millis(50)).await;
+            host.end.consumed(id, 2);
+        } else {
+            host.end.fragment_missing(id);
+            assert_eq!(host.next().await, Seen::Data { body: b"bc".to_vec(), end: false });
+        }
+        assert_eq!(host.next().await, Seen::Data { body: b">".to_vec(), end: true });
+        assert_eq!(host.seen().await, Seen::Credit(1024));
+    }
+}
+
+#[tokio::test]
+async fn a_handler_whose_fragment_is_unanswered_is_dropped_with_its_client() {
+    let mut host = FakeHost::start().await;
+    let id = host.open("GET /x/fragment HTTP/1.1\r\nHost: a\r\n\r\n", BodyLength::None);
+    while !matches!(host.next().await, Seen::Fragment { .. }) {}
+    host.end.cancel(id, CancelCode::CLIENT_GONE);
+    assert_eq!(host.seen().await, Seen::Credit(1024));
+    assert_eq!(host.end.streams(), 0, "the app has confirmed");
+}
+
+#[tokio::test]
+async fn a_stored_fragment_is_one_message_whose_answer_is_the_callers() {
+    let mut host = FakeHost::start().await;
+    let handle = host.handle.clone();
+    let policy = narthex::CachePolicy::TimeToLive(Duration::from_secs(9));
+    let storing = tokio::spawn(async move { handle.store_fragment("/f", policy, vec![7; 300_000]).await });
+    let Message::StoreFragment { id, url, time_to_live, bytes } = message(&mut host.control, &mut host.messages).await else {
+        panic!("no fragment")
+    };
+    assert_eq!((&*url, time_to_live.map(u32::from)), ("http://localhost:7000/x/f", Some(9)));
+    assert!(bytes == vec![7; 300_000]);
+    let refused = Message::Refused { id, code: narthex::RefusalCode::LimitReached, message: "no room".into() };
+    say(&mut host.control, &mut host.messages, &refused).await;
+    assert_eq!(storing.await.unwrap().unwrap_err().to_string(), "no room");
 }
 
 #[tokio::test]

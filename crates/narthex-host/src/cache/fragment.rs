@@ -27,7 +27,8 @@ pub(crate) enum FragmentError {
     NoRoom,
 }
 
-/// A fragment's name, as it is looked up. To be checked against the app's prefixes by whoever speaks with the app.
+/// A fragment's name among those of a request queue, as it is looked up. Whether an app may store it is for who speaks with the
+/// app to check.
 #[derive(Clone, Debug)]
 pub(crate) struct FragmentName {
     /// The URL.
@@ -36,10 +37,10 @@ pub(crate) struct FragmentName {
 }
 
 impl FragmentName {
-    /// Reads a whole URL with a host of its own, not `+` or `*`.
-    pub(crate) fn parse(url: &str) -> Result<Self, CacheUrlError> {
+    /// Reads a whole URL with a host of its own, not `+` or `*`. `queue` is the queue's number.
+    pub(crate) fn parse(url: &str, queue: u64) -> Result<Self, CacheUrlError> {
         let url = fragment_url(url)?;
-        let key = fragment_key(url.scheme, &url.host, url.port, &url.target);
+        let key = fragment_key(queue, url.scheme, &url.host, url.port, &url.target);
         Ok(Self { url, key })
     }
 }
@@ -48,7 +49,7 @@ pub(super) fn new(
     name: FragmentName,
     registration: u32,
     policy: CachePolicy,
-    bytes: &[u8],
+    bytes: Bytes,
     id: u64,
     room: &Room<'_>,
 ) -> Result<Entry, FragmentError> {
@@ -66,7 +67,7 @@ pub(super) fn new(
         key: Key::new(&name.key),
         status: 0,
         block: Block::default(),
-        body: Bytes::copy_from_slice(bytes),
+        body: bytes,
         etag: None,
         last_modified: None::<SystemTime>,
         public: false,

@@ -45,7 +45,6 @@ mod vary;
 mod tests;
 
 use std::cell::{Cell, RefCell};
-use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -309,7 +308,7 @@ impl Cache {
         name: FragmentName,
         registration: u32,
         policy: CachePolicy,
-        bytes: &[u8],
+        bytes: Bytes,
         now: Now,
     ) -> Result<Arc<Entry>, FragmentError> {
         let room = Room { cache: self, most: self.settings.get().most, now };
@@ -320,19 +319,27 @@ impl Cache {
         Ok(entry)
     }
 
-    /// The bytes of a fragment, or this part of them. `None` if there is no such fragment or part: it may go at any time,
-    /// and the app then sends the bytes themselves.
-    pub(crate) fn fragment(&self, name: &FragmentName, part: Option<Range<usize>>, now: Duration) -> Option<Bytes> {
+    /// The bytes of a fragment from `offset` on: `length` of them, or all. `None` if there is no such fragment or part: it may
+    /// go at any time, and the app then sends the bytes themselves.
+    pub(crate) fn fragment(&self, name: &FragmentName, offset: u64, length: Option<u64>, now: Duration) -> Option<Bytes> {
         let stored = self.shelf.borrow().any(&name.key, now)?;
         let body = &stored.entry.body;
-        let bytes = match part {
-            None => body.clone(),
-            Some(part) if part.start <= part.end && part.end <= body.len() => body.slice(part),
-            Some(_) => return None,
+        let start = usize::try_from(offset).ok().filter(|start| *start <= body.len())?;
+        let length = match length {
+            Some(length) => usize::try_from(length).ok()?,
+            None => body.len() - start,
         };
+        let end = start.checked_add(length).filter(|end| *end <= body.len())?;
+        let bytes = body.slice(start..end);
         stored.hits.set(stored.hits.get().saturating_add(1));
         stored.entry.last_hit.set(now);
         Some(bytes)
+    }
+
+    /// Drops a fragment, if there is one.
+    pub(crate) fn remove_fragment(&self, name: &FragmentName) {
+        self.shelf.borrow_mut().remove(&name.key);
+        self.count();
     }
 
     /// What is in it, below `url` or everywhere.

@@ -207,9 +207,10 @@ pub(super) fn write_key(request: &impl RequestHead, registration: u32, out: &mut
     Places { name_end, target, end: out.len() }
 }
 
-/// The key of a fragment: no request has it.
-pub(super) fn fragment_key(scheme: Scheme, host: &str, port: u16, target: &str) -> Vec<u8> {
+/// The key of a fragment of a queue: no request has it.
+pub(super) fn fragment_key(queue: u64, scheme: Scheme, host: &str, port: u16, target: &str) -> Vec<u8> {
     let mut key = vec![FRAGMENT, scheme_tag(scheme)];
+    key.extend_from_slice(&queue.to_le_bytes());
     key.extend_from_slice(&port.to_be_bytes());
     key.extend_from_slice(host.as_bytes());
     key.push(0);

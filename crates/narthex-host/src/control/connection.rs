@@ -180,6 +180,16 @@ async fn app_messages(shared: &Rc<Shared>, connection: &mut Connection, app: App
                 Ok(()) => Message::Done { id },
                 Err(Refusal { code, message }) => Message::Refused { id, code, message },
             },
+            Message::StoreFragment { id, url, time_to_live, bytes } => {
+                match shared.store_fragment(app, &url, time_to_live, bytes).await {
+                    Ok(()) => Message::Done { id },
+                    Err(Refusal { code, message }) => Message::Refused { id, code, message },
+                }
+            }
+            Message::DeleteFragment { id, url } => match shared.delete_fragment(app, &url).await {
+                Ok(()) => Message::Done { id },
+                Err(Refusal { code, message }) => Message::Refused { id, code, message },
+            },
             Message::Drain => continue,
             other => unsupported(&other),
         };
@@ -276,6 +286,8 @@ fn id_of(message: &Message) -> u64 {
         Message::Register { id, .. }
         | Message::Unregister { id, .. }
         | Message::Set { id, .. }
+        | Message::StoreFragment { id, .. }
+        | Message::DeleteFragment { id, .. }
         | Message::Ask { id, .. }
         | Message::ShowServiceState { id } => *id,
         _ => 0,

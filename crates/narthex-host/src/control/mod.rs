@@ -3,6 +3,7 @@
 pub(crate) mod answers;
 mod connection;
 mod explain;
+mod fragments;
 mod maintenance;
 pub(crate) mod names;
 mod ports;

@@ -83,7 +83,7 @@ impl Refusal {
         Self { code, message: message.into() }
     }
 
-    fn app_has_left() -> Self {
+    pub(super) fn app_has_left() -> Self {
         Self::new(RefusalCode::NotFound, "the app has left")
     }
 }

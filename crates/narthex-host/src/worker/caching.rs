@@ -6,14 +6,15 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::SystemTime;
 
+use bytes::Bytes;
 use narthex_http::{Exchange, Request};
 use narthex_proto::wire::CachePolicy;
 use tokio::sync::mpsc::WeakUnboundedSender;
 use tokio::time::{Instant, sleep};
 
 use crate::cache::{
-    Answer, Answered, Cache, CacheBudget, CacheSettings, Collector, Entry, Flush, Invalidation, Looked, Now, Reported, UrlFilter,
-    Watch, asks_for_caching,
+    Answer, Answered, Cache, CacheBudget, CacheSettings, Collector, Entry, Flush, FragmentError, FragmentName, Invalidation,
+    Looked, Now, Reported, UrlFilter, Watch, asks_for_caching,
 };
 use crate::snapshot::{Queue, Snapshot};
 use crate::worker::Command;
@@ -102,6 +103,30 @@ impl Caching {
             // A worker that is gone has nothing that could be out of date.
             let _ = other.send(command());
         }
+    }
+
+    /// Stores what an app wants kept. What is returned is for the other workers.
+    pub(super) fn store_fragment(
+        &self,
+        name: FragmentName,
+        registration: u32,
+        policy: CachePolicy,
+        bytes: Bytes,
+    ) -> Result<Arc<Entry>, FragmentError> {
+        self.cache.store_fragment(name, registration, policy, bytes, self.now())
+    }
+
+    pub(super) fn remove_fragment(&self, name: &FragmentName) {
+        self.cache.remove_fragment(name);
+    }
+
+    /// A part of a fragment of a queue's apps.
+    pub(super) fn fragment(&self, queue: &Queue, url: &str, offset: u64, length: Option<u64>) -> Option<Bytes> {
+        if self.cache.is_empty() {
+            return None;
+        }
+        let name = FragmentName::parse(url, queue.id).ok()?;
+        self.cache.fragment(&name, offset, length, self.started.elapsed())
     }
 
     /// What another worker has stored.

@@ -16,14 +16,16 @@ use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use narthex_http::{Admission, Bandwidth, Counts, Ended, Inbox, Journal, Refused, Settings, Timeouts, Worker};
 use narthex_proto::prefix::Scheme;
+use narthex_proto::wire::CachePolicy;
 use tokio::sync::mpsc::{UnboundedReceiver, WeakUnboundedSender};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use tokio::task::{JoinHandle, spawn_local};
 use tokio::time::Instant;
 
-use crate::cache::{CacheBudget, CacheSettings, Entry, Flush, Invalidation, Reported, UrlFilter};
+use crate::cache::{CacheBudget, CacheSettings, Entry, Flush, FragmentError, FragmentName, Invalidation, Reported, UrlFilter};
 use crate::config::Config;
 use crate::control::settings::{cache as cache_settings_of, limits, machine_timeouts};
 use crate::log::{Logs, WorkerLogs};
@@ -41,6 +43,18 @@ pub(crate) enum Command {
     Configure { config: Arc<Config>, done: oneshot::Sender<()> },
     /// Another worker has stored this response.
     CacheStored(Arc<Entry>),
+    /// Store a fragment of this registration, and say what the other workers are to be given.
+    FragmentStore {
+        name: FragmentName,
+        registration: u32,
+        policy: CachePolicy,
+        bytes: Bytes,
+        done: oneshot::Sender<Result<Arc<Entry>, FragmentError>>,
+    },
+    /// A fragment that another worker has stored.
+    FragmentStored { entry: Arc<Entry>, done: oneshot::Sender<()> },
+    /// Drop a fragment.
+    FragmentRemove { name: FragmentName, done: oneshot::Sender<()> },
     /// What is cached for this URL is out of date.
     CacheInvalidated(Invalidation),
     /// Drop these from the cache, and say how many.
@@ -260,6 +274,17 @@ pub(crate) async fn run(options: WorkerOptions, mut commands: UnboundedReceiver<
                 let _ = done.send(());
             }
             Command::CacheStored(entry) => state.caching.stored(entry),
+            Command::FragmentStore { name, registration, policy, bytes, done } => {
+                let _ = done.send(state.caching.store_fragment(name, registration, policy, bytes));
+            }
+            Command::FragmentStored { entry, done } => {
+                state.caching.stored(entry);
+                let _ = done.send(());
+            }
+            Command::FragmentRemove { name, done } => {
+                state.caching.remove_fragment(&name);
+                let _ = done.send(());
+            }
             Command::CacheInvalidated(invalidation) => state.caching.invalidated(&invalidation),
             Command::CacheFlush { flush, done } => {
                 let _ = done.send(state.caching.flush(&flush));

@@ -7,6 +7,7 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::pin::{Pin, pin};
 use std::rc::{Rc, Weak};
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
@@ -278,9 +279,10 @@ impl Session {
                 let mut closed = closed;
                 self.gather(id, closed.as_mut(), bytes, end);
                 if let Some(exchange) = self.exchange_of(id, closed.as_ref()) {
-                    self.pass_on(id, &exchange, bytes, end);
+                    self.pass_on(id, &exchange, Piece::Slice(bytes), end);
                 }
             }
+            HostEvent::Fragment { id, url, offset, length } => self.on_fragment(id, url, offset, length),
             HostEvent::Trailers { id, lines, closed } => {
                 if let Some(exchange) = self.exchange_of(id, closed.as_ref()) {
                     let _ = exchange.trailers(lines);
@@ -317,6 +319,17 @@ impl Session {
             HostEvent::Delegated { queue, url, data: stream, .. } => self.on_delegated(queue, url, stream),
             HostEvent::Credit(_) | HostEvent::Pong(_) | HostEvent::Drain => {}
         }
+    }
+
+    /// Sends a part of a stored fragment as if the app had sent it, if it is there.
+    fn on_fragment(&self, id: StreamId, url: &str, offset: u64, length: Option<u64>) {
+        let (Some(exchange), Some(state)) = (self.exchange(id), self.state.upgrade()) else { return };
+        let queue = self.end.borrow().get(id).map(|stream| Arc::clone(&stream.shard.queue));
+        let found = queue.and_then(|queue| state.caching.fragment(&queue, url, offset, length));
+        let Some(bytes) = found else { return self.end.borrow_mut().fragment_missing(id) };
+        self.gather(id, None, &bytes, false);
+        self.end.borrow_mut().fragment_found(id, bytes.len() as u64);
+        self.pass_on(id, &exchange, Piece::Shared(bytes), false);
     }
 
     fn on_delegated(&self, queue: &str, url: &str, mut stream: InProgress) {
@@ -388,7 +401,7 @@ impl Session {
             if head.status != 101 {
                 exchange.refuse(Reason::Internal);
             } else if exchange.upgrade(lines).is_ok() {
-                self.pass_on(id, &exchange, body, end);
+                self.pass_on(id, &exchange, Piece::Slice(body), end);
                 exchange.wake();
             }
             return;
@@ -403,7 +416,7 @@ impl Session {
             return;
         }
         if exchange.start(head.status, lines, told).is_ok() && (end || !body.is_empty()) {
-            self.pass_on(id, &exchange, body, end);
+            self.pass_on(id, &exchange, Piece::Slice(body), end);
         }
     }
 
@@ -453,8 +466,8 @@ impl Session {
 
     /// Body bytes on their way to the client. What the socket takes at once may be sent anew at once; the connection's
     /// task reports the rest.
-    fn pass_on(&self, id: StreamId, exchange: &Exchange, bytes: &[u8], end: bool) {
-        if exchange.data(Piece::Slice(bytes), end).is_err() {
+    fn pass_on(&self, id: StreamId, exchange: &Exchange, bytes: Piece<'_>, end: bool) {
+        if exchange.data(bytes, end).is_err() {
             // The client is gone; the connection's task cancels the stream.
             return;
         }

@@ -5,7 +5,7 @@ use super::frame::{self, Frame, HEADER_LEN, Kind, MAX_PAYLOAD, Parsed, Received}
 use super::frame::{malformed, misplaced};
 use super::request::{BodyLength, MAX_HEAD, Request};
 use super::response::{self, FIXED, HeaderBlock, Response, ResponseHead};
-use super::stream::{self, CancelCode, INITIAL_WINDOW, Phase, Stream, StreamId, Streams};
+use super::stream::{self, CancelCode, Fragment, INITIAL_WINDOW, Phase, Stream, StreamId, Streams};
 
 /// The app's end of a session. `T` is what the app keeps per stream, attached after the request has come.
 ///
@@ -70,6 +70,14 @@ pub enum AppEvent<'i, T> {
     ClientClosed {
         /// The stream.
         id: StreamId,
+    },
+    /// The answer to [`AppEnd::send_fragment`]: from here on, the response may go on.
+    Fragment {
+        /// The stream.
+        id: StreamId,
+        /// How many bytes the client got. `None` if the host does not have the fragment, or not this part of it: the
+        /// client got nothing, and the app has to send the bytes itself.
+        sent: Option<u64>,
     },
     /// The answer to an [`AppEnd::ping`].
     Pong(u64),
@@ -225,9 +233,9 @@ impl<T> AppEnd<T> {
         Ok(if end { self.settle(id) } else { None })
     }
 
-    /// How many body or tunnel bytes may be sent now; 0 once this direction has ended.
+    /// How many body or tunnel bytes may be sent now; 0 once this direction has ended, and while a fragment is unanswered.
     pub fn send_window(&self, id: StreamId) -> usize {
-        self.streams.get(id).map_or(0, Stream::sendable)
+        self.streams.get(id).filter(|stream| stream.fragment == Fragment::None).map_or(0, Stream::sendable)
     }
 
     /// Sends response body or tunnel bytes after [`respond`](Self::respond).
@@ -238,6 +246,27 @@ impl<T> AppEnd<T> {
         let stream = responded(&mut self.streams, id)?;
         stream.send_data(id, bytes, end, &mut self.out)?;
         Ok(if end { self.settle(id) } else { None })
+    }
+
+    /// Lets the host put a part of a stored fragment into the response's body, in the place of DATA: `length` bytes from
+    /// `offset` on, `None` for all that follow. Costs no window. Nothing else may be sent on the stream, but
+    /// [`cancel`](Self::cancel), before [`AppEvent::Fragment`].
+    ///
+    /// # Errors
+    /// As for [`send_data`](Self::send_data); also if the stream is a tunnel. [`StreamError::TooLarge`] if the URL is
+    /// longer than a head may be.
+    pub fn send_fragment(&mut self, id: StreamId, url: &str, offset: u64, length: Option<u64>) -> Result<(), StreamError> {
+        let stream = responded(&mut self.streams, id)?;
+        if stream.phase == Phase::Tunnel {
+            return Err(StreamError::Tunnel);
+        }
+        if stream.sent_end {
+            return Err(StreamError::Ended);
+        }
+        check_lines(url.len())?;
+        stream.fragment = Fragment::Asked;
+        frame::put_fragment(&mut self.out, id, offset, length, url);
+        Ok(())
     }
 
     /// Ends the response with trailers (`name: value\r\n` lines).
@@ -361,8 +390,11 @@ impl<T> AppEnd<T> {
             }
             Kind::ClientClosed if !frame.payload.is_empty() => Err(malformed(Kind::ClientClosed, "there is a payload")),
             Kind::ClientClosed => Ok(self.streams.get(frame.id).map(|_| AppEvent::ClientClosed { id: frame.id })),
-            Kind::Response | Kind::Inform | Kind::Credit | Kind::Delegate => Err(misplaced(frame.kind, "only an app may send")),
-            Kind::Hello | Kind::Control => Err(misplaced(frame.kind, "belongs on a control connection")),
+            Kind::FragmentMissing | Kind::FragmentSent => self.on_fragment(frame),
+            Kind::Response | Kind::Inform | Kind::Credit | Kind::Delegate | Kind::Fragment => {
+                Err(misplaced(frame.kind, "only an app may send"))
+            }
+            Kind::Hello | Kind::Control | Kind::Bytes => Err(misplaced(frame.kind, "belongs on a control connection")),
         }
     }
 
@@ -419,7 +451,27 @@ impl<T> AppEnd<T> {
             return Ok(None);
         };
         let available = stream.receive_window(increment)?;
+        // While a fragment is unanswered, nothing may be sent, however much there is room for.
+        let available = available.filter(|_| stream.fragment == Fragment::None);
         Ok(available.map(|available| AppEvent::Window { id, available }))
+    }
+
+    #[inline(never)]
+    fn on_fragment<'i>(&mut self, frame: Frame<'_>) -> Result<Option<AppEvent<'i, T>>, ProtocolError> {
+        let Frame { id, kind, .. } = frame;
+        let sent = match kind {
+            Kind::FragmentSent => Some(frame::get_u64(&frame)?),
+            _ if !frame.payload.is_empty() => return Err(malformed(kind, "there is a payload")),
+            _ => None,
+        };
+        let Some(stream) = self.streams.get_mut(id) else {
+            return Ok(None);
+        };
+        if stream.fragment == Fragment::None {
+            return Err(misplaced(kind, "answers no FRAGMENT"));
+        }
+        stream.fragment = Fragment::None;
+        Ok(Some(AppEvent::Fragment { id, sent }))
     }
 
     #[inline(never)]
@@ -457,6 +509,7 @@ fn responded<T>(streams: &mut Streams<T>, id: StreamId) -> Result<&mut Stream<T>
     let stream = streams.get_mut(id).ok_or(StreamError::Closed)?;
     match stream.phase {
         Phase::Waiting => Err(StreamError::NotResponded),
+        _ if stream.fragment != Fragment::None => Err(StreamError::FragmentUnanswered),
         Phase::Responding | Phase::Tunnel => Ok(stream),
     }
 }

@@ -8,7 +8,8 @@ use super::stream::StreamId;
 
 const MAGIC: &[u8; 4] = b"NTHX";
 
-/// The longest message; a service state with some ten thousand registrations.
+/// The longest message, and the most bytes that one may have beside its JSON; a service state with some ten thousand
+/// registrations.
 const MAX_MESSAGE: usize = 16 << 20;
 
 /// Frames and unframes messages. Every connection to the host begins as one; a data connection's goes on as a
@@ -20,6 +21,8 @@ pub struct ControlConnection {
     input: Vec<u8>,
     read: usize,
     partial: Vec<u8>,
+    /// The bytes of the message that follows.
+    attached: Vec<u8>,
     out: Vec<u8>,
     greeted: bool,
     was_greeted: bool,
@@ -75,7 +78,8 @@ impl ControlConnection {
                     return Ok(Some(message));
                 }
                 Kind::Control if frame.end && self.partial.is_empty() => {
-                    return decode(frame.payload).map(Some);
+                    let message = decode(frame.payload)?;
+                    return self.complete(message).map(Some);
                 }
                 Kind::Control => {
                     if self.partial.len() + frame.payload.len() > MAX_MESSAGE {
@@ -83,9 +87,15 @@ impl ControlConnection {
                     }
                     self.partial.extend_from_slice(frame.payload);
                     if frame.end {
-                        let message = std::mem::take(&mut self.partial);
-                        return decode(&message).map(Some);
+                        let message = decode(&std::mem::take(&mut self.partial))?;
+                        return self.complete(message).map(Some);
                     }
+                }
+                Kind::Bytes => {
+                    if self.attached.len() + frame.payload.len() > MAX_MESSAGE {
+                        return Err(malformed(Kind::Bytes, "they are too many"));
+                    }
+                    self.attached.extend_from_slice(frame.payload);
                 }
                 Kind::Ping => {
                     let number = frame::get_u64(&frame)?;
@@ -95,6 +105,18 @@ impl ControlConnection {
                 kind => return Err(misplaced(kind, "belongs on a data connection")),
             }
         }
+    }
+
+    /// Gives a message the bytes that came before it.
+    fn complete(&mut self, mut message: Message) -> Result<Message, ProtocolError> {
+        match &mut message {
+            Message::StoreFragment { bytes, .. } => *bytes = std::mem::take(&mut self.attached),
+            // Perhaps a later version's message has bytes, too.
+            Message::Unknown => self.attached = Vec::new(),
+            _ if self.attached.is_empty() => {}
+            _ => return Err(malformed(Kind::Bytes, "they belong to no message")),
+        }
+        Ok(message)
     }
 
     /// Sends a message.
@@ -108,6 +130,14 @@ impl ControlConnection {
         let limit = if is_greeting { MAX_PAYLOAD - 6 } else { MAX_MESSAGE };
         if json.len() > limit {
             return Err(MessageTooLarge { length: json.len(), limit });
+        }
+        if let Message::StoreFragment { bytes, .. } = message {
+            if bytes.len() > MAX_MESSAGE {
+                return Err(MessageTooLarge { length: bytes.len(), limit: MAX_MESSAGE });
+            }
+            for part in bytes.chunks(MAX_PAYLOAD) {
+                frame::put(&mut self.out, Kind::Bytes, false, StreamId::SESSION, part);
+            }
         }
         if is_greeting {
             self.greeted = true;

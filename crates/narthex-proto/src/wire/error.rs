@@ -133,13 +133,16 @@ pub enum StreamError {
     /// A tunnel carries only data.
     #[error("a tunnel has no trailers")]
     Tunnel,
+    /// The host has not yet answered the stream's fragment. Wait for a `Fragment` event.
+    #[error("the stream's fragment has not been answered")]
+    FragmentUnanswered,
     /// More bytes than the window has; nothing was sent. Wait for a `Window` event.
     #[error("the window has only {available} bytes")]
     WindowExceeded {
         /// What may be sent now.
         available: usize,
     },
-    /// The header lines are longer than [`MAX_HEAD`](super::MAX_HEAD).
+    /// The header lines, or the names, are longer than [`MAX_HEAD`](super::MAX_HEAD).
     #[error("the header block has {length} bytes; the limit is {}", super::MAX_HEAD)]
     TooLarge {
         /// The length of the header lines.

@@ -32,6 +32,10 @@ pub enum Kind {
     Drain = 13,
     Delegate = 14,
     ClientClosed = 15,
+    Fragment = 16,
+    FragmentMissing = 17,
+    FragmentSent = 18,
+    Bytes = 19,
 }
 
 impl Kind {
@@ -52,6 +56,10 @@ impl Kind {
             13 => Self::Drain,
             14 => Self::Delegate,
             15 => Self::ClientClosed,
+            16 => Self::Fragment,
+            17 => Self::FragmentMissing,
+            18 => Self::FragmentSent,
+            19 => Self::Bytes,
             _ => return None,
         })
     }
@@ -72,6 +80,9 @@ impl Kind {
                 | Self::Cancel
                 | Self::Delegate
                 | Self::ClientClosed
+                | Self::Fragment
+                | Self::FragmentMissing
+                | Self::FragmentSent
         )
     }
 }
@@ -210,6 +221,32 @@ pub(super) fn get_delegate<'i>(frame: &Frame<'i>) -> Result<(&'i str, &'i str), 
     }
     let text = |bytes| std::str::from_utf8(bytes).map_err(|_| bad("a name is not UTF-8"));
     Ok((text(queue)?, text(url)?))
+}
+
+/// `length` of `None` is all that follows `offset`.
+pub(super) fn put_fragment(out: &mut Vec<u8>, id: StreamId, offset: u64, length: Option<u64>, url: &str) {
+    out.extend_from_slice(&header(Kind::Fragment, false, id, 16 + url.len()));
+    out.extend_from_slice(&offset.to_le_bytes());
+    out.extend_from_slice(&length.unwrap_or(u64::MAX).to_le_bytes());
+    out.extend_from_slice(url.as_bytes());
+}
+
+/// Offset, length and URL.
+pub(super) fn get_fragment<'i>(frame: &Frame<'i>) -> Result<(u64, Option<u64>, &'i str), ProtocolError> {
+    let bad = |reason| malformed(Kind::Fragment, reason);
+    let (offset, rest) = frame.payload.split_first_chunk::<8>().ok_or_else(|| bad("the offset is cut off"))?;
+    let (length, url) = rest.split_first_chunk::<8>().ok_or_else(|| bad("the length is cut off"))?;
+    if url.len() > MAX_HEAD {
+        return Err(bad("the URL is too long"));
+    }
+    let url = std::str::from_utf8(url).map_err(|_| bad("the URL is not UTF-8"))?;
+    let length = Some(u64::from_le_bytes(*length)).filter(|length| *length != u64::MAX);
+    Ok((u64::from_le_bytes(*offset), length, url))
+}
+
+/// FRAGMENT_SENT.
+pub(super) fn put_sent(out: &mut Vec<u8>, id: StreamId, length: u64) {
+    put(out, Kind::FragmentSent, false, id, &length.to_le_bytes());
 }
 
 pub(super) fn check_trailers(frame: &Frame<'_>) -> Result<(), ProtocolError> {

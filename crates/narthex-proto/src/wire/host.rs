@@ -4,7 +4,7 @@ use super::error::{OpenError, ProtocolError, StreamError};
 use super::frame::{self, Frame, Kind, Parsed, Received, malformed, misplaced};
 use super::request::Request;
 use super::response::{self, Response, ResponseHead};
-use super::stream::{CancelCode, Phase, Stream, StreamId, Streams};
+use super::stream::{CancelCode, Fragment, Phase, Stream, StreamId, Streams};
 
 /// The host's end of a session. `T` is what the host keeps per stream, for example its exchange.
 ///
@@ -84,6 +84,18 @@ pub enum HostEvent<'i, T> {
         code: CancelCode,
         /// The stream's data.
         data: T,
+    },
+    /// A part of a stored fragment is to be sent in the place of [`Data`](Self::Data). To be answered with
+    /// [`HostEnd::fragment_found`] or [`HostEnd::fragment_missing`]; the app sends nothing more of the response before.
+    Fragment {
+        /// The stream.
+        id: StreamId,
+        /// Its name.
+        url: &'i str,
+        /// Where the part begins.
+        offset: u64,
+        /// How long it is; `None` for all that follows.
+        length: Option<u64>,
     },
     /// Another queue is to answer the request: the stream is over, the request is not.
     Delegated {
@@ -183,7 +195,27 @@ impl<T> HostEnd<T> {
         Some(data)
     }
 
-    /// The caller has passed on `n` bytes of `Response::body` or `Data::bytes`; the app may send as many more.
+    /// The part of a fragment that [`HostEvent::Fragment`] asked for is there and has `length` bytes. They are to be passed
+    /// on and counted by [`consumed`](Self::consumed) as if they had come from the app, which is told when they are.
+    pub fn fragment_found(&mut self, id: StreamId, length: u64) {
+        let Some(stream) = live_mut(&mut self.streams, id) else { return };
+        if stream.fragment == Fragment::Asked {
+            stream.fragment = Fragment::Found { length, left: length };
+            stream.answer_fragment(id, &mut self.out);
+        }
+    }
+
+    /// The part of a fragment that [`HostEvent::Fragment`] asked for is not there: the app sends the bytes itself.
+    pub fn fragment_missing(&mut self, id: StreamId) {
+        let Some(stream) = live_mut(&mut self.streams, id) else { return };
+        if stream.fragment == Fragment::Asked {
+            stream.fragment = Fragment::None;
+            frame::put(&mut self.out, Kind::FragmentMissing, false, id, &[]);
+        }
+    }
+
+    /// The caller has passed on `n` bytes of `Response::body`, of `Data::bytes` or of a fragment; the app may send as many
+    /// more of its own.
     pub fn consumed(&mut self, id: StreamId, n: usize) {
         if let Some(stream) = live_mut(&mut self.streams, id) {
             stream.consumed(id, n, &mut self.out);
@@ -277,8 +309,11 @@ impl<T> HostEnd<T> {
                 Ok(Some(HostEvent::Drain))
             }
             Kind::Delegate => self.on_delegate(frame),
-            Kind::Request | Kind::ClientClosed => Err(misplaced(frame.kind, "only a host may send")),
-            Kind::Hello | Kind::Control => Err(misplaced(frame.kind, "belongs on a control connection")),
+            Kind::Fragment => self.on_fragment(frame),
+            Kind::Request | Kind::ClientClosed | Kind::FragmentMissing | Kind::FragmentSent => {
+                Err(misplaced(frame.kind, "only a host may send"))
+            }
+            Kind::Hello | Kind::Control | Kind::Bytes => Err(misplaced(frame.kind, "belongs on a control connection")),
         }
     }
 
@@ -326,6 +361,7 @@ impl<T> HostEnd<T> {
         if stream.phase == Phase::Waiting {
             return Err(misplaced(Kind::Data, "precedes the response"));
         }
+        stream.expect_no_fragment(Kind::Data)?;
         stream.receive_bytes(id, Kind::Data, bytes.len(), end)?;
         if bytes.is_empty() && !end {
             return Ok(None);
@@ -343,9 +379,26 @@ impl<T> HostEnd<T> {
         if stream.phase == Phase::Waiting {
             return Err(misplaced(Kind::Trailers, "precedes the response"));
         }
+        stream.expect_no_fragment(Kind::Trailers)?;
         stream.receive_trailers()?;
         let closed = self.settle(id);
         Ok(Some(HostEvent::Trailers { id, lines, closed }))
+    }
+
+    #[inline(never)]
+    fn on_fragment<'i>(&mut self, frame: Frame<'i>) -> Result<Option<HostEvent<'i, T>>, ProtocolError> {
+        let id = frame.id;
+        let (offset, length, url) = frame::get_fragment(&frame)?;
+        let Some(stream) = self.expected(&frame)? else {
+            return Ok(None);
+        };
+        match stream.phase {
+            Phase::Waiting => return Err(misplaced(Kind::Fragment, "precedes the response")),
+            Phase::Tunnel => return Err(misplaced(Kind::Fragment, "is in a tunnel")),
+            Phase::Responding => stream.expect_no_fragment(Kind::Fragment)?,
+        }
+        stream.fragment = Fragment::Asked;
+        Ok(Some(HostEvent::Fragment { id, url, offset, length }))
     }
 
     #[inline(never)]

@@ -1,6 +1,7 @@
 //! The JSON messages of a control connection. Fields and types a later version adds are passed over.
 
 use std::fmt;
+use std::num::NonZeroU32;
 
 use serde::{Deserialize, Serialize};
 
@@ -60,6 +61,27 @@ pub enum Message {
         /// The settings of a group's queue. Its name cannot change.
         #[serde(default, skip_serializing_if = "QueueSettings::is_empty")]
         queue: QueueSettings,
+    },
+    /// App: keep these bytes under this name, in the place of what is there under it. Responses to requests of the same
+    /// queue may name them instead of sending them (FRAGMENT).
+    StoreFragment {
+        /// Comes back in `Done` or `Refused`.
+        id: u64,
+        /// Its name: a URL below a prefix of this app, with a single host.
+        url: String,
+        /// The seconds for which it is kept; until it is flushed if absent.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        time_to_live: Option<NonZeroU32>,
+        /// The bytes. They are not in the JSON, but travel before it in BYTES frames.
+        #[serde(skip)]
+        bytes: Vec<u8>,
+    },
+    /// App: this fragment is not needed any more.
+    DeleteFragment {
+        /// Comes back in `Done`, also if there is none, or `Refused`.
+        id: u64,
+        /// Its name.
+        url: String,
     },
     /// Host: what was asked for is done.
     Done {

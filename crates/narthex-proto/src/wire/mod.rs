@@ -30,6 +30,10 @@
 //! | DRAIN | 13 | both | session | empty; no request is opened on this session any more |
 //! | DELEGATE | 14 | app | stream | length of a queue's name u16, the name, a URL or nothing (UTF-8): that queue shall answer |
 //! | CLIENT_CLOSED | 15 | host | stream | empty; the client sends no more (FIN), and may or may not read the response |
+//! | FRAGMENT | 16 | app | stream | offset u64, length u64 ([`u64::MAX`]: to the end), URL (UTF-8): that part of a stored fragment |
+//! | FRAGMENT_MISSING | 17 | host | stream | empty; nothing was sent for the FRAGMENT |
+//! | FRAGMENT_SENT | 18 | host | stream | length u64; the client has all of the FRAGMENT |
+//! | BYTES | 19 | app | session | what belongs to the next CONTROL message and is no JSON ([`Message::StoreFragment`]) |
 //!
 //! | REQUEST bytes | field |
 //! |---|---|
@@ -56,6 +60,20 @@
 //!
 //! So a request without a body is one frame, and so is a small response.
 //!
+//! # Fragments
+//!
+//! After RESPONSE, a FRAGMENT may stand where DATA may: the host puts the bytes that it keeps under that name there. They may
+//! be gone at any time, so the app waits for the answer, and sends nothing on the stream but WINDOW and CANCEL meanwhile:
+//!
+//! * FRAGMENT_MISSING: the host does not have it, or not the whole part. The client got nothing; the app sends the bytes
+//!   itself, or something else. That is known at once.
+//! * FRAGMENT_SENT: the client has taken the bytes. They do not count against the window, since they were not sent here; that
+//!   this answer waits for the client is what bounds them: a stream has one part of one fragment on its way, and no DATA
+//!   behind it.
+//!
+//! A FRAGMENT never has END: the response ends with DATA or TRAILERS as ever. CANCEL needs no answer to the FRAGMENT before it,
+//! and a host that has cancelled gives none.
+//!
 //! # How a stream ends, and why a late frame is never taken for a new stream's
 //!
 //! The host names streams. Of each stream **the app sends exactly one last frame, with END, CANCEL or DELEGATE**, and only
@@ -72,7 +90,7 @@
 //!
 //! # Bounds
 //!
-//! A stream's sender never has more than its window ([`INITIAL_WINDOW`] plus what WINDOW frames returned) on its
+//! Fragments apart, a stream's sender never has more than its window ([`INITIAL_WINDOW`] plus what WINDOW frames returned) on its
 //! way, and the host never has more requests at the app than CREDIT frames allow. Exceeding either is a
 //! [`ProtocolError`]. The answers a machine gives by itself (PONG, CANCEL) go to its output: a caller whose peer
 //! does not read should stop calling `receive` until the output has been written.
@@ -105,4 +123,4 @@ pub use response::{CachePolicy, HeaderBlock, Response, ResponseHead};
 pub use stream::{CancelCode, INITIAL_WINDOW, StreamId};
 
 /// The protocol version this library speaks, sent in HELLO. Both ends must speak the same one.
-pub const PROTOCOL_VERSION: u16 = 1;
+pub const PROTOCOL_VERSION: u16 = 2;

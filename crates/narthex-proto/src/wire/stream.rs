@@ -112,6 +112,21 @@ pub(super) struct Stream<T> {
     buffered: u32,
     /// Passed on, and not yet returned to the peer.
     unreturned: u32,
+    /// What stands in the place of data.
+    pub(super) fragment: Fragment,
+}
+
+/// A fragment in a response, from the app's FRAGMENT to the host's answer. Meanwhile the app sends nothing else.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fragment {
+    None,
+    /// The host has not yet said whether it has it.
+    Asked,
+    /// The host has it, and the client has not taken all of it.
+    Found {
+        length: u64,
+        left: u64,
+    },
 }
 
 impl<T> Stream<T> {
@@ -128,6 +143,7 @@ impl<T> Stream<T> {
             receive_window: INITIAL_WINDOW,
             buffered: 0,
             unreturned: 0,
+            fragment: Fragment::None,
         }
     }
 
@@ -143,6 +159,11 @@ impl<T> Stream<T> {
         self.sent_end = end;
         put_data(id, bytes, end, out);
         Ok(())
+    }
+
+    /// The host's side: nothing follows a fragment before it is answered.
+    pub(super) fn expect_no_fragment(&self, kind: Kind) -> Result<(), ProtocolError> {
+        if self.fragment == Fragment::None { Ok(()) } else { Err(misplaced(kind, "follows a FRAGMENT without an answer")) }
     }
 
     /// Counts bytes that are about to be sent.
@@ -173,13 +194,32 @@ impl<T> Stream<T> {
 
     /// The caller has passed on `n` of the received bytes. Small amounts are returned to the peer together, so
     /// that a stream of small DATA frames does not cause a WINDOW frame for each.
+    ///
+    /// What was received before a fragment is passed on before it, and nothing is received after it until all of it is
+    /// passed on: so the rest of `n` is the fragment's.
     pub(super) fn consumed(&mut self, id: StreamId, n: usize, out: &mut Vec<u8>) {
+        let mut n = n;
+        if let Fragment::Found { length, left } = self.fragment {
+            let of_data = n.min(self.buffered as usize);
+            let left = left.saturating_sub((n - of_data) as u64);
+            self.fragment = Fragment::Found { length, left };
+            n = of_data;
+            self.answer_fragment(id, out);
+        }
         debug_assert!(n <= self.buffered as usize, "consumed more than was received");
         let n = self.buffered.min(u32::try_from(n).unwrap_or(u32::MAX));
         self.buffered -= n;
         self.unreturned += n;
         if self.unreturned >= INITIAL_WINDOW / 2 {
             self.return_all(id, out);
+        }
+    }
+
+    /// Tells the app that the client has a fragment, once it has all of it.
+    pub(super) fn answer_fragment(&mut self, id: StreamId, out: &mut Vec<u8>) {
+        if let Fragment::Found { length, left: 0 } = self.fragment {
+            self.fragment = Fragment::None;
+            frame::put_sent(out, id, length);
         }
     }
 

@@ -5,6 +5,8 @@ use std::num::NonZeroU32;
 
 use super::*;
 
+mod fragments;
+
 type Host = HostEnd<&'static str>;
 type App = AppEnd<&'static str>;
 
@@ -475,6 +477,14 @@ fn every_message() -> Vec<Message> {
             properties: Properties { state: Some(Activity::Inactive), ..Properties::default() },
             queue: QueueSettings { verbosity: Some(Verbosity::Full), ..QueueSettings::default() },
         },
+        Message::StoreFragment {
+            id,
+            url: "http://a/x".into(),
+            time_to_live: NonZeroU32::new(7),
+            bytes: (0..3 * MAX_PAYLOAD).map(|at| at as u8).collect(),
+        },
+        Message::StoreFragment { id, url: "http://a/y".into(), time_to_live: None, bytes: vec![] },
+        Message::DeleteFragment { id, url: "http://a/x".into() },
         Message::Done { id },
         Message::Ask { id, question: serde_json::json!({ "verb": "show-urlacl" }) },
         Message::Answer { id, answer: serde_json::json!([1]) },
@@ -534,17 +544,17 @@ fn both_ends_learn_that_their_versions_do_not_fit() {
     let (mut old, mut new) = (ControlConnection::new(), ControlConnection::new());
     old.push(&raw(1, 0, b"NTHX\x09\x00{\"type\":\"other\"}"));
     let error = old.receive().unwrap_err();
-    assert_eq!(error, ProtocolError::Version { ours: 1, theirs: 9 });
+    assert_eq!(error, ProtocolError::Version { ours: 2, theirs: 9 });
     assert_eq!(error.blame(), Blame::Versions);
-    assert!(error.to_string().contains("version 9") && error.to_string().contains("version 1"));
+    assert!(error.to_string().contains("version 9") && error.to_string().contains("version 2"));
     let mut greeting = std::mem::take(old.output());
-    assert_eq!(&greeting[HEADER_LEN..], b"NTHX\x01\x00{}");
+    assert_eq!(&greeting[HEADER_LEN..], b"NTHX\x02\x00{}");
     // The other end would be of version 9; here it is this one that reads a greeting of another version.
     greeting[HEADER_LEN + 4] = 8;
     new.send(&Message::Hello(Hello::new(Role::App))).unwrap();
     new.output().clear();
     new.push(&greeting);
-    assert_eq!(new.receive(), Err(ProtocolError::Version { ours: 1, theirs: 8 }));
+    assert_eq!(new.receive(), Err(ProtocolError::Version { ours: 2, theirs: 8 }));
     assert!(new.output().is_empty(), "it has greeted already");
 }
 
@@ -560,7 +570,7 @@ fn a_stranger_is_recognised_by_its_first_bytes() {
 #[test]
 fn what_a_later_version_adds_is_passed_over() {
     let mut connection = ControlConnection::new();
-    connection.push(&raw(1, 0, b"NTHX\x01\x00{\"type\":\"hello\",\"role\":\"router\",\"new\":1}"));
+    connection.push(&raw(1, 0, b"NTHX\x02\x00{\"type\":\"hello\",\"role\":\"router\",\"new\":1}"));
     connection.push(&raw(0x82, 0, b"{\"type\":\"reboot\",\"id\":1}"));
     connection.push(&raw(0x82, 0, b"[]"));
     let hello = Hello::new(Role::Unknown);

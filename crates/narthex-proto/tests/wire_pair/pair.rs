@@ -10,62 +10,9 @@ use narthex_proto::wire::{
     Request, Response, ResponseHead, StreamError, StreamId,
 };
 
+use crate::plan::Plan;
+
 pub(crate) const CREDITS: u32 = 4;
-
-/// What shall happen to a request.
-#[derive(Clone, Debug)]
-pub(crate) struct Plan {
-    pub(crate) has_body: bool,
-    pub(crate) declared: bool,
-    pub(crate) expect: bool,
-    pub(crate) upgrade: bool,
-    pub(crate) accept: bool,
-    /// The app ends its response without waiting for the body.
-    pub(crate) early: bool,
-    pub(crate) request_bytes: usize,
-    pub(crate) response_bytes: usize,
-    pub(crate) request_trailers: bool,
-    pub(crate) response_trailers: bool,
-    pub(crate) host_cancels: bool,
-    pub(crate) app_cancels: bool,
-}
-
-impl Plan {
-    pub(crate) fn random(rng: &mut Rng) -> Self {
-        let upgrade = rng.u8(..5) == 0;
-        let accept = upgrade && rng.bool();
-        let has_body = !upgrade && rng.bool();
-        let size = |rng: &mut Rng| match rng.u8(..24) {
-            0 => rng.usize(..3 * INITIAL_WINDOW as usize),
-            1..6 => rng.usize(..20_000),
-            6..10 => 0,
-            _ => rng.usize(..300),
-        };
-        let request_bytes = size(rng);
-        Self {
-            has_body,
-            declared: rng.bool(),
-            expect: rng.u8(..4) == 0,
-            upgrade,
-            accept,
-            early: rng.u8(..4) == 0,
-            request_bytes: if has_body || accept { request_bytes } else { 0 },
-            response_bytes: size(rng),
-            request_trailers: has_body && rng.u8(..4) == 0,
-            response_trailers: !accept && rng.u8(..4) == 0,
-            host_cancels: rng.u8(..8) == 0,
-            app_cancels: rng.u8(..8) == 0,
-        }
-    }
-
-    fn length(&self) -> BodyLength {
-        match (self.has_body, self.declared) {
-            (false, _) => BodyLength::None,
-            (true, true) => BodyLength::Exact(self.request_bytes as u64),
-            (true, false) => BodyLength::Unknown,
-        }
-    }
-}
 
 /// One end's view of one exchange.
 #[derive(Clone, Debug, Default)]
@@ -76,6 +23,8 @@ pub(crate) struct Side {
     pub(crate) got: usize,
     pub(crate) got_end: bool,
     pub(crate) unconsumed: usize,
+    /// Of those, the ones that were a fragment's: they came last.
+    pub(crate) of_fragment: usize,
 }
 
 impl Side {
@@ -98,6 +47,12 @@ pub(crate) struct Exchange {
     pub(crate) response_seen: bool,
     pub(crate) proceed_seen: bool,
     pub(crate) cancelled: bool,
+    /// What the app waits to hear of.
+    pub(crate) asked: Option<usize>,
+    /// What the host has asked itself, if it has not answered yet.
+    pub(crate) unanswered: Option<usize>,
+    /// Fragments that were sent, and that were missing.
+    pub(crate) sent_fragments: [usize; 2],
 }
 
 /// Bytes that tell which exchange, direction and offset they belong to.
@@ -240,6 +195,9 @@ impl Pair {
                     response_seen: false,
                     proceed_seen: false,
                     cancelled: false,
+                    asked: None,
+                    unanswered: None,
+                    sent_fragments: [0; 2],
                 };
                 self.exchanges.insert(key, exchange);
                 self.opened += 1;
@@ -276,9 +234,21 @@ impl Pair {
         if rng.u8(..16) == 0 {
             self.host.client_closed(id);
         }
+        if let Some(length) = x.unanswered.take_if(|_| rng.bool()) {
+            if rng.bool() {
+                self.host.fragment_missing(id);
+            } else {
+                // As if the app had sent them, but for the window.
+                self.host.fragment_found(id, length as u64);
+                let bytes = content(key, true, x.host.got, length);
+                x.host.get(key, true, &bytes);
+                x.host.of_fragment = length;
+            }
+        }
         let n = rng.usize(..=x.host.unconsumed);
         self.host.consumed(id, n);
         x.host.unconsumed -= n;
+        x.host.of_fragment = x.host.of_fragment.min(x.host.unconsumed);
         if x.host.sent_end {
             assert_eq!(self.host.send_window(id), 0);
             return;
@@ -329,6 +299,21 @@ impl Pair {
             assert_eq!(self.app.send_window(id), 0);
             return;
         }
+        if x.asked.is_some() {
+            assert_eq!(self.app.send_window(id), 0);
+            assert_eq!(self.app.send_data(id, b"x", false), Err(StreamError::FragmentUnanswered));
+            assert_eq!(self.app.send_trailers(id, b""), Err(StreamError::FragmentUnanswered));
+            assert_eq!(self.app.send_fragment(id, "u", 0, None), Err(StreamError::FragmentUnanswered));
+            return;
+        }
+        if x.plan.fragments && rng.u8(..4) == 0 {
+            let left = x.plan.response_bytes - x.app.sent;
+            let (length, at) = (rng.usize(..=left), x.app.sent as u64);
+            let sent = self.app.send_fragment(id, "http://a/x", at, Some(length as u64));
+            assert_eq!(sent, if x.responded { Ok(()) } else { Err(StreamError::NotResponded) });
+            x.asked = x.responded.then_some(length);
+            return;
+        }
         if !x.responded && rng.u8(..4) == 0 {
             self.app.inform(id, 103, b"link: </>\r\n").unwrap();
         }
@@ -344,6 +329,7 @@ impl Pair {
         let trailers = last && x.plan.response_trailers;
         let bytes = content(key, true, x.app.sent, n);
         x.app.sent += n;
+        assert_eq!(x.host.of_fragment, 0, "nothing follows a fragment before the client has it");
         assert!(x.app.sent <= x.host.got - x.host.unconsumed + INITIAL_WINDOW as usize);
         let end = last && !trailers;
         let mut closed = if x.responded {
@@ -470,6 +456,15 @@ impl Pair {
             AppEvent::ClientClosed { id } => {
                 known(&self.app_ids, id);
             }
+            AppEvent::Fragment { id, sent } => {
+                let x = self.exchanges.get_mut(&known(&self.app_ids, id)).unwrap();
+                let length = x.asked.take().expect("the app has asked");
+                x.sent_fragments[usize::from(sent.is_none())] += 1;
+                if let Some(sent) = sent {
+                    assert_eq!(sent, length as u64);
+                    x.app.sent += length;
+                }
+            }
             AppEvent::Pong(number) => {
                 assert_eq!(number, 8);
                 self.pongs += 1;
@@ -536,6 +531,12 @@ impl Pair {
                     assert_eq!(x.host.sent, 0);
                     x.proceed_seen = true;
                 }
+                return;
+            }
+            HostEvent::Fragment { id, url, offset, length } => {
+                let x = self.exchanges.get_mut(&known(&self.host_ids, id)).unwrap();
+                assert_eq!((url, offset), ("http://a/x", x.host.got as u64));
+                x.unanswered = Some(usize::try_from(length.unwrap()).unwrap());
                 return;
             }
             HostEvent::Credit(credit) => {

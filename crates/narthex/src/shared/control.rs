@@ -65,6 +65,8 @@ fn number(message: &Message) -> Option<u64> {
         | Message::Unregister { id, .. }
         | Message::Unregistered { id }
         | Message::Set { id, .. }
+        | Message::StoreFragment { id, .. }
+        | Message::DeleteFragment { id, .. }
         | Message::Done { id }
         | Message::Refused { id, .. } => Some(*id),
         _ => None,

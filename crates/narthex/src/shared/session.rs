@@ -21,6 +21,7 @@ use super::stream::Stream;
 use super::worker::Worker;
 use crate::call::App;
 use crate::downstream::Closed;
+use crate::fragments::{Names, Part};
 use crate::lifetime::Phases;
 
 /// How often a silent host is thought of.
@@ -37,13 +38,14 @@ pub(super) struct Session {
     /// Streams that wait until more of the output is written.
     held_back: RefCell<Vec<Waker>>,
     drained: Cell<bool>,
+    names: Names,
     /// The app has said that it delegates.
     delegates: Arc<AtomicBool>,
 }
 
 impl Session {
     /// The worker of the host may have `accepts` requests here at a time.
-    pub(super) fn new(accepts: u32, delegates: Arc<AtomicBool>) -> Rc<Self> {
+    pub(super) fn new(accepts: u32, names: Names, delegates: Arc<AtomicBool>) -> Rc<Self> {
         let mut end = AppEnd::new();
         end.grant(accepts);
         Rc::new(Self {
@@ -52,6 +54,7 @@ impl Session {
             woken: Cell::new(false),
             held_back: RefCell::default(),
             drained: Cell::new(false),
+            names,
             delegates,
         })
     }
@@ -126,6 +129,16 @@ impl Session {
         }
         drop(app);
         self.sent(sent)
+    }
+
+    /// Asks the host to send a part of a fragment. `false`: no host has one of that name.
+    pub(super) fn send_fragment(&self, id: StreamId, part: &Part) -> Result<bool, Closed> {
+        let url = self.names.url(&part.name);
+        let asked = self.end.borrow_mut().send_fragment(id, &url, part.offset, part.length);
+        if let Err(StreamError::TooLarge { .. }) = asked {
+            return Ok(false);
+        }
+        self.sent(asked.map(|()| None)).map(|()| true)
     }
 
     pub(super) fn send_trailers(&self, id: StreamId, lines: &[u8]) -> Result<(), Closed> {
@@ -309,6 +322,12 @@ impl Session {
             }
             AppEvent::Window { id, .. } => {
                 if let Some(stream) = self.stream(id) {
+                    stream.wake();
+                }
+            }
+            AppEvent::Fragment { id, sent } => {
+                if let Some(stream) = self.stream(id) {
+                    stream.fragment.set(Some(sent.is_some()));
                     stream.wake();
                 }
             }

@@ -16,6 +16,7 @@ use crate::cache::CachePolicy;
 use crate::call::{App, Running};
 use crate::delegation::Delegation;
 use crate::downstream::{Closed, Downstream, fields};
+use crate::fragments::Part;
 
 /// What has come of a stream and was not yet taken. Bounded by the stream's window.
 pub(super) struct Stream {
@@ -27,6 +28,8 @@ pub(super) struct Stream {
     ended: Cell<bool>,
     /// The host has given the stream up.
     cancelled: Cell<bool>,
+    /// The host's answer to the last fragment: whether it was sent.
+    pub(super) fragment: Cell<Option<bool>>,
     /// The client sends no more.
     client_closed: Cell<bool>,
     /// Its credit was returned when the upgrade was accepted.
@@ -41,6 +44,7 @@ impl Stream {
             trailers: RefCell::default(),
             ended: Cell::new(false),
             cancelled: Cell::new(false),
+            fragment: Cell::new(None),
             client_closed: Cell::new(false),
             tunnel: Cell::new(false),
         })
@@ -146,6 +150,20 @@ impl Downstream for WireStream {
             Piece::Slice(bytes) => self.session.send_data(self.id, bytes, end),
             Piece::Shared(bytes) => self.session.send_data(self.id, &bytes, end),
         }
+    }
+
+    fn has_fragments(&self) -> bool {
+        true
+    }
+
+    fn fragment(&self, part: &Part) -> Result<bool, Closed> {
+        self.session.send_fragment(self.id, part)
+    }
+
+    fn poll_fragment(&self) -> Poll<bool> {
+        // A call's first step may be taken before its stream has a place; the answer comes later.
+        let answer = self.session.stream(self.id).and_then(|stream| stream.fragment.take());
+        answer.map_or(Poll::Pending, Poll::Ready)
     }
 
     fn trailers(&self, lines: &[u8]) -> Result<(), Closed> {

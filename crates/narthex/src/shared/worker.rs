@@ -18,6 +18,7 @@ use super::stream::{StreamTask, WireStream};
 use crate::body::Body;
 use crate::call::{App, Calls, Means};
 use crate::error::Result;
+use crate::fragments::Names;
 use crate::lifetime::Phases;
 use crate::request::{ConnectionInfo, Head, Heads, NotRepresentable, Told};
 use crate::request_control::RequestControl;
@@ -44,6 +45,7 @@ pub(super) async fn run<S: App>(
     fine_tune: FineTune,
     told: Told,
     delegates: Arc<AtomicBool>,
+    names: Names,
     mut commands: mpsc::UnboundedReceiver<Attach>,
     mut phases: Phases,
 ) {
@@ -54,6 +56,7 @@ pub(super) async fn run<S: App>(
         delegates,
         fields: RefCell::default(),
         accepts: fine_tune.accepts_per_worker,
+        names,
     });
     let mut sessions = JoinSet::new();
     let mut draining = phases.clone();
@@ -86,7 +89,7 @@ async fn serve<S: App>(worker: Rc<Worker<S>>, attach: Attach, phases: Phases) {
             return;
         }
     };
-    let session = Session::new(worker.accepts, Arc::clone(&worker.delegates));
+    let session = Session::new(worker.accepts, worker.names.clone(), Arc::clone(&worker.delegates));
     let _ = done.send(Ok(()));
     tokio::select! {
         () = session.run(stream, begun, &*worker, phases) => {}
@@ -105,6 +108,7 @@ pub(super) struct Worker<S: App> {
     fields: RefCell<Fields>,
     /// Requests that one worker of the host may have here.
     accepts: u32,
+    names: Names,
     /// Requests have a [`RequestControl`].
     request_control: bool,
     /// The app has said that it delegates.

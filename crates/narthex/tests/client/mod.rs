@@ -16,7 +16,8 @@ use axum::routing::{any, get, post};
 use http::{HeaderMap, StatusCode};
 use http_body_util::BodyExt;
 use narthex::{
-    CachePolicy, ConnectionInfo, Delegation, PathBase, Provider, RequestControl, Result, Server, ServerHandle, UrlPrefix,
+    CachePolicy, Composed, ConnectionInfo, Delegation, PathBase, Provider, RequestControl, Result, Server, ServerHandle,
+    UrlPrefix,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -57,6 +58,7 @@ pub(crate) fn app() -> Router {
         .route("/breaks", get(|| async { Body::new(Pieces { left: 2, fails: true }) }))
         .route("/cached", get(async || (CachePolicy::UntilFlushed, "kept")))
         .route("/cached/{pieces}", get(cached_stream))
+        .route("/fragment", get(async || Composed::new().bytes("<").fragment("/f", 1..3).or_else(|| "abcd").bytes(">")))
         .route("/panic", any(panics))
         .route("/seen", get(seen))
         .route("/delegated", any(async || Delegation::to("other").url("/Other/x?y")))

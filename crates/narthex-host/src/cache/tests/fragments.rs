@@ -4,15 +4,16 @@ use super::*;
 use crate::cache::url::CacheUrlError;
 
 fn name(url: &str) -> FragmentName {
-    FragmentName::parse(url).unwrap()
+    FragmentName::parse(url, 1).unwrap()
 }
 
 fn store(cache: &Cache, url: &str, policy: CachePolicy, bytes: &str, now: Now) -> Result<Arc<Entry>, FragmentError> {
-    cache.store_fragment(name(url), APP, policy, bytes.as_bytes(), now)
+    cache.store_fragment(name(url), APP, policy, Bytes::copy_from_slice(bytes.as_bytes()), now)
 }
 
-fn read(cache: &Cache, url: &str, part: Option<Range<usize>>, now: Now) -> Option<String> {
-    let bytes = cache.fragment(&name(url), part, now.running)?;
+fn read(cache: &Cache, url: &str, part: Option<(u64, u64)>, now: Now) -> Option<String> {
+    let (offset, length) = part.map_or((0, None), |(offset, length)| (offset, Some(length)));
+    let bytes = cache.fragment(&name(url), offset, length, now.running)?;
     Some(String::from_utf8(bytes.to_vec()).unwrap())
 }
 
@@ -23,14 +24,27 @@ fn a_fragment_is_read_by_its_name_whole_or_in_part() {
     let cache = cache();
     store(&cache, URL, CachePolicy::UntilFlushed, "0123456789", at(0)).unwrap();
     assert_eq!(read(&cache, URL, None, at(1)).as_deref(), Some("0123456789"));
-    assert_eq!(read(&cache, "HTTP://Example.com:80/app/head?v=1", Some(2..5), at(1)).as_deref(), Some("234"));
-    assert_eq!(read(&cache, URL, Some(10..10), at(1)).as_deref(), Some(""));
-    let backwards = Range { start: 5, end: 4 };
-    for part in [5..11, 11..11, backwards, 0..usize::MAX] {
+    assert_eq!(read(&cache, "HTTP://Example.com:80/app/head?v=1", Some((2, 3)), at(1)).as_deref(), Some("234"));
+    assert_eq!(read(&cache, URL, Some((10, 0)), at(1)).as_deref(), Some(""));
+    assert_eq!(cache.fragment(&name(URL), 7, None, at(1).running).as_deref(), Some(&b"789"[..]));
+    assert_eq!(cache.fragment(&name(URL), 11, None, at(1).running), None);
+    for part in [(5, 6), (11, 0), (1, u64::MAX), (u64::MAX, u64::MAX)] {
         assert_eq!(read(&cache, URL, Some(part), at(1)), None);
     }
     assert_eq!(read(&cache, "http://example.com/app/head", None, at(1)), None);
     assert_eq!(read(&cache, "https://example.com/app/head?v=1", None, at(1)), None);
+    let of_another_queue = FragmentName::parse(URL, 2).unwrap();
+    assert_eq!(cache.fragment(&of_another_queue, 0, None, at(1).running), None);
+}
+
+#[test]
+fn what_an_app_removes_is_gone_and_its_room_is_free() {
+    let cache = cache();
+    store(&cache, URL, CachePolicy::UntilFlushed, "x", at(0)).unwrap();
+    cache.remove_fragment(&name(URL));
+    cache.remove_fragment(&name(URL));
+    assert!(read(&cache, URL, None, at(0)).is_none());
+    assert_eq!((cache.is_empty(), cache.budget.used()), (true, 0));
 }
 
 #[test]
@@ -74,8 +88,8 @@ fn a_fragment_that_finds_no_room_is_refused_in_words() {
     let refused = |bytes: usize| store(&cache, URL, CachePolicy::UntilFlushed, &"x".repeat(bytes), at(0)).unwrap_err();
     assert_eq!(refused(1_500), FragmentError::NoRoom);
     assert_eq!(refused(2_001), FragmentError::TooLong { length: 2_001, most: 2_000 });
-    assert!(matches!(FragmentName::parse("/app/x"), Err(CacheUrlError::NotAUrl(_))));
-    assert!(matches!(FragmentName::parse("http://*:80/x"), Err(CacheUrlError::AnyHost(_))));
+    assert!(matches!(FragmentName::parse("/app/x", 1), Err(CacheUrlError::NotAUrl(_))));
+    assert!(matches!(FragmentName::parse("http://*:80/x", 1), Err(CacheUrlError::AnyHost(_))));
 }
 
 #[test]

@@ -1,0 +1,174 @@
+//! How a body tells the provider that a part of it need not be sent, however deep in other bodies it is, and without harm if
+//! one of those changes what passes through it.
+//!
+//! While the provider asks a response's body for a frame, a [`Composed`](super::Composed) that is asked in turn answers with
+//! an empty frame that is an offer: the memory it points to is known. If the provider gets that very frame, all bodies in
+//! between hand frames on as they are, and it takes the offer: the host is asked for the fragment. If it gets anything else,
+//! because a body in between has compressed or collected what it got, nothing is lost, since the frame was empty: the body is
+//! asked again and gives its bytes. A body that is not asked by the provider at all gives its bytes at once.
+
+use std::cell::RefCell;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+
+use bytes::{Buf, Bytes};
+
+/// A part of a fragment.
+#[derive(Clone, Debug)]
+pub(crate) struct Part {
+    /// A path below the app's prefix, or a URL.
+    pub(crate) name: Arc<str>,
+    pub(crate) offset: u64,
+    /// `None` is to the end.
+    pub(crate) length: Option<u64>,
+}
+
+thread_local! {
+    static SLOT: RefCell<Slot> = const { RefCell::new(Slot::Closed) };
+}
+
+enum Slot {
+    /// Nobody looks.
+    Closed,
+    /// The provider asks a body.
+    Open,
+    Made(Offer),
+}
+
+const OPEN: u8 = 0;
+const TAKEN: u8 = 1;
+const SENT: u8 = 2;
+const MISSING: u8 = 3;
+const WITHDRAWN: u8 = 4;
+
+#[derive(Debug)]
+struct Deal {
+    part: Part,
+    state: AtomicU8,
+}
+
+/// What a body has offered and the provider has not looked at.
+pub(crate) struct Offer {
+    deal: Arc<Deal>,
+    /// Keeps the frame's address from being used again.
+    memory: Bytes,
+}
+
+/// Runs `poll`, and returns what a body in it has offered.
+pub(crate) fn watch<R>(poll: impl FnOnce() -> R) -> (R, Option<Offer>) {
+    SLOT.replace(Slot::Open);
+    let polled = poll();
+    match SLOT.replace(Slot::Closed) {
+        Slot::Made(offer) => (polled, Some(offer)),
+        Slot::Closed | Slot::Open => (polled, None),
+    }
+}
+
+impl Offer {
+    /// Takes the offer, if `data` is the frame that it was made with and it has not been withdrawn.
+    pub(crate) fn take(self, data: &impl Buf) -> Option<Claim> {
+        let same = data.remaining() == 0 && std::ptr::eq(data.chunk().as_ptr(), self.memory.as_ptr());
+        let taken = same && self.deal.state.compare_exchange(OPEN, TAKEN, Ordering::AcqRel, Ordering::Acquire).is_ok();
+        taken.then_some(Claim(self.deal))
+    }
+}
+
+/// An offer that the provider has taken.
+#[derive(Debug)]
+pub(crate) struct Claim(Arc<Deal>);
+
+impl Claim {
+    pub(crate) fn part(&self) -> &Part {
+        &self.0.part
+    }
+
+    /// Says whether the host has sent the fragment. The body is to be asked again.
+    pub(crate) fn settle(self, sent: bool) {
+        self.0.state.store(if sent { SENT } else { MISSING }, Ordering::Release);
+    }
+}
+
+/// The body's end of an offer.
+#[derive(Debug)]
+pub(super) struct Offered(Arc<Deal>);
+
+/// What has become of an offer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Outcome {
+    /// The client has the part.
+    Sent,
+    /// The body has to give the bytes.
+    Refused,
+    /// It has been taken, and that is not known yet.
+    Open,
+}
+
+impl Offered {
+    /// Looks what has become of the offer. One that nobody has taken by now nobody can take any more.
+    pub(super) fn outcome(&self) -> Outcome {
+        let state = &self.0.state;
+        match state.compare_exchange(OPEN, WITHDRAWN, Ordering::AcqRel, Ordering::Acquire) {
+            Err(SENT) => Outcome::Sent,
+            Err(TAKEN) => Outcome::Open,
+            _ => Outcome::Refused,
+        }
+    }
+}
+
+/// Offers a part to the provider, if it is the one who asks. What is returned is the empty frame, and how the body learns
+/// what became of it.
+pub(super) fn make(part: impl FnOnce() -> Part) -> Option<(Bytes, Offered)> {
+    SLOT.with_borrow_mut(|slot| {
+        if !matches!(slot, Slot::Open) {
+            return None;
+        }
+        let deal = Arc::new(Deal { part: part(), state: AtomicU8::new(OPEN) });
+        let memory = Bytes::from(vec![0]);
+        let frame = memory.slice(..0);
+        *slot = Slot::Made(Offer { deal: Arc::clone(&deal), memory });
+        Some((frame, Offered(deal)))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn part() -> Part {
+        Part { name: "/x".into(), offset: 0, length: None }
+    }
+
+    #[test]
+    fn only_the_very_frame_takes_an_offer() {
+        let (made, offer) = watch(|| make(part));
+        let (frame, offered) = made.unwrap();
+        let claim = offer.unwrap().take(&frame).unwrap();
+        assert_eq!(offered.outcome(), Outcome::Open);
+        claim.settle(true);
+        assert_eq!(offered.outcome(), Outcome::Sent);
+        for other in [Bytes::new(), Bytes::from_static(b"x"), Bytes::from(vec![0]).slice(..0)] {
+            let (made, offer) = watch(|| make(part));
+            assert!(offer.unwrap().take(&other).is_none());
+            assert_eq!(made.unwrap().1.outcome(), Outcome::Refused);
+        }
+    }
+
+    #[test]
+    fn an_offer_is_withdrawn_by_asking_what_became_of_it() {
+        let (made, offer) = watch(|| make(part));
+        let (frame, offered) = made.unwrap();
+        assert_eq!(offered.outcome(), Outcome::Refused);
+        assert!(offer.unwrap().take(&frame).is_none());
+    }
+
+    #[test]
+    fn nothing_is_offered_where_nobody_looks_nor_twice() {
+        assert!(make(part).is_none());
+        let (second, _) = watch(|| {
+            make(part).unwrap();
+            make(part)
+        });
+        assert!(second.is_none());
+        assert!(make(part).is_none());
+    }
+}
