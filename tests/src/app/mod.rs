@@ -1,5 +1,6 @@
 //! The app under test: an ordinary axum `Router`, with one route per behaviour that the suites look at.
 
+mod answers;
 mod bodies;
 mod record;
 
@@ -51,6 +52,7 @@ pub fn router(settings: Settings) -> Router {
     let router = Router::new()
         .route("/", any(root))
         .route("/whoami", any(move || async move { name }))
+        .route("/answer", any(answers::Answers::default().route()))
         .route("/len", post(length))
         .route("/bytes", get(bytes))
         .route("/stream", get(stream))

@@ -3,19 +3,17 @@
 use std::cell::RefCell;
 use std::collections::HashSet;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::SystemTime;
 
 use narthex_http::{Exchange, Request};
-use narthex_proto::wire::CachePolicy;
 use tokio::sync::mpsc::WeakUnboundedSender;
 use tokio::time::{Instant, sleep};
 
 use crate::cache::{
     Answer, Answered, Cache, CacheBudget, CacheSettings, Collector, Entry, Flush, Invalidation, Looked, Now, Reported, UrlFilter,
-    Watch, asks_for_caching,
+    Watch,
 };
-use crate::snapshot::{Queue, Snapshot};
+use crate::snapshot::Snapshot;
 use crate::worker::Command;
 
 /// A worker's cache, and the way to the others'.
@@ -67,13 +65,6 @@ impl Caching {
         // A client that has gone needs no answer.
         let _ = exchange.send_stored(served.status, served.block, served.age, served.body());
         Found::Answered
-    }
-
-    /// An app that answers like this caches: from now on its requests are looked up.
-    pub(super) fn note<'f>(queue: &Queue, policy: Option<CachePolicy>, fields: impl Iterator<Item = (&'f [u8], &'f [u8])>) {
-        if !queue.caches.load(Ordering::Relaxed) && asks_for_caching(policy, fields) {
-            queue.caches.store(true, Ordering::Relaxed);
-        }
     }
 
     /// The head of the answer to a request that was watched. What is returned gathers its body.
