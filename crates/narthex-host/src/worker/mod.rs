@@ -254,7 +254,7 @@ pub(crate) async fn run(options: WorkerOptions, mut commands: UnboundedReceiver<
                 state.caching.set_settings(cache_settings_of(&config));
                 let _ = done.send(());
             }
-            Command::CacheStored(entry) => state.caching.stored(entry),
+            Command::CacheStored(entry) => state.caching.stored(entry, &state.snapshot.borrow()),
             Command::CacheInvalidated(invalidation) => state.caching.invalidated(&invalidation),
             Command::CacheFlush { flush, done } => {
                 let _ = done.send(state.caching.flush(&flush));

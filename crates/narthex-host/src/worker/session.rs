@@ -444,7 +444,7 @@ impl Session {
         }
         let CachingOf::Gathered(collector) = std::mem::replace(&mut stream.caching, CachingOf::Nothing) else { return };
         if last && let Some(state) = self.state.upgrade() {
-            state.caching.store(*collector);
+            state.caching.store(*collector, &state.snapshot.borrow());
         }
     }
 
