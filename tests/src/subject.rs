@@ -57,10 +57,14 @@ impl Host {
         let mut command = Command::new(narthex_program());
         command.arg("host").arg("--socket").arg(&socket);
         command.args(["--listen", "127.0.0.1", "--workers", &workers.to_string()]);
-        let process = Process::start("host", &mut command);
+        let mut process = Process::start("host", &mut command);
         let deadline = Instant::now() + Duration::from_secs(30);
         while std::os::unix::net::UnixStream::connect(&socket).is_err() {
-            assert!(Instant::now() < deadline, "the host does not answer; its output:\n{}", process.log());
+            assert!(
+                Instant::now() < deadline && !process.has_ended(),
+                "the host does not answer; its output:\n{}",
+                process.log()
+            );
             std::thread::sleep(Duration::from_millis(10));
         }
         Self { process, socket }

@@ -220,7 +220,7 @@ pub const SETTINGS: &[Setting] = &[
         "error_log_max_size",
         "How long a file of an error log that rolls over by size gets, in bytes.",
         ["ErrorLogFileTruncateSize"],
-        number!(error_log_max_size, 65_536, U32)
+        number!(error_log_max_size, 1_048_576, U32)
     ),
     setting!(
         "error_log_rollover",
@@ -274,7 +274,7 @@ pub const SETTINGS: &[Setting] = &[
         "How long a file of an access log that rolls over by size gets, in bytes; default is 1 MiB.",
         [],
         Kind::Number {
-            least: 65_536,
+            least: 1_048_576,
             most: U32,
             none: Some("default"),
             get: |settings| settings.access_log.max_size,
