@@ -20,16 +20,7 @@ impl Answers {
     /// The handler. Its query has `status`, `header` (a whole line; may be repeated), `policy` (`flush`, or seconds), `ms` (how
     /// long it takes), and for the body: `size` in bytes, all of them the number again and again, or `drip` pieces of `size` bytes
     /// `x` each, which `breaks` off.
-    pub(super) fn route(
-        self,
-    ) -> impl Fn(Query<Vec<(String, String)>>, Request) -> std::pin::Pin<Box<dyn Future<Output = Response> + Send>> + Clone {
-        move |Query(query), request| {
-            let answers = self.clone();
-            Box::pin(async move { answers.answer(&query, request).await })
-        }
-    }
-
-    async fn answer(&self, query: &[(String, String)], request: Request) -> Response {
+    pub(super) async fn answer(self, Query(query): Query<Vec<(String, String)>>, request: Request) -> Response {
         let values = |name: &'static str| query.iter().filter(move |(key, _)| key == name).map(|(_, value)| value.as_str());
         let number = |name| values(name).next().and_then(|value| value.parse::<u64>().ok());
         let method = request.method().clone();

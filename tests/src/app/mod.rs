@@ -49,10 +49,11 @@ pub fn router(settings: Settings) -> Router {
         response.headers_mut().insert("x-app", signature.clone());
         std::future::ready(response)
     };
+    let answers = answers::Answers::default();
     let router = Router::new()
         .route("/", any(root))
         .route("/whoami", any(move || async move { name }))
-        .route("/answer", any(answers::Answers::default().route()))
+        .route("/answer", any(move |query, request| answers.clone().answer(query, request)))
         .route("/len", post(length))
         .route("/bytes", get(bytes))
         .route("/stream", get(stream))

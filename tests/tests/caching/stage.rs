@@ -14,7 +14,7 @@ pub(crate) struct Stage {
     // Fields are dropped in order: the app leaves while its host still runs.
     pub(crate) app: App,
     pub(crate) host: Host,
-    pub(crate) directory: TempDir,
+    _directory: TempDir,
 }
 
 impl Stage {
@@ -27,7 +27,7 @@ impl Stage {
         let directory = TempDir::new().expect("a temporary directory can be made");
         let host = Host::start_configured(directory.path(), workers, &format!("[settings]\n{settings}\n"));
         let app = App::start(Provider::Shared, Some(&host), &AppOptions::new("app", "http://127.0.0.1:0/"));
-        Self { app, host, directory }
+        Self { app, host, _directory: directory }
     }
 
     pub(crate) fn connect(&self) -> Asker {
