@@ -6,7 +6,7 @@ use axum::body::Body;
 use axum::routing::get;
 use http::header::CONTENT_TYPE;
 use http::{HeaderValue, Request, Response};
-use narthex::{Provider, Server};
+use narthex::{CachePolicy, Provider, Server};
 use tower::{Service, service_fn};
 
 use crate::Knobs;
@@ -23,6 +23,17 @@ pub(crate) fn function()
     service_fn(|_request| {
         let mut response = Response::new(Body::from("Hello, World!"));
         response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain"));
+        std::future::ready(Ok(response))
+    })
+}
+
+/// The function, with an answer that the host may give again until it is told otherwise.
+pub(crate) fn cached()
+-> impl Service<Request<narthex::Body>, Response = Response<Body>, Error = Infallible, Future = Answer> + Clone + Send {
+    service_fn(|_request| {
+        let mut response = Response::new(Body::from("Hello, World!"));
+        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain"));
+        response.extensions_mut().insert(CachePolicy::UntilFlushed);
         std::future::ready(Ok(response))
     })
 }

@@ -62,6 +62,8 @@ enum Subject {
     SharedRaw,
     /// An axum router through a host.
     SharedAxum,
+    /// The same function, whose answer the host keeps.
+    SharedCached,
 }
 
 fn main() -> anyhow::Result<()> {
@@ -71,6 +73,7 @@ fn main() -> anyhow::Result<()> {
         Subject::EmbeddedRaw => raw::embedded(args.port),
         Subject::EmbeddedAxum => framework::serve(framework::axum(), Provider::embedded(), args.port, &args.knobs),
         Subject::SharedRaw => framework::serve(framework::function(), shared(), args.port, &args.knobs),
+        Subject::SharedCached => framework::serve(framework::cached(), shared(), args.port, &args.knobs),
         Subject::SharedAxum => framework::serve(framework::axum(), shared(), args.port, &args.knobs),
     }
 }

@@ -128,6 +128,7 @@ impl Host {
                 settings: engine.clone(),
                 admission: Arc::clone(&admission),
                 bandwidth: Arc::clone(&means.bandwidth),
+                is_paced: config.settings.max_bandwidth.is_some(),
                 logs: means.logs.clone(),
                 cache: Arc::clone(&means.cache),
                 cache_settings: settings::cache(&config),

@@ -2,6 +2,8 @@
 
 mod told;
 
+pub use told::Rules;
+
 use std::fs::File;
 use std::rc::Rc;
 use std::task::{Context, Poll};

@@ -30,14 +30,14 @@ mod worker;
 pub use acceptor::{Acceptor, Inbox};
 pub use admission::Admission;
 pub use bandwidth::Bandwidth;
-pub use exchange::{Exchange, ExchangeClosed};
+pub use exchange::{Exchange, ExchangeClosed, Rules};
 pub use h1::head::{BodyLength, Version};
 pub use holder::PortHolder;
 pub use journal::{Ended, Journal, Refused};
 pub use limits::{ConnectionCaps, Limits, Timeouts};
 #[cfg(unix)]
 pub use link::Link;
-pub use listen::{ListenError, Remedy, addresses, listen, listen_beside_own};
+pub use listen::{ListenError, Remedy, addresses, listen, listen_beside_own, look};
 pub use piece::Piece;
 pub use reason::Reason;
 pub use request::{ConnectionInfo, Handler, Request};

@@ -37,7 +37,8 @@ impl Limits {
     }
 
     /// Whether neither the number nor the lengths of a path's segments are too large.
-    pub(crate) fn allow_segments_of(&self, path: &str) -> bool {
+    #[must_use]
+    pub fn allow_segments_of(&self, path: &str) -> bool {
         let (longest, most) = (self.max_segment_length, self.max_segments);
         // Most paths are shorter than one segment may be, and than so many slashes.
         if (longest == 0 || path.len() <= longest) && (most == 0 || path.len() <= most) {

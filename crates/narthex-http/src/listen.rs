@@ -156,6 +156,14 @@ pub fn listen_beside_own(ip: IpAddr, port: u16, workers: usize) -> Result<Vec<Tc
     Ok(listeners)
 }
 
+/// What opening `address` would meet. Nothing is opened that a client could connect to.
+///
+/// # Errors
+/// If the port is taken, forbidden, or the address is not this machine's.
+pub fn look(address: SocketAddr) -> Result<(), ListenError> {
+    bound(address, false).map(drop).map_err(|error| ListenError::new(address, error))
+}
+
 /// Two programs of one user that both ask for `SO_REUSEPORT` would silently share the port's connections, so the port is
 /// first tried without.
 fn probe(address: SocketAddr) -> Result<(), ListenError> {
@@ -163,6 +171,12 @@ fn probe(address: SocketAddr) -> Result<(), ListenError> {
 }
 
 fn open(address: SocketAddr, share: bool) -> io::Result<TcpListener> {
+    let socket = bound(address, share)?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
+}
+
+fn bound(address: SocketAddr, share: bool) -> io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     if address.is_ipv6() {
         // The IPv4 side has a socket of its own: whether `[::]` covers it depends on a system setting otherwise.
@@ -182,8 +196,7 @@ fn open(address: SocketAddr, share: bool) -> io::Result<TcpListener> {
     socket.set_tcp_notsent_lowat(SEND_STEP)?;
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
-    socket.listen(BACKLOG)?;
-    Ok(socket.into())
+    Ok(socket)
 }
 
 #[cfg(test)]
@@ -205,6 +218,15 @@ mod tests {
         let error = listen(Ipv4Addr::LOCALHOST.into(), port, 1).unwrap_err();
         assert!(matches!(error, ListenError::InUse(..)), "{error}");
         assert!(error.to_string().contains(&port.to_string()));
+    }
+
+    #[test]
+    fn a_look_at_a_port_finds_its_holder_and_holds_nothing() {
+        let held = listen(Ipv4Addr::LOCALHOST.into(), 0, 1).unwrap();
+        let address = held[0].local_addr().unwrap();
+        assert!(matches!(look(address), Err(ListenError::InUse(..))));
+        drop(held);
+        assert!(look(address).is_ok() && look(address).is_ok());
     }
 
     #[cfg(target_os = "linux")]

@@ -1,13 +1,19 @@
 //! Why a URL goes where it goes: the entry that gets it, and every other that would have matched.
 
+mod asked;
+mod overlap;
+
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
 use serde::Serialize;
 
-use crate::cooked::{self, CookError, Cooking};
-use crate::host::{HostError, RequestHost};
-use crate::prefix::{Scheme, UrlPrefix};
+pub use asked::{AskedUrl, ExplainError, Place};
+pub use overlap::{Overlap, Overlaps};
+
+use crate::cooked::Cooking;
+use crate::host::RequestHost;
+use crate::prefix::{PrefixHost, Scheme, UrlPrefix};
 use crate::routing::{Bucket, Candidate, Table};
 
 /// What an entry of the routing table is.
@@ -35,6 +41,7 @@ pub struct Match {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Shadowed {
     /// The entry.
+    #[serde(flatten)]
     pub entry: Match,
     /// Why it does not get the URL.
     pub reason: Reason,
@@ -49,8 +56,6 @@ pub enum Reason {
     LaterBucket,
     /// Another prefix in the same bucket matches more of the path.
     ShorterPath,
-    /// A reservation that no app has registered comes first and keeps the URL from everybody else.
-    UnownedReservation,
     /// The reservation is in use: the registration of the same prefix gets the URL.
     InUse,
 }
@@ -67,9 +72,11 @@ pub enum Outcome {
     NoPath,
     /// 400: the host is not known on this port.
     NoHost,
+    /// The port speaks the other scheme: client and server do not understand each other.
+    WrongScheme,
 }
 
-/// Where a URL goes and why. `Display` is a text for people.
+/// Where a URL goes and why.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Explanation {
     /// The scheme of the connection.
@@ -86,21 +93,8 @@ pub struct Explanation {
     pub decided_by: Option<Match>,
     /// Everything else that matches, in search order.
     pub shadowed: Vec<Shadowed>,
-}
-
-/// Why a URL cannot be explained.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum ExplainError {
-    /// It is no absolute URL.
-    #[error("write the whole URL, as in http://example.com:8888/path")]
-    NotAbsolute,
-    /// A request for it would be refused.
-    #[error("a request for this URL is refused with 400: {0}")]
-    Target(#[from] CookError),
-    /// A request to its host would be refused.
-    #[error("a request for this URL is refused with 400: {0}")]
-    Host(#[from] HostError),
+    /// The registration that would get it if the reservations without an app that come first were not there.
+    pub would_go_to: Option<Match>,
 }
 
 impl<R, V> Table<R, V> {
@@ -123,7 +117,14 @@ impl<R, V> Table<R, V> {
             Some(Match { kind: EntryKind::Registration, .. }) => Outcome::Registered,
             Some(Match { kind: EntryKind::Reservation, .. }) => Outcome::Reserved,
             None if host_seen => Outcome::NoPath,
+            None if self.speaks_other_scheme(local.port(), scheme) => Outcome::WrongScheme,
             None => Outcome::NoHost,
+        };
+        let would_go_to = match outcome {
+            Outcome::Reserved => {
+                shadowed.iter().map(|shadowed: &Shadowed| &shadowed.entry).find(|entry| entry.is_live()).cloned()
+            }
+            _ => None,
         };
         Explanation {
             scheme,
@@ -133,24 +134,45 @@ impl<R, V> Table<R, V> {
             outcome,
             decided_by,
             shadowed,
+            would_go_to,
         }
     }
 
     /// Explains an absolute URL as if a client had asked for it on the local address `local`.
+    ///
+    /// # Errors
+    /// If no request for it would be routed.
     pub fn explain_url(&self, url: &str, local: IpAddr, mode: Cooking) -> Result<Explanation, ExplainError> {
-        let target = cooked::cook(url, mode)?;
-        let authority = target.authority().ok_or(ExplainError::NotAbsolute)?;
-        let host = RequestHost::parse(authority.as_bytes())?;
-        let is_https = url.get(..5).is_some_and(|scheme| scheme.eq_ignore_ascii_case("https"));
-        let scheme = if is_https { Scheme::Https } else { Scheme::Http };
-        let port = host.port().unwrap_or(scheme.default_port().get());
-        Ok(self.explain(scheme, SocketAddr::new(local, port), Some(&host), target.path()))
+        let asked = AskedUrl::parse(url, mode)?;
+        let local = SocketAddr::new(local, asked.port);
+        Ok(self.explain(asked.scheme, local, asked.request_host().as_ref(), &asked.path))
+    }
+
+    /// The local addresses that entries on this port are bound to, each once, sorted.
+    pub fn bound_addresses(&self, port: u16) -> Vec<IpAddr> {
+        let entries = self.registrations().map(|(prefix, _)| prefix).chain(self.reservations().map(|(prefix, _)| prefix));
+        let of_port = entries.filter(|prefix| prefix.port().get() == port);
+        let mut addresses: Vec<IpAddr> = of_port
+            .filter_map(|prefix| match prefix.host() {
+                PrefixHost::Ip(ip) => Some(*ip),
+                _ => None,
+            })
+            .collect();
+        addresses.sort_unstable();
+        addresses.dedup();
+        addresses
+    }
+}
+
+impl Match {
+    /// Whether an app has it.
+    pub fn is_live(&self) -> bool {
+        self.kind == EntryKind::Registration
     }
 }
 
 fn reason(winner: &Match, loser: &Match) -> Reason {
     match (winner.kind, loser.kind) {
-        (EntryKind::Reservation, EntryKind::Registration) => Reason::UnownedReservation,
         (EntryKind::Registration, EntryKind::Reservation) if winner.prefix == loser.prefix => Reason::InUse,
         _ if winner.bucket != loser.bucket => Reason::LaterBucket,
         _ => Reason::ShorterPath,
@@ -175,31 +197,9 @@ impl fmt::Display for Match {
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
-            Self::LaterBucket => "later bucket",
-            Self::ShorterPath => "shorter path",
-            Self::UnownedReservation => "behind a reservation without owner",
-            Self::InUse => "in use by the registration",
+            Self::LaterBucket => "a later bucket is never looked at",
+            Self::ShorterPath => "a longer path in the same bucket wins",
+            Self::InUse => "it is in use: the registration of the same prefix wins",
         })
-    }
-}
-
-impl fmt::Display for Explanation {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let host = self.host.as_deref().unwrap_or("(no host)");
-        writeln!(f, "{}://{host}:{}{}, arriving on {}", self.scheme, self.local.port(), self.path, self.local.ip())?;
-        match (&self.decided_by, self.outcome) {
-            (Some(winner), Outcome::Registered) => writeln!(f, "  goes to {winner}")?,
-            (Some(winner), _) => writeln!(f, "  gets 503: {winner} has no app; start it, or delete the reservation")?,
-            (None, Outcome::NoPath) => {
-                writeln!(f, "  gets 404: the host is known, but nothing is registered for the path")?;
-            }
-            (None, _) => {
-                writeln!(f, "  gets 400: nothing on port {} is registered for the host", self.local.port())?;
-            }
-        }
-        for Shadowed { entry, reason } in &self.shadowed {
-            writeln!(f, "  not to {entry}: {reason}")?;
-        }
-        Ok(())
     }
 }

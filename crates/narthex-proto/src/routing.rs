@@ -255,6 +255,11 @@ pub(crate) enum Candidate<'a> {
 }
 
 impl<R, V> Table<R, V> {
+    /// Whether a port has entries of another scheme.
+    pub(crate) fn speaks_other_scheme(&self, port: u16, scheme: Scheme) -> bool {
+        self.port(port).is_some_and(|port| port.scheme != scheme)
+    }
+
     /// Every entry that matches a request, in search order, and whether its host is known.
     pub(crate) fn candidates(
         &self,

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use narthex_proto::cooked::{Cooking, cook};
-use narthex_proto::explain::{EntryKind, Outcome, Reason};
+use narthex_proto::explain::{AskedUrl, EntryKind, Outcome, Reason};
 use narthex_proto::host::RequestHost;
 use narthex_proto::prefix::{PrefixHost, Scheme, UrlPrefix};
 use narthex_proto::routing::{Bucket, Conflict, Route, Table};
@@ -319,25 +319,101 @@ fn an_explanation_tells_who_gets_a_url_and_whom_that_shadows() {
             ("http://*:80/vroot/x/", Reason::LaterBucket),
         ]
     );
-    assert_eq!(
-        explanation.to_string(),
-        "http://adatum.com:80/vroot/x/y, arriving on 10.0.0.1\n  \
-         goes to registration http://+:80/vroot/ (strong wildcard)\n  \
-         not to reservation http://+:80/vroot/ (strong wildcard): in use by the registration\n  \
-         not to registration http://+:80/ (strong wildcard): shorter path\n  \
-         not to registration http://adatum.com:80/ (explicit host): later bucket\n  \
-         not to registration http://*:80/vroot/x/ (weak wildcard): later bucket\n"
-    );
     assert_eq!(serde_json::to_value(&explanation).unwrap()["shadowed"][0]["reason"], "in_use");
 
     let reserved = self::table(&[("http://*:80/vroot/", "A"), ("http://adatum.com:80/", "")]);
     let explanation = explain(&reserved, "http://adatum.com/vroot/f");
     assert_eq!((explanation.outcome, explanation.decided_by.unwrap().kind), (Outcome::Reserved, EntryKind::Reservation));
-    assert_eq!(explanation.shadowed[0].reason, Reason::UnownedReservation);
+    assert_eq!(explanation.shadowed[0].reason, Reason::LaterBucket);
+    assert_eq!(explanation.would_go_to.unwrap().prefix, prefix("http://*:80/vroot/"));
+    assert_eq!(explain(&reserved, "https://adatum.com:80/vroot/f").outcome, Outcome::WrongScheme);
     assert_eq!(explain(&reserved, "http://other.com/").outcome, Outcome::NoPath);
     assert_eq!(explain(&reserved, "http://other.com:81/").outcome, Outcome::NoHost);
-    assert!(reserved.explain_url("/vroot/", local, Cooking::Strict).is_err());
-    assert!(reserved.explain_url("http://a@b/", local, Cooking::Strict).is_err());
+}
+
+#[test]
+fn a_url_that_no_request_can_have_is_an_error_that_says_what_is_wrong_and_where() {
+    for (url, mode, error) in [
+        ("/vroot/", Cooking::Strict, "it is not a whole URL"),
+        ("example.com/x", Cooking::Strict, "it is not a whole URL"),
+        ("localhost:80", Cooking::HttpSys, "it is not a whole URL"),
+        ("ftp://a/", Cooking::Strict, "the scheme \"ftp\" is not served: write http or https"),
+        ("http:///x", Cooking::Strict, "gets 400 (URL): the request target is a URL without a host"),
+        ("http://a/b%41/%zz/c", Cooking::Strict, "broken percent escape (at character 15: \"%zz/c\")"),
+        ("http://a/é", Cooking::Strict, "400 (Forbidden): the request target has a non-ASCII character"),
+        ("http://a/x y?z", Cooking::Strict, "space or control character (at character 11: \" y?z\")"),
+        ("http://a/%00", Cooking::Strict, "space or control character (at character 10: \"%00\")"),
+        ("http://a/x\\y", Cooking::Strict, "backslash (at character 11: \"\\\\y\")"),
+        ("http://a/%C3%28", Cooking::Strict, "valid UTF-8 (at character 10: \"%C3%28\")"),
+        ("http://a/b/../../c", Cooking::Strict, "above the root (at character 15: \"../c\")"),
+        ("http://a?b/c", Cooking::Strict, "slash in its query (at character 11: \"/c\")"),
+        ("http://me@a/", Cooking::Strict, "400 (Hostname): the host contains the byte 0x40 (at character 10: \"@a/\")"),
+        ("http://a:99999/", Cooking::Strict, "from 0 to 65535 (at character 10: \"99999/\")"),
+        ("http://[::ffff:1.2.3.4]/", Cooking::Strict, "IPv4 address in IPv6 form (at character 8: \"[::ffff:1.2.…\")"),
+    ] {
+        let said = AskedUrl::parse(url, mode).unwrap_err().to_string();
+        assert!(said.contains(error), "{url}: {said}");
+    }
+}
+
+#[test]
+fn a_url_is_read_as_a_client_sends_it() {
+    for (url, mode, host, port, path) in [
+        ("HTTP://Example.com?q", Cooking::Strict, Some("Example.com"), 80, "/"),
+        ("https://a/x/../%41?b#c", Cooking::Strict, Some("a"), 443, "/A"),
+        ("http://a/x#/y", Cooking::Strict, Some("a"), 80, "/x"),
+        ("http://bücher.example:81/", Cooking::Strict, Some("xn--bcher-kva.example"), 81, "/"),
+        ("http://[::1]:8080/", Cooking::Strict, Some("[::1]"), 8080, "/"),
+        ("http://+:8080/x", Cooking::Strict, None, 8080, "/x"),
+        ("http://*/x", Cooking::Strict, None, 80, "/x"),
+        ("http://a/x%2Fy", Cooking::Strict, Some("a"), 80, "/x%2Fy"),
+        ("http://a/x%2Fy\\z", Cooking::HttpSys, Some("a"), 80, "/x/y/z"),
+    ] {
+        let asked = AskedUrl::parse(url, mode).unwrap();
+        assert_eq!((asked.host.as_deref(), asked.port, &*asked.path), (host, port, path), "{url}");
+    }
+    let asked = AskedUrl::of_prefix(&prefix("http://bücher.example:80/ein Café/"));
+    assert_eq!((asked.host.as_deref(), &*asked.path), (Some("xn--bcher-kva.example"), "/ein Café/"));
+}
+
+#[test]
+fn a_prefix_takes_urls_from_some_entries_and_gets_none_from_others() {
+    const ENTRIES: &[(&str, &str)] = &[
+        ("http://+:80/a/", "1"),
+        ("http://+:80/a/b/", ""),
+        ("http://shop:80/a/", "2"),
+        ("http://other:80/", "3"),
+        ("http://10.0.0.1:80/a/", "4"),
+        ("http://*:80/", "5"),
+        ("http://*:80/a/b/c/", ""),
+        ("http://*:81/", "6"),
+    ];
+    let table = table(ENTRIES);
+    // `>` loses URLs to the prefix, `<` takes them from it; `!` is all that the loser has.
+    let overlaps = |asked: &str| {
+        let overlaps = table.overlaps(&prefix(asked));
+        let show = |sign: &str, overlap: &narthex_proto::explain::Overlap| {
+            let entry = overlap.entry.prefix.as_str().trim_start_matches("http://").replacen(":80", "", 1);
+            format!("{sign}{}{entry}", if overlap.whole { "!" } else { "" })
+        };
+        let shadows = overlaps.shadows.iter().map(|overlap| show(">", overlap));
+        let shadowed_by = overlaps.shadowed_by.iter().map(|overlap| show("<", overlap));
+        shadows.chain(shadowed_by).collect::<Vec<_>>().join(" ")
+    };
+    for (asked, expected) in [
+        ("http://+:80/a/b/", ">+/a/ >other/ >shop/a/ >10.0.0.1/a/ >*/ >!*/a/b/c/"),
+        ("http://+:80/", ">!other/ >!shop/a/ >!10.0.0.1/a/ >!*/ >!*/a/b/c/ <+/a/ <+/a/b/"),
+        ("http://shop:80/a/b/c/", ">shop/a/ >10.0.0.1/a/ >*/ >*/a/b/c/ <!+/a/ <!+/a/b/"),
+        ("http://shop:80/a/", ">10.0.0.1/a/ >*/ >*/a/b/c/ <!+/a/ <+/a/b/"),
+        ("http://10.0.0.1:80/A/x/", ">10.0.0.1/a/ >*/ <!+/a/ <other/ <shop/a/"),
+        ("http://10.0.0.2:80/x/", ">*/ <other/"),
+        ("http://*:80/a/b/c/d/", ">*/ <!+/a/ <!+/a/b/ <other/ <shop/a/ <10.0.0.1/a/"),
+        ("http://+:81/", ">!*:81/"),
+        ("http://+:82/", ""),
+        ("https://+:80/", ""),
+    ] {
+        assert_eq!(overlaps(asked), expected, "{asked}");
+    }
 }
 
 /// The obvious implementation: look at every entry, bucket by bucket.

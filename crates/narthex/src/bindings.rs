@@ -18,6 +18,10 @@ impl Bindings {
         Self { prefixes, queue, shared }
     }
 
+    pub(crate) fn into_parts(self) -> (Vec<PrefixSpec>, RequestQueue) {
+        (self.prefixes, self.queue)
+    }
+
     /// The prefixes. Port 0 is not yet resolved.
     #[must_use]
     pub fn prefixes(&self) -> &[PrefixSpec] {

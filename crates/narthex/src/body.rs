@@ -56,6 +56,8 @@ enum Item {
 struct State {
     item: Option<Item>,
     wanted: bool,
+    /// It was ever wanted.
+    begun: bool,
     /// The reader has seen the end, or has gone.
     reader_done: bool,
     feed_gone: bool,
@@ -102,6 +104,7 @@ impl http_body::Body for Body {
             None => {
                 keep_waker(&mut state.reader, cx);
                 state.wanted = true;
+                state.begun = true;
                 // If both ends run in the same task, the feed looks here when the reader has returned.
                 let feed = state.feed.as_ref().filter(|feed| !feed.will_wake(cx.waker())).cloned();
                 drop(state);
@@ -158,6 +161,11 @@ impl fmt::Debug for Body {
 pub(crate) struct Feed(Arc<Slot>);
 
 impl Feed {
+    /// Whether the reader has asked for anything.
+    pub(crate) fn was_read(&self) -> bool {
+        self.0.state().begun
+    }
+
     /// Passes on one piece, if the reader has asked for one and it is there. `true`: the reader is in this task and is to
     /// be polled again.
     pub(crate) fn pump(&self, cx: &mut Context<'_>, downstream: &impl Downstream) -> bool {

@@ -20,7 +20,9 @@ use tower_service::Service;
 
 use crate::BoxError;
 use crate::body::{Body, Feed};
+use crate::delegation::Delegation;
 use crate::downstream::{Closed, Downstream};
+use crate::request_control::Watched;
 use crate::upgrade::{Donor, Tunnel};
 
 /// What Narthex serves: any cloneable tower service from requests to responses. Its futures need not be `Send`.
@@ -50,6 +52,7 @@ pin_project! {
         phase: Phase<S>,
         feed: Option<Feed>,
         donor: Option<Donor>,
+        watched: Option<Watched>,
         downstream: D,
         head_only: bool,
     }
@@ -143,10 +146,10 @@ impl<S: App, D: Downstream> Calls<S, D> {
 
     /// Calls the app. `None` if it has answered already.
     pub(crate) fn begin(&self, request: Request<Body>, means: Means<D>) -> Option<Running<S, D>> {
-        let Means { downstream, feed, donor } = means;
+        let Means { downstream, feed, donor, watched } = means;
         let head_only = request.method() == Method::HEAD;
         let mut room = self.room.take().unwrap_or_else(|| Box::pin(None));
-        room.set(Some(Call { phase: Phase::Idle, feed, donor, downstream, head_only }));
+        room.set(Some(Call { phase: Phase::Idle, feed, donor, watched, downstream, head_only }));
         if let Some(mut call) = room.as_mut().as_pin_mut() {
             if !self.inline {
                 call.put_off(&self.service.borrow(), request);
@@ -180,6 +183,8 @@ pub(crate) struct Means<D> {
     pub(crate) downstream: D,
     pub(crate) feed: Option<Feed>,
     pub(crate) donor: Option<Donor>,
+    /// The other end of the request's control, if it has one.
+    pub(crate) watched: Option<Watched>,
 }
 
 /// Why an app has no response to give.
@@ -259,9 +264,19 @@ impl<S: App, D: Downstream> Call<S, D> {
     /// `Ready`: the exchange is over. What is left of the call is the caller's to drop.
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         loop {
+            let this = self.as_mut().project();
+            if this.watched.as_mut().is_some_and(|watched| watched.look(cx, this.downstream)) {
+                this.downstream.cancel();
+                return Poll::Ready(());
+            }
             let stepped = guarded(|| self.as_mut().step(cx));
             let failure = match stepped {
-                Ok(Poll::Ready(Ok(()))) => return Poll::Ready(()),
+                Ok(Poll::Ready(Ok(()))) => {
+                    if let Some(watched) = self.as_mut().project().watched.take() {
+                        watched.over();
+                    }
+                    return Poll::Ready(());
+                }
                 Ok(Poll::Pending) => {
                     let this = self.as_mut().project();
                     if this.feed.as_ref().is_some_and(|feed| feed.pump(cx, this.downstream)) {
@@ -274,6 +289,11 @@ impl<S: App, D: Downstream> Call<S, D> {
             let mut this = self.as_mut().project();
             this.phase.set(Phase::Idle);
             *this.feed = None;
+            if let Some(watched) = this.watched.take()
+                && !matches!(failure, Failure::Closed)
+            {
+                watched.over();
+            }
             fail(this.downstream, failure);
             return Poll::Ready(());
         }
@@ -286,7 +306,18 @@ where
     S: App,
     D: Downstream,
 {
+    if this.watched.as_ref().is_some_and(Watched::is_cancelled) {
+        this.downstream.cancel();
+        return Ok(true);
+    }
     let (head, body) = response.into_parts();
+    if let Some(delegation) = head.extensions.get::<Delegation>() {
+        if this.feed.as_ref().is_some_and(Feed::was_read) {
+            return Err(Failure::Invalid("the delegation of a request whose body it had begun to read"));
+        }
+        this.downstream.delegate(delegation)?;
+        return Ok(true);
+    }
     if head.status == StatusCode::SWITCHING_PROTOCOLS {
         let donor = this.donor.take().ok_or(Failure::Invalid("101 without an upgrade that was asked for"))?;
         this.downstream.upgrade(&head)?;

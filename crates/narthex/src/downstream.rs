@@ -8,6 +8,7 @@ use http::response::Parts;
 use narthex_http::{BodyLength, Exchange, ExchangeClosed, Piece, Reason};
 
 use crate::body::BodyError;
+use crate::delegation::Delegation;
 
 /// One request's client. Calls after its end fail with [`Closed`] and do nothing.
 pub(crate) trait Downstream: 'static {
@@ -29,6 +30,12 @@ pub(crate) trait Downstream: 'static {
     fn trailers(&self, lines: &[u8]) -> Result<(), Closed>;
     /// Accepts the upgrade that the client asked for.
     fn upgrade(&self, head: &Parts) -> Result<(), Closed>;
+    /// Leaves the answer to another request queue.
+    fn delegate(&self, delegation: &Delegation) -> Result<(), Closed>;
+    /// Whether the client sends no more, and may have gone. The call is polled when that comes to pass.
+    fn client_has_closed(&self) -> bool;
+    /// Breaks the client's connection off.
+    fn cancel(&self);
     /// The app failed: 500, or a broken connection if the response was begun.
     fn fail(&self);
 }
@@ -85,6 +92,24 @@ impl Downstream for Exchange {
 
     fn upgrade(&self, head: &Parts) -> Result<(), Closed> {
         Ok(self.upgrade(fields(head))?)
+    }
+
+    fn delegate(&self, delegation: &Delegation) -> Result<(), Closed> {
+        let queue = &delegation.queue;
+        tracing::error!(
+            queue,
+            "a request cannot be delegated: only a host has other queues, and this app has a listener of its own"
+        );
+        self.refuse(Reason::NotAvailable);
+        Ok(())
+    }
+
+    fn client_has_closed(&self) -> bool {
+        self.client_has_closed()
+    }
+
+    fn cancel(&self) {
+        self.reset(Reason::RequestCancelled);
     }
 
     fn fail(&self) {

@@ -1,6 +1,8 @@
 //! The embedded provider: the app's own listeners, with the same HTTP engine and routing table that the host has.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
+use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, TcpListener};
 use std::num::NonZeroU16;
 use std::rc::Rc;
@@ -8,20 +10,21 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::Version;
-use narthex_http::{
-    Acceptor, Admission, BodyLength, ConnectionCaps, Exchange, Handler, Inbox, ListenError, Reason, Settings, Worker, addresses,
-    listen,
-};
+use narthex_http::{Acceptor, BodyLength, Exchange, Handler, Inbox, Limits, ListenError, Reason, Worker, addresses, listen};
 use narthex_proto::cooked::Relative;
 use narthex_proto::prefix::{PrefixHost, PrefixSpec, Scheme, UrlPrefix};
 use narthex_proto::routing::{Route, Table};
+use narthex_proto::wire::Verbosity;
 use tokio::task::JoinSet;
 
 use crate::body::{Body, Feed};
 use crate::call::{App, Calls, Means, Running};
+use crate::change::GroupSettings;
 use crate::error::{Error, Result};
-use crate::lifetime::{Phases, Stop, Workers};
-use crate::request::{ConnectionInfo, Head, Heads};
+use crate::lifetime::{Changes, Phases, Stop, Workers};
+use crate::live::{self, Live, Updates};
+use crate::request::{ConnectionInfo, Head, Heads, Told};
+use crate::request_control::RequestControl;
 use crate::tuning::{FineTune, OperatingMode};
 use crate::upgrade::Donor;
 
@@ -33,38 +36,62 @@ type Prefixes = Table<(), ()>;
 /// A server that has not started.
 pub(crate) struct Embedded {
     pub(crate) prefixes: Vec<PrefixSpec>,
-    pub(crate) settings: Settings,
+    pub(crate) group: GroupSettings,
+    pub(crate) limits: Limits,
     pub(crate) fine_tune: FineTune,
     pub(crate) workers: usize,
-    pub(crate) connection_info: bool,
+    pub(crate) told: Told,
     pub(crate) shutdown_timeout: Duration,
 }
 
 impl Embedded {
     /// Serves until `stop`. `ready` is called with the real ports when clients can connect.
-    pub(crate) async fn run<S: App>(self, app: S, mut stop: Stop, ready: impl FnOnce(&[UrlPrefix])) -> Result<()> {
+    pub(crate) async fn run<S: App>(
+        self,
+        app: S,
+        mut stop: Stop,
+        mut changes: Changes,
+        ready: impl FnOnce(&[UrlPrefix]),
+    ) -> Result<()> {
         let accepting = match self.fine_tune.operating_mode {
             OperatingMode::OnePerWorker => self.workers.max(1),
             OperatingMode::SingleAcceptor => 1,
         };
         let Bound { prefixes, table, listeners } = bind(&self.prefixes, accepting)?;
         let table = Arc::new(table);
-        let (acceptor, sources) = self.sources(listeners)?;
-        let admission = Admission::new(ConnectionCaps::default());
+        let (acceptor, sources) = sources(&self.fine_tune, self.workers, listeners)?;
+        let mut running = live::Running::new(self.group, self.limits);
         let mut workers = Workers::new();
         for (index, source) in sources.into_iter().enumerate() {
             let (app, table, phases) = (app.clone(), Arc::clone(&table), workers.phases());
             let inline = self.fine_tune.inline_completion;
-            let (settings, admission, connection_info) = (self.settings.clone(), Arc::clone(&admission), self.connection_info);
+            let (live, updates, admission) = (running.live(), running.updates(), Arc::clone(&running.admission));
+            let told = self.told;
             workers.spawn(format!("narthex-app-{index}"), move || {
-                let handler = Mounted { calls: Calls::new(app, inline), table, heads: Heads::new(connection_info), inline };
-                run_worker(Worker::new(settings, admission), source, Rc::new(handler), phases)
+                let handler = Mounted {
+                    calls: Calls::new(app, inline),
+                    table,
+                    heads: Heads::new(told.connection_info),
+                    request_control: told.request_control,
+                    inline,
+                    active: Cell::new(live.active),
+                    verbosity: Cell::new(live.verbosity),
+                };
+                run_worker(live.worker(admission), source, Rc::new(handler), updates, phases)
             })?;
         }
         ready(&prefixes);
-        tokio::select! {
-            () = stop.wait() => {}
-            () = workers.one_ended() => return Err(Error::WorkerDied),
+        loop {
+            let asked = tokio::select! {
+                () = stop.wait() => break,
+                () = workers.one_ended() => return Err(Error::WorkerDied),
+                asked = changes.next() => asked,
+            };
+            let changed = tokio::select! {
+                () = stop.wait() => break,
+                changed = running.change(&asked.change) => changed,
+            };
+            let _ = asked.done.send(changed);
         }
         if let Some(acceptor) = acceptor {
             acceptor.stop().await;
@@ -72,20 +99,20 @@ impl Embedded {
         workers.stop(self.shutdown_timeout).await;
         Ok(())
     }
+}
 
-    /// Where each worker's connections come from. The acceptor, if there is one, accepts until it is dropped.
-    fn sources(&self, listeners: Vec<Vec<TcpListener>>) -> Result<(Option<Acceptor>, Vec<Source>)> {
-        if self.fine_tune.operating_mode == OperatingMode::OnePerWorker {
-            return Ok((None, listeners.into_iter().map(Source::Listeners).collect()));
-        }
-        let started = Acceptor::start("narthex-acceptor".to_owned(), self.workers);
-        let (acceptor, inboxes) = started.map_err(Error::io("start the accepting thread"))?;
-        for listener in listeners.into_iter().flatten() {
-            let address = listener.local_addr().map_err(Error::io("find out the port"))?;
-            acceptor.listen(address, listener, Scheme::Http);
-        }
-        Ok((Some(acceptor), inboxes.into_iter().map(Source::Inbox).collect()))
+/// Where each worker's connections come from. The acceptor, if there is one, accepts until it is dropped.
+fn sources(tune: &FineTune, workers: usize, listeners: Vec<Vec<TcpListener>>) -> Result<(Option<Acceptor>, Vec<Source>)> {
+    if tune.operating_mode == OperatingMode::OnePerWorker {
+        return Ok((None, listeners.into_iter().map(Source::Listeners).collect()));
     }
+    let started = Acceptor::start("narthex-acceptor".to_owned(), workers);
+    let (acceptor, inboxes) = started.map_err(Error::io("start the accepting thread"))?;
+    for listener in listeners.into_iter().flatten() {
+        let address = listener.local_addr().map_err(Error::io("find out the port"))?;
+        acceptor.listen(address, listener, Scheme::Http);
+    }
+    Ok((Some(acceptor), inboxes.into_iter().map(Source::Inbox).collect()))
 }
 
 /// Where a worker's connections come from.
@@ -94,8 +121,14 @@ enum Source {
     Inbox(Inbox),
 }
 
-async fn run_worker<H: Handler>(worker: Rc<Worker>, source: Source, handler: Rc<H>, mut phases: Phases) {
-    let mut accepting = JoinSet::new();
+async fn run_worker<S: App>(
+    worker: Rc<Worker>,
+    source: Source,
+    handler: Rc<Mounted<S>>,
+    mut updates: Updates,
+    mut phases: Phases,
+) {
+    let mut accepting: JoinSet<io::Result<()>> = JoinSet::new();
     match source {
         Source::Listeners(listeners) => {
             for listener in listeners {
@@ -113,10 +146,18 @@ async fn run_worker<H: Handler>(worker: Rc<Worker>, source: Source, handler: Rc<
             });
         }
     }
-    tokio::select! {
-        () = phases.draining() => {}
-        Some(ended) = accepting.join_next() => {
-            tracing::error!(?ended, "a listener broke");
+    loop {
+        tokio::select! {
+            () = phases.draining() => break,
+            Some((live, done)) = updates.recv() => {
+                handler.apply(&live);
+                live.apply(&worker);
+                let _ = done.send(());
+            }
+            Some(ended) = accepting.join_next() => {
+                tracing::error!(?ended, "a listener broke");
+                break;
+            }
         }
     }
     accepting.shutdown().await;
@@ -135,13 +176,20 @@ struct Mounted<S: App> {
     calls: Calls<S, Exchange>,
     table: Arc<Prefixes>,
     heads: Heads,
+    /// Requests have a [`RequestControl`].
+    request_control: bool,
     inline: bool,
+    active: Cell<bool>,
+    verbosity: Cell<Verbosity>,
 }
 
 impl<S: App> Handler for Mounted<S> {
     type Future = Running<S, Exchange>;
 
     fn handle(&self, request: narthex_http::Request<'_>, exchange: Exchange) -> Option<Self::Future> {
+        if self.verbosity.get() != Verbosity::default() {
+            exchange.set_verbosity(self.verbosity.get());
+        }
         let prefix = match self.route(&request) {
             Ok(prefix) => prefix,
             Err(reason) => {
@@ -166,17 +214,24 @@ impl<S: App> Handler for Mounted<S> {
             app_request.extensions_mut().insert(on_upgrade);
             donor
         });
-        let call = self.calls.begin(app_request, Means { downstream: exchange, feed, donor })?;
+        let watched = self.request_control.then(|| RequestControl::give(&mut app_request));
+        let call = self.calls.begin(app_request, Means { downstream: exchange, feed, donor, watched })?;
         // The connection's task is the one that goes on with the call.
         Some(if self.inline { call } else { call.giving_way() })
     }
 }
 
 impl<S: App> Mounted<S> {
+    fn apply(&self, live: &Live) {
+        self.active.set(live.active);
+        self.verbosity.set(live.verbosity);
+    }
+
     /// The prefix that a request is for, or why there is none.
     fn route(&self, request: &narthex_http::Request<'_>) -> Result<&UrlPrefix, Reason> {
         let connection = request.connection;
         match self.table.route(connection.scheme, connection.local, request.host, request.cooked.path()) {
+            Route::Registered { .. } if !self.active.get() => Err(Reason::Disabled),
             Route::Registered { prefix, .. } => Ok(prefix),
             Route::Reserved { .. } => Err(Reason::NotAvailable),
             Route::NoPath => Err(Reason::NotFound),

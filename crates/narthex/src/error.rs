@@ -81,6 +81,23 @@ pub enum Error {
         /// The most that it takes.
         most: u64,
     },
+    /// The host does not make a [`Change`](crate::Change). Nothing was changed.
+    #[error("the host does not make the change: {message}")]
+    ChangeRefused {
+        /// Why, for programs.
+        code: RefusalCode,
+        /// Why, and what to do about it.
+        message: String,
+    },
+    /// A [`Change`](crate::Change) has settings that only a host has, and the app has a listener of its own. Nothing was changed.
+    #[error("cannot change {} on an embedded listener: only a host has that; make the change without it", .settings.join(", "))]
+    NeedsHost {
+        /// The settings, as the methods of [`Change`](crate::Change) are called.
+        settings: Vec<&'static str>,
+    },
+    /// There is no running server to be changed.
+    #[error("the server is not running: it can be changed from when `run` was called until it ends")]
+    NotRunning,
     /// The server was started before. A server runs once.
     #[error("this server was started already: a server runs once; build another one to run it again")]
     AlreadyRunning,

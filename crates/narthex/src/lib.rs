@@ -13,18 +13,24 @@
 //!
 //! The app sees paths relative to its prefix: a request for `/MyApp/ping` is `/ping` to it. In the request's extensions are
 //! [`PathBase`] (`/MyApp`), with the default feature `axum` what axum's extractors `OriginalUri` and
-//! `ConnectInfo<SocketAddr>` look for, and [`ConnectionInfo`] [if wanted](Server::connection_info). WebSockets work as with `axum::serve`.
+//! `ConnectInfo<SocketAddr>` look for, and if wanted [`ConnectionInfo`] and [`RequestControl`]. WebSockets work as with
+//! `axum::serve`.
 
 mod bindings;
 mod body;
 mod cache;
 mod call;
+mod change;
+mod delegation;
 mod downstream;
 mod embedded;
 mod error;
 mod lifetime;
+mod live;
+mod logging;
 mod provider;
 mod request;
+mod request_control;
 mod server;
 mod settings;
 #[cfg(unix)]
@@ -35,14 +41,18 @@ mod upgrade;
 pub use bindings::Bindings;
 pub use body::{Body, BodyError};
 pub use cache::CachePolicy;
+pub use change::Change;
+pub use delegation::Delegation;
 pub use error::{BoxError, Error, Result};
 pub use lifetime::ServerHandle;
+pub use logging::{Logging, Rollover};
 pub use narthex_http::{Limits, ListenError, PortHolder, Remedy};
 pub use narthex_proto::prefix::{PrefixError, PrefixHost, PrefixSpec, Scheme, UrlPrefix};
 pub use narthex_proto::routing::Conflict;
-pub use narthex_proto::wire::{ProtocolError, RefusalCode};
+pub use narthex_proto::wire::{Principal, ProtocolError, RefusalCode, Verbosity as Http503Verbosity};
 pub use provider::Provider;
 pub use request::{ConnectionInfo, PathBase};
+pub use request_control::RequestControl;
 pub use server::Server;
 pub use settings::{RequestQueue, Timeouts};
 pub use tuning::{FineTune, OperatingMode};

@@ -1,8 +1,8 @@
 //! How a server starts once and stops in order: the handle, the signals, and the phases that its workers follow.
 
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 #[cfg(unix)]
@@ -11,12 +11,16 @@ use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
+use crate::change::{Change, GroupSettings};
 use crate::error::{Error, Result};
 
 /// After the grace period, how long workers get to close what is left.
 const CLOSING: Duration = Duration::from_secs(2);
 
-/// A handle to a server, to stop it from elsewhere. Clones are handles to the same server.
+/// Changes that wait to be made. Who asks for one more waits too.
+const CHANGES: usize = 16;
+
+/// A handle to a server, to stop or change it from elsewhere. Clones are handles to the same server.
 #[derive(Clone, Debug, Default)]
 pub struct ServerHandle(Arc<Shared>);
 
@@ -26,6 +30,27 @@ struct Shared {
     active: AtomicBool,
     stopped: AtomicBool,
     stop: Notify,
+    /// While the server is active.
+    changes: Mutex<Option<mpsc::Sender<Asked>>>,
+}
+
+/// A change that somebody waits for.
+pub(crate) struct Asked {
+    pub(crate) change: GroupSettings,
+    pub(crate) done: oneshot::Sender<Result<()>>,
+}
+
+/// The changes that a server is to make.
+pub(crate) struct Changes(mpsc::Receiver<Asked>);
+
+impl Changes {
+    /// Cancel safe.
+    pub(crate) async fn next(&mut self) -> Asked {
+        match self.0.recv().await {
+            Some(asked) => asked,
+            None => std::future::pending().await,
+        }
+    }
 }
 
 impl ServerHandle {
@@ -42,13 +67,45 @@ impl ServerHandle {
         self.0.active.load(Ordering::SeqCst)
     }
 
+    /// Changes settings of the running server, all of those that `change` names or none. Once it returns `Ok` they are in
+    /// force, and a host that went away and came back is told them again.
+    ///
+    /// While a host is away, this waits until it is back. Several changes are made in the order in which they were asked for.
+    /// Dropping the future does not take the change back. What can be changed on an embedded listener: `active`, `timeouts`,
+    /// `max_body`, `max_connections`, `max_bandwidth` and `verbosity`.
+    ///
+    /// ```
+    /// # use narthex::{Change, ServerHandle};
+    /// # async fn busy(handle: ServerHandle) -> narthex::Result<()> {
+    /// handle.change(Change::new().max_connections(100).max_body(1_000_000)).await
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// Nothing was changed then: [`Error::OutOfRange`]; [`Error::ChangeRefused`] by the host; [`Error::NeedsHost`] for
+    /// what an embedded listener does not have; [`Error::NotRunning`].
+    pub async fn change(&self, change: Change) -> Result<()> {
+        change.0.check()?;
+        let sender = self.changes().clone().ok_or(Error::NotRunning)?;
+        let (done, is_done) = oneshot::channel();
+        sender.send(Asked { change: change.0, done }).await.map_err(|_| Error::NotRunning)?;
+        drop(sender);
+        is_done.await.map_err(|_| Error::NotRunning)?
+    }
+
+    fn changes(&self) -> std::sync::MutexGuard<'_, Option<mpsc::Sender<Asked>>> {
+        self.0.changes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Marks the server as started until the guard goes.
-    pub(crate) fn start(&self) -> Result<Active> {
+    pub(crate) fn start(&self) -> Result<(Active, Changes)> {
         if self.0.started.swap(true, Ordering::SeqCst) {
             return Err(Error::AlreadyRunning);
         }
+        let (sender, changes) = mpsc::channel(CHANGES);
+        *self.changes() = Some(sender);
         self.0.active.store(true, Ordering::SeqCst);
-        Ok(Active(self.clone()))
+        Ok((Active(self.clone()), Changes(changes)))
     }
 
     async fn stopped(&self) {
@@ -68,6 +125,7 @@ pub(crate) struct Active(ServerHandle);
 impl Drop for Active {
     fn drop(&mut self) {
         self.0.0.active.store(false, Ordering::SeqCst);
+        self.0.changes().take();
     }
 }
 

@@ -88,6 +88,13 @@ pub struct ConnectionInfo {
     pub version: Version,
 }
 
+/// What requests have in their extensions if the server is told so.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Told {
+    pub(crate) connection_info: bool,
+    pub(crate) request_control: bool,
+}
+
 /// What a worker makes requests from.
 pub(crate) struct Heads {
     arena: RefCell<BytesMut>,

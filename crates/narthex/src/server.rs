@@ -6,16 +6,19 @@ use std::time::Duration;
 
 use http::{Request, Response};
 use http_body::Body as HttpBody;
-use narthex_http::{Limits, Settings, default_workers};
+use narthex_http::{Limits, default_workers};
 use narthex_proto::prefix::UrlPrefix;
 use tower_service::Service;
 
 use crate::bindings::{self, Bindings};
 use crate::body::Body;
+use crate::change::GroupSettings;
 use crate::embedded::Embedded;
 use crate::error::{BoxError, Error, Result};
 use crate::lifetime::{ServerHandle, Stop, StopSignal};
+use crate::logging::Logging;
 use crate::provider::{Kind, Provider};
+use crate::request::Told;
 use crate::settings::{RequestQueue, Timeouts};
 use crate::tuning::FineTune;
 
@@ -54,13 +57,12 @@ pub struct Server<S> {
     app: S,
     name: Option<String>,
     prefixes: Vec<String>,
-    queue: RequestQueue,
-    timeouts: Timeouts,
+    /// Its queue's settings included.
+    group: GroupSettings,
     fine_tune: FineTune,
     limits: Limits,
-    max_body: Option<Option<u64>>,
     workers: usize,
-    connection_info: bool,
+    told: Told,
     provider: Provider,
     shutdown_timeout: Duration,
     handle: ServerHandle,
@@ -92,13 +94,11 @@ impl<S> Server<S> {
             app,
             name: None,
             prefixes: Vec::new(),
-            queue: RequestQueue::default(),
-            timeouts: Timeouts::default(),
+            group: GroupSettings::default(),
             fine_tune: FineTune::default(),
             limits: Limits::default(),
-            max_body: None,
             workers: default_workers(),
-            connection_info: false,
+            told: Told::default(),
             provider: Provider::default(),
             shutdown_timeout: SHUTDOWN_TIMEOUT,
             handle: ServerHandle::default(),
@@ -124,7 +124,7 @@ impl<S> Server<S> {
 
     /// The request queue. It is the host's: an embedded listener has none.
     pub fn queue(mut self, queue: RequestQueue) -> Self {
-        self.queue = queue;
+        self.group.queue = queue;
         self
     }
 
@@ -136,7 +136,7 @@ impl<S> Server<S> {
 
     /// The connections' timers.
     pub fn timeouts(mut self, timeouts: Timeouts) -> Self {
-        self.timeouts = timeouts;
+        self.group.timeouts = timeouts;
         self
     }
 
@@ -155,7 +155,41 @@ impl<S> Server<S> {
     /// The longest request body in bytes, `None` for any; longer ones are answered 413. Default: 30 000 000, or what the
     /// host has.
     pub fn max_body(mut self, bytes: impl Into<Option<u64>>) -> Self {
-        self.max_body = Some(bytes.into());
+        self.group.max_body = Some(bytes.into());
+        self
+    }
+
+    /// Client connections at a time, at least 1, `None` for no limit; one more is answered 503 (`ConnLimit`). Default: no limit
+    /// but the operator's, or on an embedded listener what the process's file descriptors allow.
+    pub fn max_connections(mut self, connections: impl Into<Option<u32>>) -> Self {
+        self.group.max_connections = Some(connections.into());
+        self
+    }
+
+    /// Bytes per second to all clients together, at least 1024, `None` for no limit, the default. Heads count too.
+    pub fn max_bandwidth(mut self, bytes_per_second: impl Into<Option<u64>>) -> Self {
+        self.group.max_bandwidth = Some(bytes_per_second.into());
+        self
+    }
+
+    /// Whether the host may answer from its response cache, where a [`CachePolicy`](crate::CachePolicy) or the response's
+    /// `Cache-Control` lets it. Default: `true`. An embedded listener has no cache.
+    pub fn response_cache(mut self, allowed: bool) -> Self {
+        self.group.response_cache = Some(allowed);
+        self
+    }
+
+    /// Where and how the host logs the requests. Default: as the operator has set for all apps. An embedded listener has no
+    /// access log.
+    pub fn logging(mut self, logging: Logging) -> Self {
+        self.group.logging = Some(logging);
+        self
+    }
+
+    /// Whether handlers may hand requests over to other queues, with [`Delegation`](crate::Delegation). It costs a copy of
+    /// each request's head in the host. Default: `false`. An embedded listener cannot delegate.
+    pub fn delegates(mut self, delegates: bool) -> Self {
+        self.group.delegates = Some(delegates);
         self
     }
 
@@ -167,7 +201,14 @@ impl<S> Server<S> {
 
     /// Whether requests have a [`ConnectionInfo`](crate::ConnectionInfo) in their extensions. Default: `false`.
     pub fn connection_info(mut self, wanted: bool) -> Self {
-        self.connection_info = wanted;
+        self.told.connection_info = wanted;
+        self
+    }
+
+    /// Whether requests have a [`RequestControl`](crate::RequestControl) in their extensions, which tells when the client has
+    /// gone and can break its connection off. It costs each request an allocation and a lock. Default: `false`.
+    pub fn request_control(mut self, wanted: bool) -> Self {
+        self.told.request_control = wanted;
         self
     }
 
@@ -201,7 +242,7 @@ impl<S> Server<S> {
         self
     }
 
-    /// A handle with which to stop the server.
+    /// A handle with which to stop the server, and to change its settings while it runs.
     #[must_use]
     pub fn handle(&self) -> ServerHandle {
         self.handle.clone()
@@ -226,8 +267,9 @@ impl<S> Server<S> {
         S: Service<Request<Body>, Response = Response<B>, Error: Into<BoxError>> + Clone + Send + 'static,
         B: HttpBody<Error: Into<BoxError>> + 'static,
     {
-        let _active = self.handle.start()?;
+        let (_active, changes) = self.handle.start()?;
         self.fine_tune.check()?;
+        self.group.check()?;
         let hooks = std::mem::take(&mut *self.hooks());
         let stop = Stop::new(hooks.stop, self.handle.clone())?;
         let prefixes = self.prefixes.iter().map(|prefix| bindings::parse(prefix)).collect::<Result<Vec<_>>>()?;
@@ -250,13 +292,17 @@ impl<S> Server<S> {
             Kind::Auto => (None, "hosts exist only on Unix".to_owned()),
         };
 
-        let mut bindings = Bindings::new(prefixes, self.queue, host.is_some());
+        let mut group = self.group;
+        let mut bindings = Bindings::new(prefixes, std::mem::take(&mut group.queue), host.is_some());
         if let Some(on_bind) = hooks.on_bind {
             on_bind(&mut bindings);
         }
         if bindings.prefixes().is_empty() {
             return Err(Error::NoPrefix);
         }
+        let prefixes;
+        (prefixes, group.queue) = bindings.into_parts();
+        group.queue.check()?;
         let on_ready = hooks.on_ready.unwrap_or_else(|| Box::new(|_| {}));
         match host {
             #[cfg(unix)]
@@ -268,36 +314,32 @@ impl<S> Server<S> {
                 };
                 let shared = crate::shared::Shared {
                     name,
-                    bindings,
-                    timeouts: self.timeouts,
+                    prefixes,
+                    group,
                     fine_tune: self.fine_tune,
-                    max_body: self.max_body,
                     workers: self.workers,
-                    connection_info: self.connection_info,
+                    told: self.told,
                     shutdown_timeout: self.shutdown_timeout,
                 };
-                shared.run(self.app, host, stop, ready).await
+                shared.run(self.app, host, stop, changes, ready).await
             }
             #[cfg(not(unix))]
             Some(()) => Err(Error::SharedUnavailable),
             None => {
-                let mut settings = Settings::default();
-                settings.limits = self.limits;
-                settings.limits.max_body = self.max_body.unwrap_or(settings.limits.max_body);
-                settings.timeouts = self.timeouts.for_engine();
                 let embedded = Embedded {
-                    prefixes: bindings.prefixes().to_vec(),
-                    settings,
+                    prefixes,
+                    group,
+                    limits: self.limits,
                     fine_tune: self.fine_tune,
                     workers: self.workers,
-                    connection_info: self.connection_info,
+                    told: self.told,
                     shutdown_timeout: self.shutdown_timeout,
                 };
                 let ready = move |prefixes: &[UrlPrefix]| {
                     announce(&format!("serving {} on a listener of its own: {why}", listed(prefixes)));
                     on_ready(prefixes);
                 };
-                embedded.run(self.app, stop, ready).await
+                embedded.run(self.app, stop, changes, ready).await
             }
         }
     }

@@ -1,17 +1,28 @@
 //! What an app asks of the server it runs on: the request queue and the timers.
 
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 #[cfg(unix)]
 use narthex_proto::wire;
+use narthex_proto::wire::{Principal, Verbosity as Http503Verbosity};
+
+use crate::error::{Error, Result};
 
 /// The queue in which an app's requests wait while the app is busy or restarts. It is the host's: on an embedded listener
-/// clients wait in the kernel's accept queue, and these settings do nothing.
+/// clients wait in the kernel's accept queue, and of these settings only [`verbosity`](Self::verbosity) does something.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RequestQueue {
     pub(crate) name: Option<String>,
     pub(crate) length: Option<u32>,
+    pub(crate) active: Option<bool>,
+    pub(crate) verbosity: Option<Http503Verbosity>,
+    pub(crate) openers: Vec<Principal>,
+    pub(crate) accepts_delegation: Option<bool>,
 }
+
+/// What a queue may hold, in HTTP.sys too.
+const LENGTHS: RangeInclusive<u32> = 1..=65_535;
 
 impl RequestQueue {
     /// An unnamed queue of the host's default length, 1000.
@@ -27,16 +38,86 @@ impl RequestQueue {
         self
     }
 
-    /// How many requests may wait. One more is answered 503 at once. Default: the host's, 1000.
+    /// How many requests may wait, 1 to 65 535. One more is answered 503 at once. Default: the host's, 1000.
     #[must_use]
     pub fn length(mut self, requests: u32) -> Self {
         self.length = Some(requests);
         self
     }
+
+    /// What clients get where the server itself answers 503 for the app. Default: [`Http503Verbosity::Limited`], the answer
+    /// without a reason.
+    #[must_use]
+    pub fn verbosity(mut self, verbosity: Http503Verbosity) -> Self {
+        self.verbosity = Some(verbosity);
+        self
+    }
+
+    /// Whose programs may open the queue by its name, to take requests from it and to delegate some to it. At most 64. Default:
+    /// only those of the user who made it.
+    #[must_use]
+    pub fn openers(mut self, openers: impl IntoIterator<Item = Principal>) -> Self {
+        self.openers = openers.into_iter().collect();
+        self
+    }
+
+    /// Whether the apps of other queues may hand requests over to this one, with [`Delegation`](crate::Delegation). Default:
+    /// `false`. They must be [openers](Self::openers) too, if they are other users'.
+    #[must_use]
+    pub fn accepts_delegation(mut self, accepts: bool) -> Self {
+        self.accepts_delegation = Some(accepts);
+        self
+    }
+
+    pub(crate) fn check(&self) -> Result<()> {
+        match self.length {
+            Some(length) if !LENGTHS.contains(&length) => Err(Error::OutOfRange {
+                setting: "RequestQueue::length",
+                value: length.into(),
+                least: (*LENGTHS.start()).into(),
+                most: (*LENGTHS.end()).into(),
+            }),
+            _ => Ok(()),
+        }
+    }
+
+    /// Takes over what `change` has.
+    pub(crate) fn merge(&mut self, change: &Self) {
+        let Self { name, length, active, verbosity, openers, accepts_delegation } = change;
+        self.name = name.clone().or_else(|| self.name.take());
+        self.length = length.or(self.length);
+        self.active = active.or(self.active);
+        self.verbosity = verbosity.or(self.verbosity);
+        if !openers.is_empty() {
+            self.openers.clone_from(openers);
+        }
+        self.accepts_delegation = accepts_delegation.or(self.accepts_delegation);
+    }
+
+    /// As the host is told it.
+    #[cfg(unix)]
+    pub(crate) fn for_host(&self) -> wire::QueueSettings {
+        wire::QueueSettings {
+            name: self.name.clone(),
+            length: self.length,
+            state: self.active.map(activity),
+            verbosity: self.verbosity,
+            openers: self.openers.clone(),
+            accepts_delegation: self.accepts_delegation,
+        }
+    }
+}
+
+/// As the host is told it.
+#[cfg(unix)]
+pub(crate) fn activity(active: bool) -> wire::Activity {
+    if active { wire::Activity::Active } else { wire::Activity::Inactive }
 }
 
 /// The timers of an app's connections. One that is not set is the host's, or on an embedded listener HTTP.sys's: 120 s,
 /// and 150 bytes per second. The shared provider counts in whole seconds and rounds up.
+///
+/// As in HTTP.sys, [`Duration::ZERO`] is as good as not set, and more than 65 534 s, such as [`Duration::MAX`], is never.
 ///
 /// ```
 /// # use std::time::Duration;
@@ -51,6 +132,9 @@ pub struct Timeouts {
     request_queue: Option<Duration>,
     min_send_rate: Option<u32>,
 }
+
+/// A longer time is never.
+const LONGEST: Duration = Duration::from_secs(65_534);
 
 impl Timeouts {
     /// How long a kept-alive connection may be idle.
@@ -88,22 +172,42 @@ impl Timeouts {
         self
     }
 
-    /// A client that takes a response more slowly than this many bytes per second is cut off; 0 for never.
+    /// A client that takes a response more slowly than this many bytes per second is cut off. 0 is as good as not set, and
+    /// [`u32::MAX`] is never.
     #[must_use]
     pub fn min_send_rate(mut self, bytes_per_second: u32) -> Self {
         self.min_send_rate = Some(bytes_per_second);
         self
     }
 
+    /// Takes over what `change` has.
+    pub(crate) fn merge(&mut self, change: &Self) {
+        let Self { idle_connection, header_wait, entity_body, drain_entity_body, request_queue, min_send_rate } = change;
+        self.idle_connection = idle_connection.or(self.idle_connection);
+        self.header_wait = header_wait.or(self.header_wait);
+        self.entity_body = entity_body.or(self.entity_body);
+        self.drain_entity_body = drain_entity_body.or(self.drain_entity_body);
+        self.request_queue = request_queue.or(self.request_queue);
+        self.min_send_rate = min_send_rate.or(self.min_send_rate);
+    }
+
     /// As the HTTP engine of this process has them.
     pub(crate) fn for_engine(&self) -> narthex_http::Timeouts {
+        let limit = |asked: Option<Duration>, inherited| match asked {
+            None | Some(Duration::ZERO) => inherited,
+            Some(limit) => (limit <= LONGEST).then_some(limit),
+        };
         let mut timeouts = narthex_http::Timeouts::default();
-        timeouts.idle_connection = self.idle_connection.or(timeouts.idle_connection);
-        timeouts.header_wait = self.header_wait.or(timeouts.header_wait);
-        timeouts.entity_body = self.entity_body.or(timeouts.entity_body);
-        timeouts.drain_entity_body = self.drain_entity_body.or(timeouts.drain_entity_body);
-        timeouts.request_queue = self.request_queue.or(timeouts.request_queue);
-        timeouts.min_send_rate = self.min_send_rate.unwrap_or(timeouts.min_send_rate);
+        timeouts.idle_connection = limit(self.idle_connection, timeouts.idle_connection);
+        timeouts.header_wait = limit(self.header_wait, timeouts.header_wait);
+        timeouts.entity_body = limit(self.entity_body, timeouts.entity_body);
+        timeouts.drain_entity_body = limit(self.drain_entity_body, timeouts.drain_entity_body);
+        timeouts.request_queue = limit(self.request_queue, timeouts.request_queue);
+        timeouts.min_send_rate = match self.min_send_rate {
+            None | Some(0) => timeouts.min_send_rate,
+            Some(u32::MAX) => 0,
+            Some(rate) => rate,
+        };
         timeouts
     }
 
@@ -112,8 +216,11 @@ impl Timeouts {
     pub(crate) fn for_host(&self) -> wire::Timeouts {
         let seconds = |limit: Option<Duration>| {
             let limit = limit?;
+            if limit > LONGEST {
+                return Some(wire::Timeouts::DISABLED);
+            }
             let partial = u64::from(limit.subsec_nanos() > 0);
-            Some(u32::try_from(limit.as_secs().saturating_add(partial)).unwrap_or(u32::MAX))
+            Some(u32::try_from(limit.as_secs() + partial).unwrap_or(wire::Timeouts::DISABLED))
         };
         wire::Timeouts {
             header_wait: seconds(self.header_wait),
@@ -135,5 +242,19 @@ mod tests {
         let timeouts = Timeouts::default().header_wait(Duration::from_millis(1500)).entity_body(Duration::from_secs(2));
         let seconds = timeouts.for_host();
         assert_eq!((seconds.header_wait, seconds.entity_body, seconds.idle_connection), (Some(2), Some(2), None));
+    }
+
+    #[test]
+    fn zero_inherits_and_the_longest_is_never_on_either_provider() {
+        let engine = |limit| Timeouts::default().header_wait(limit).for_engine().header_wait;
+        let host = |limit| Timeouts::default().header_wait(limit).for_host().header_wait;
+        let second = Duration::from_secs(1);
+        assert_eq!((engine(Duration::ZERO), host(Duration::ZERO)), (Some(120 * second), Some(0)));
+        assert_eq!((engine(LONGEST), host(LONGEST)), (Some(LONGEST), Some(65_534)));
+        for never in [LONGEST + Duration::from_nanos(1), Duration::MAX] {
+            assert_eq!((engine(never), host(never)), (None, Some(wire::Timeouts::DISABLED)));
+        }
+        let rate = |rate| Timeouts::default().min_send_rate(rate).for_engine().min_send_rate;
+        assert_eq!((rate(0), rate(7), rate(u32::MAX)), (150, 7, 0));
     }
 }

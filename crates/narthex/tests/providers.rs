@@ -1,6 +1,7 @@
 //! What an app sees and what its clients see, the same whichever provider the app runs on.
 #![cfg(unix)]
 
+#[macro_use]
 mod client;
 
 use std::time::Duration;
@@ -8,18 +9,6 @@ use std::time::Duration;
 use client::{Place, Running};
 use narthex::Error;
 use tokio_tungstenite::tungstenite::Message;
-
-/// Makes each function a test on either provider.
-macro_rules! on_both {
-    ($($name:ident)*) => {
-        mod embedded {
-            $(#[tokio::test] async fn $name() { super::$name(&crate::client::Place::embedded()).await; })*
-        }
-        mod shared {
-            $(#[tokio::test] async fn $name() { super::$name(&crate::client::Place::shared()).await; })*
-        }
-    };
-}
 
 on_both! {
     ordinary_routes_work_as_with_axum_serve

@@ -6,10 +6,10 @@ mod client;
 use std::time::Duration;
 
 use client::app;
-use narthex::{FineTune, Provider, Server, ServerHandle};
+use narthex::{Change, Error, FineTune, Provider, Server, ServerHandle};
 use narthex_proto::wire::{
-    BodyLength, CachePolicy, CancelCode, ControlConnection, HostEnd, HostEvent, HttpVersion, INITIAL_WINDOW, Message, Received,
-    RegisteredUrl, Request, ResponseHead, Role, StreamId, Welcome,
+    Activity, BodyLength, CachePolicy, CancelCode, ControlConnection, HostEnd, HostEvent, HttpVersion, INITIAL_WINDOW, Message,
+    Owner, Received, RefusalCode, RegisteredUrl, Request, ResponseHead, Role, StreamId, Welcome,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{UnixListener, UnixStream};
@@ -37,6 +37,8 @@ enum Seen {
     Credit(u32),
     Proceed,
     Cancelled(CancelCode),
+    /// Queue and URL.
+    Delegated(String, String),
     Other,
 }
 
@@ -85,7 +87,13 @@ impl FakeHost {
         let directory = tempfile::tempdir().unwrap();
         let socket = directory.path().join("host.sock");
         let listener = UnixListener::bind(&socket).unwrap();
-        let server = Server::new(app()).prefix("http://+:0/x/").workers(1).connection_info(true).fine_tune(fine_tune);
+        let server = Server::new(app())
+            .prefix("http://+:0/x/")
+            .workers(1)
+            .connection_info(true)
+            .request_control(true)
+            .delegates(true)
+            .fine_tune(fine_tune);
         let server = server.provider(Provider::shared_at(&socket));
         let (ready, is_ready) = tokio::sync::oneshot::channel();
         let server = server.on_ready(|prefixes| ready.send(prefixes.to_vec()).unwrap());
@@ -105,10 +113,13 @@ impl FakeHost {
         say(&mut data, &mut greeting, &welcome("")).await;
         let (input, _) = greeting.into_parts();
 
-        let Message::Register { id, urls, .. } = message(&mut control, &mut messages).await else { panic!("no registration") };
+        let Message::Register { id, urls, group, .. } = message(&mut control, &mut messages).await else {
+            panic!("no registration")
+        };
+        assert_eq!(group.properties.delegates, Some(true));
         assert_eq!(urls, ["http://+:0/x/"]);
         let urls = vec![RegisteredUrl { url: "http://+:7000/x/".into(), registration: 5 }];
-        say(&mut control, &mut messages, &Message::Registered { id, group: 1, urls }).await;
+        say(&mut control, &mut messages, &Message::Registered { id, group: 77, urls }).await;
         assert_eq!(is_ready.await.unwrap()[0].as_str(), "http://+:7000/x/");
         Self { control, messages, data, end: HostEnd::new(), input, handle, server, _directory: directory }
     }
@@ -153,6 +164,7 @@ impl FakeHost {
                         HostEvent::Credit(credit) => Seen::Credit(credit),
                         HostEvent::Window { proceed: true, .. } => Seen::Proceed,
                         HostEvent::Cancelled { code, .. } => Seen::Cancelled(code),
+                        HostEvent::Delegated { queue, url, .. } => Seen::Delegated(queue.into(), url.into()),
                         _ => Seen::Other,
                     };
                     self.input.drain(..used);
@@ -297,6 +309,67 @@ async fn a_panic_is_told_to_the_host() {
     let mut host = FakeHost::start().await;
     host.open("GET /x/panic HTTP/1.1\r\nHost: a\r\n\r\n", BodyLength::None);
     assert_eq!(host.next().await, Seen::Cancelled(CancelCode::HANDLER_PANICKED));
+}
+
+#[tokio::test]
+async fn a_delegated_request_leaves_the_app_and_returns_its_credit() {
+    let mut host = FakeHost::start().await;
+    host.open("POST /x/delegated HTTP/1.1\r\nHost: a\r\n\r\n", BodyLength::Exact(5));
+    assert_eq!(host.seen().await, Seen::Delegated("other".into(), "/Other/x?y".into()));
+    assert_eq!(host.seen().await, Seen::Credit(1024));
+    assert_eq!(host.end.streams(), 0);
+}
+
+#[tokio::test]
+async fn a_request_whose_body_was_begun_is_not_delegated() {
+    let mut host = FakeHost::start().await;
+    let id = host.open("POST /x/delegated/read HTTP/1.1\r\nHost: a\r\n\r\n", BodyLength::Exact(3));
+    host.end.send_data(id, b"abc", true).unwrap();
+    assert_eq!(host.next().await, Seen::Cancelled(CancelCode::HANDLER_PANICKED));
+}
+
+#[tokio::test]
+async fn the_app_learns_at_once_that_a_client_sends_no_more_and_can_still_answer() {
+    let mut host = FakeHost::start().await;
+    let other = host.open("GET /x/gone HTTP/1.1\r\nHost: a\r\n\r\n", BodyLength::None);
+    let id = host.open("GET /x/gone HTTP/1.1\r\nHost: a\r\n\r\n", BodyLength::None);
+    host.end.client_closed(id);
+    assert_eq!(host.next().await, whole(b"true"));
+    host.nothing_for(Duration::from_millis(50)).await;
+    host.end.client_closed(other);
+    assert_eq!(host.next().await, whole(b"true"));
+}
+
+#[tokio::test]
+async fn a_request_that_the_app_cancels_is_not_answered() {
+    let mut host = FakeHost::start().await;
+    host.open("GET /x/cancelled HTTP/1.1\r\nHost: a\r\n\r\n", BodyLength::None);
+    assert_eq!(host.seen().await, Seen::Cancelled(CancelCode::REQUEST_CANCELLED));
+    assert_eq!(host.seen().await, Seen::Credit(1024));
+}
+
+#[tokio::test]
+async fn a_change_goes_to_the_apps_group_and_is_made_when_the_host_says_so() {
+    let mut host = FakeHost::start().await;
+    for refused in [false, true] {
+        let handle = host.handle.clone();
+        let change = Change::new().active(false).max_bandwidth(5000).max_body(None).queue_length(9);
+        let changed = tokio::spawn(async move { handle.change(change).await });
+        let Message::Set { id, of, properties, queue } = message(&mut host.control, &mut host.messages).await else {
+            panic!("no change")
+        };
+        assert_eq!((of, properties.state), (Owner::Group(77), Some(Activity::Inactive)));
+        assert_eq!((properties.max_bandwidth, properties.max_body, queue.length), (Some(5000), Some(u64::MAX), Some(9)));
+        assert_eq!((properties.delegates, queue.name), (None, None), "what it does not name");
+        assert!(!changed.is_finished());
+        let (code, why) = (RefusalCode::Invalid, "too narrow".to_owned());
+        let answer = if refused { Message::Refused { id, code, message: why } } else { Message::Done { id } };
+        say(&mut host.control, &mut host.messages, &answer).await;
+        match changed.await.unwrap() {
+            Err(Error::ChangeRefused { message, .. }) if refused => assert_eq!(message, "too narrow"),
+            result => assert!(!refused && result.is_ok(), "{result:?}"),
+        }
+    }
 }
 
 #[tokio::test]

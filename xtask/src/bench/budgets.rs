@@ -28,7 +28,7 @@ const HOP_INSTRUCTIONS: f64 = 3000.0;
 /// What one request cost the bare loop on the machine the budgets were made on: turns instructions into a ratio of times.
 const BARE_INSTRUCTIONS: f64 = 13_300.0;
 
-const BUDGETS: [Budget; 8] = [
+const BUDGETS: [Budget; 9] = [
     at_most(1.10, name::EMBEDDED_RAW, name::BARE),
     below(name::EMBEDDED_AXUM, name::ACTIX),
     below(name::EMBEDDED_AXUM, name::AXUM),
@@ -37,6 +37,7 @@ const BUDGETS: [Budget; 8] = [
     below(name::SHARED_AXUM, name::AXUM),
     at_most(1.0 / 3.0, name::SHARED_AXUM, name::NGINX_TCP),
     at_most(1.0 / 3.0, name::SHARED_AXUM, name::NGINX_UNIX),
+    at_most(1.15, name::CACHED, name::BARE),
 ];
 
 const fn at_most(limit: f64, subject: &'static str, peer: &'static str) -> Budget {

@@ -18,11 +18,15 @@ const FOUR: &str = "--workers=4";
 const ACCEPTOR: &str = "--single-acceptor";
 
 /// Each default is followed by what is compared with it.
-const SUBJECTS: [Subject; 11] = [
+const SUBJECTS: [Subject; 12] = [
     shared(SHARED, &[Step::NarthexHost, Step::NarthexApp("shared-axum", &["--accepts=1024"])]),
     shared("shared: accepts_per_worker(16)", &[Step::NarthexHost, Step::NarthexApp("shared-axum", &["--accepts=16"])]),
     shared("shared: accepts_per_worker(1)", &[Step::NarthexHost, Step::NarthexApp("shared-axum", &["--accepts=1"])]),
     shared("shared: inline_completion(false)", &[Step::NarthexHost, Step::NarthexApp("shared-axum", &["--no-inline"])]),
+    shared(
+        "shared: single_acceptor",
+        &[Step::NarthexHostWith("[settings]\nsingle_acceptor = true\n"), Step::NarthexApp("shared-axum", &[])],
+    ),
     embedded(EMBEDDED, &[Step::NarthexApp("embedded-axum", &[])]),
     embedded("embedded: inline_completion(false)", &[Step::NarthexApp("embedded-axum", &["--no-inline"])]),
     embedded("embedded: SingleAcceptor", &[Step::NarthexApp("embedded-axum", &[ACCEPTOR])]),

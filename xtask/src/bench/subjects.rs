@@ -22,6 +22,7 @@ pub(super) mod name {
     pub(crate) const EMBEDDED_AXUM: &str = "narthex embedded (axum)";
     pub(crate) const SHARED_RAW: &str = "narthex shared (raw handler)";
     pub(crate) const SHARED_AXUM: &str = "narthex shared (axum)";
+    pub(crate) const CACHED: &str = "narthex shared (cache hit)";
 }
 
 /// Groups are what `--only` selects besides single subjects.
@@ -65,6 +66,8 @@ pub(super) enum Step {
     NginxToUnix,
     NginxToTcp,
     NarthexHost,
+    /// A host with this in its configuration file.
+    NarthexHostWith(&'static str),
     /// The benchmark's app in this mode, with these further arguments.
     NarthexApp(&'static str, &'static [&'static str]),
 }
@@ -82,12 +85,13 @@ pub(super) enum Watched {
 const HOST: Program = Program::Narthex { package: "narthex-cli", binary: "narthex" };
 const APP: Program = Program::Narthex { package: "narthex-bench-app", binary: "narthex-bench-app" };
 
-const SUBJECTS: [Subject; 12] = [
+const SUBJECTS: [Subject; 13] = [
     peer(name::BARE, &[Step::Port("bare-epoll")]),
     narthex(name::EMBEDDED_RAW, &[Step::NarthexApp("embedded-raw", &[])]),
     narthex(name::EMBEDDED_AXUM, &[Step::NarthexApp("embedded-axum", &[])]),
     narthex(name::SHARED_RAW, &[Step::NarthexHost, Step::NarthexApp("shared-raw", &[])]),
     narthex(name::SHARED_AXUM, &[Step::NarthexHost, Step::NarthexApp("shared-axum", &[])]),
+    narthex(name::CACHED, &[Step::NarthexHost, Step::NarthexApp("shared-cached", &[])]),
     peer("may_minihttp", &[Step::Port("may-hello")]),
     peer("hyper", &[Step::Port("hyper-hello")]),
     peer(name::ACTIX, &[Step::Port("actix-hello")]),
@@ -150,7 +154,7 @@ impl Step {
             Self::Port(binary) => Program::Peer(binary),
             Self::UpstreamUnix | Self::UpstreamTcp => Program::Peer("axum-serve"),
             Self::NginxAlone | Self::NginxToUnix | Self::NginxToTcp => Program::Nginx,
-            Self::NarthexHost => HOST,
+            Self::NarthexHost | Self::NarthexHostWith(_) => HOST,
             Self::NarthexApp(..) => APP,
         }
     }
@@ -181,7 +185,10 @@ impl Step {
                 let server = format!("127.0.0.1:{}", place.upstream_port);
                 (nginx(nginx::Answer::Proxy(server))?, here)
             }
-            Self::NarthexHost => {
+            Self::NarthexHost | Self::NarthexHostWith(_) => {
+                if let Self::NarthexHostWith(configuration) = self {
+                    std::fs::write(socket("narthex.toml"), configuration).context("cannot write the host's configuration")?;
+                }
                 let path = socket("host.sock");
                 let arguments = words(&["host", "--socket", &text(&path), "--workers", "1"]);
                 (arguments, Ready::Unix(path))
@@ -329,7 +336,7 @@ mod tests {
         };
         assert_eq!(names("may"), ["may_minihttp"]);
         assert_eq!(names("axum::serve"), ["axum::serve"]);
-        assert_eq!(names("narthex").len(), 4);
+        assert_eq!(names("narthex").len(), 5);
         assert_eq!(names("peers").len(), 8);
         assert!(select(all(), &["apache".to_owned()]).is_err());
     }

@@ -1,6 +1,6 @@
 //! `narthex add urlacl` and `narthex show urlacl`.
 
-use narthex_host::admin::{AdminError, Answer, Grant, Question, UrlaclState};
+use narthex_host::admin::{AdminError, Answer, Grant, Question, UrlaclState, sddl};
 use narthex_proto::wire::Principal;
 
 use super::{answer, command};
@@ -25,7 +25,7 @@ pub(super) fn show(typed: ShowUrlacl) -> anyhow::Result<()> {
 /// Who gets what.
 fn grants(typed: &AddUrlacl) -> anyhow::Result<Vec<Grant>> {
     if let Some(sddl) = &typed.sddl {
-        return grants_from_sddl(sddl);
+        return Ok(sddl::parse(sddl)?);
     }
     let mut principals = Vec::new();
     for user in &typed.user {
@@ -50,11 +50,6 @@ fn grants(typed: &AddUrlacl) -> anyhow::Result<Vec<Grant>> {
     Ok(grants)
 }
 
-/// What an SDDL string gives to whom.
-fn grants_from_sddl(sddl: &str) -> anyhow::Result<Vec<Grant>> {
-    anyhow::bail!("cannot read {sddl:?}: this version takes user=, group= and everyone=yes instead of sddl=")
-}
-
 fn table(found: &[UrlaclState], asked: Option<&str>) -> String {
     let mut listing = Listing::titled("URL Reservations:");
     if found.is_empty() {
@@ -71,6 +66,7 @@ fn table(found: &[UrlaclState], asked: Option<&str>) -> String {
 }
 
 fn reserved(listing: &mut Listing, reservation: &UrlaclState) {
+    let grants: Vec<Grant> = reservation.grants.iter().map(|named| named.grant).collect();
     listing.line(format_args!("Reserved URL            : {}", reservation.url));
     listing.below(|listing| {
         for named in &reservation.grants {
@@ -84,27 +80,8 @@ fn reserved(listing: &mut Listing, reservation: &UrlaclState) {
                 listing.line(format_args!("Delegate: {}", yes_or_no(named.grant.delegate)));
             });
         }
-        listing.below(|listing| listing.line(format_args!("SDDL: {}", sddl(reservation))));
+        listing.below(|listing| listing.line(format_args!("SDDL: {}", sddl::print(&grants))));
     });
-}
-
-/// The reservation as Windows writes it. Users and groups have the SIDs that Samba gives to those without a domain.
-fn sddl(reservation: &UrlaclState) -> String {
-    let entries = reservation.grants.iter().filter_map(|named| {
-        let rights = match (named.grant.listen, named.grant.delegate) {
-            (true, true) => "GA",
-            (true, false) => "GX",
-            (false, true) => "GW",
-            (false, false) => return None,
-        };
-        let who = match named.grant.principal {
-            Principal::User(uid) => format!("S-1-22-1-{uid}"),
-            Principal::Group(gid) => format!("S-1-22-2-{gid}"),
-            Principal::Everyone => "WD".to_owned(),
-        };
-        Some(format!("(A;;{rights};;;{who})"))
-    });
-    format!("D:{}", entries.collect::<String>())
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! Asking a running host: what `narthex show` and `narthex explain` use.
 
+mod explained;
 pub mod sddl;
 mod verbs;
 
@@ -13,6 +14,10 @@ use narthex_proto::wire::{Activity, ControlConnection, Hello, Message, Propertie
 use serde::{Deserialize, Serialize};
 
 pub use crate::control::names::is_invisible;
+pub use explained::{
+    Answered, CookingRules, Explained, ExplainedGroup, ExplainedPort, ExplainedQueue, Holder, LoopbackRule, Obstacle,
+    ObstacleKind, PortState, Process, Reading, Registering, ReservedFor, ShadowedEntry, Sharing, User,
+};
 pub use verbs::{Answer, CachedState, CacheparamState, Grant, NamedGrant, Question, SettingState, TimerState, UrlaclState};
 
 /// A host answers at once or is stuck.
@@ -161,15 +166,6 @@ pub struct LogState {
     pub last_error: Option<String>,
 }
 
-/// Where a URL goes, and why.
-#[derive(Clone, Debug)]
-pub struct Explained {
-    /// For people.
-    pub text: String,
-    /// The same for programs.
-    pub detail: serde_json::Value,
-}
-
 /// Why a host could not be asked.
 #[derive(Debug, thiserror::Error)]
 pub enum AdminError {
@@ -233,19 +229,6 @@ impl Client {
         let id = self.id();
         match self.ask(&Message::ShowServiceState { id })? {
             Message::ServiceState { state, .. } => serde_json::from_value(state).map_err(|_| AdminError::Unexpected),
-            Message::Refused { message, .. } => Err(AdminError::Refused(message)),
-            _ => Err(AdminError::Unexpected),
-        }
-    }
-
-    /// Where a request for `url` would go if it arrived at `local`, and why.
-    ///
-    /// # Errors
-    /// If it is no URL, or the connection fails.
-    pub fn explain(&mut self, url: &str, local: Option<SocketAddr>) -> Result<Explained, AdminError> {
-        let id = self.id();
-        match self.ask(&Message::Explain { id, url: url.to_owned(), local })? {
-            Message::Explained { text, detail, .. } => Ok(Explained { text, detail }),
             Message::Refused { message, .. } => Err(AdminError::Refused(message)),
             _ => Err(AdminError::Unexpected),
         }

@@ -1,14 +1,12 @@
 //! One connection to the host's socket: a greeting that says what it is for, and then its messages.
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
 use narthex_http::descriptor;
-use narthex_proto::cooked::Cooking;
 use narthex_proto::prefix::UrlPrefix;
 use narthex_proto::wire::{
     ControlConnection, Hello, Message, MessageTooLarge, ProtocolError, RefusalCode, RegisteredUrl, Role, Welcome,
@@ -100,6 +98,10 @@ async fn greet(shared: &Rc<Shared>, connection: &mut Connection, permit: OwnedSe
         caller: Caller::new(credentials.uid(), credentials.gid(), &mut shared.groups.borrow_mut()),
         pid: credentials.pid().and_then(|pid| u32::try_from(pid).ok()).unwrap_or(0),
     };
+    let Some(of_user) = shared.admit(&peer.caller) else {
+        tracing::warn!(uid = peer.caller.uid, "a user has too many connections to the host's socket: one was closed");
+        return Ok(());
+    };
     let Ok(first) = timeout(GREETING, connection.receive()).await else { return Ok(()) };
     let Some(Message::Hello(hello)) = first? else { return Ok(()) };
     // An operator who wants to know why it is full gets in.
@@ -109,7 +111,7 @@ async fn greet(shared: &Rc<Shared>, connection: &mut Connection, permit: OwnedSe
     }
     match hello.role {
         Role::App => app(shared, connection, peer, hello).await,
-        Role::Data => data(shared, connection, peer, &hello, permit).await,
+        Role::Data => data(shared, connection, peer, &hello, [permit, of_user]).await,
         Role::Admin => admin(shared, connection, &peer).await,
         _ => {
             let message = "this host does not know what the connection is for: it may be of an older version";
@@ -192,7 +194,7 @@ async fn data(
     connection: &mut Connection,
     peer: Peer,
     hello: &Hello,
-    of_host: OwnedSemaphorePermit,
+    [of_host, of_user]: [OwnedSemaphorePermit; 2],
 ) -> Result<(), Ended> {
     let found = {
         let state = shared.state.borrow();
@@ -217,7 +219,7 @@ async fn data(
     // The app may have left meanwhile, and its Detach may be on its way: nothing may follow that.
     if shared.state.borrow().apps.contains_key(&app) {
         let app_end = connection.descriptor.take();
-        let _ = worker.send(Command::Attach(Attach { app, stream, app_end, begun, permits: [of_host, of_app] }));
+        let _ = worker.send(Command::Attach(Attach { app, stream, app_end, begun, permits: [of_host, of_user, of_app] }));
     }
     Ok(())
 }
@@ -231,7 +233,6 @@ async fn admin(shared: &Rc<Shared>, connection: &mut Connection, peer: &Peer) ->
                 let state = report::service_state(shared).await;
                 Message::ServiceState { id, state: serde_json::to_value(state).unwrap_or_default() }
             }
-            Message::Explain { url, local, .. } => explain(shared, id, &url, local),
             Message::Ask { question, .. } => match ask(shared, peer, question).await {
                 Ok(answer) => Message::Answer { id, answer: serde_json::to_value(answer).unwrap_or_default() },
                 Err(Refusal { code, message }) => Message::Refused { id, code, message },
@@ -263,27 +264,6 @@ fn too_large(id: u64, error: MessageTooLarge) -> Message {
     Message::Refused { id, code: RefusalCode::LimitReached, message: format!("the answer cannot be sent: {error}") }
 }
 
-fn explain(shared: &Shared, id: u64, url: &str, local: Option<SocketAddr>) -> Message {
-    let state = shared.state.borrow();
-    let ip = local.map_or(IpAddr::V4(Ipv4Addr::LOCALHOST), |local| local.ip());
-    match state.snapshot.routes.explain_url(url, ip, Cooking::Strict) {
-        Ok(explanation) => {
-            let owner = explanation.decided_by.as_ref().and_then(|decided| {
-                let (_, registration) = state.snapshot.routes.registration(&decided.prefix)?;
-                state.app_of(registration.group)
-            });
-            let mut text = explanation.to_string();
-            let mut detail = serde_json::to_value(&explanation).unwrap_or_default();
-            if let Some(app) = owner {
-                text.push_str(&format!("\nThe app is {} with process id {}.", app.name, app.pid));
-                detail["app"] = serde_json::json!({ "name": app.name, "pid": app.pid, "uid": app.caller.uid });
-            }
-            Message::Explained { id, text, detail }
-        }
-        Err(error) => Message::Refused { id, code: RefusalCode::Invalid, message: error.to_string() },
-    }
-}
-
 fn unsupported(message: &Message) -> Message {
     tracing::debug!("a message that does not belong on this connection");
     let text = "this host does not do that on this kind of connection: it may be of another version".to_owned();
@@ -297,8 +277,7 @@ fn id_of(message: &Message) -> u64 {
         | Message::Unregister { id, .. }
         | Message::Set { id, .. }
         | Message::Ask { id, .. }
-        | Message::ShowServiceState { id }
-        | Message::Explain { id, .. } => *id,
+        | Message::ShowServiceState { id } => *id,
         _ => 0,
     }
 }

@@ -2,6 +2,7 @@
 
 pub(crate) mod answers;
 mod connection;
+mod explain;
 mod maintenance;
 pub(crate) mod names;
 mod ports;
@@ -14,6 +15,7 @@ mod state;
 mod tests;
 
 use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,7 +23,7 @@ use std::time::Duration;
 use narthex_http::{Acceptor, Admission, Bandwidth};
 use narthex_proto::prefix::{Scheme, UrlPrefix};
 use narthex_proto::wire::{GroupSettings, Owner, Properties, QueueSettings, RefusalCode};
-use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::task::spawn_local;
 use tokio::time::Instant;
 
@@ -42,6 +44,8 @@ use state::{Refusal, State};
 /// Connections to the host's socket: apps, their data connections, operators. A host of many workers takes more, since an app
 /// connects every worker of its own to every one of the host's.
 const MOST_CONNECTIONS: usize = 4_096;
+/// Of those, the ones of a user who is not the operator; more if the host has many workers.
+const MOST_OF_USER: usize = 512;
 /// Connections beyond that which are told so, and operators. More are closed without a word.
 const SPARE_CONNECTIONS: usize = 64;
 
@@ -93,6 +97,8 @@ struct Shared {
     changing: tokio::sync::Mutex<()>,
     /// One permit for each connection to the host's socket.
     connections: Arc<Semaphore>,
+    /// The same for each user who has connected.
+    users: RefCell<HashMap<u32, Arc<Semaphore>>>,
     stopping: Cell<bool>,
 }
 
@@ -106,9 +112,21 @@ impl Shared {
             workers: control.workers,
             means: control.means,
             changing: tokio::sync::Mutex::default(),
+            users: RefCell::default(),
             connections: Arc::new(Semaphore::new((most + SPARE_CONNECTIONS).min(Semaphore::MAX_PERMITS))),
             stopping: Cell::new(false),
         })
+    }
+
+    /// A place among the connections of a user. One user cannot keep all others out.
+    fn admit(&self, caller: &Caller) -> Option<OwnedSemaphorePermit> {
+        let most = match caller.is_operator() {
+            true => Semaphore::MAX_PERMITS,
+            false => MOST_OF_USER.max(8 * self.workers.len().saturating_pow(2)),
+        };
+        let mut users = self.users.borrow_mut();
+        let places = users.entry(caller.uid).or_insert_with(|| Arc::new(Semaphore::new(most)));
+        Arc::clone(places).try_acquire_owned().ok()
     }
 
     fn tell(&self, command: impl Fn() -> Command) {
@@ -206,6 +224,7 @@ impl Shared {
                 caller.check_operator("flushing the logs")?;
                 return self.flush_logs().await;
             }
+            Question::Explain { url, local, user } => return explain::answer(self, caller, url, *local, *user),
             _ => {}
         }
         let _one_at_a_time = self.changing.lock().await;

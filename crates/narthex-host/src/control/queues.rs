@@ -50,7 +50,8 @@ pub(crate) fn find(
     }))
 }
 
-fn may_open(entry: &QueueEntry, opener: Opener<'_>) -> bool {
+/// Whether `opener` may take requests from the queue.
+pub(crate) fn may_open(entry: &QueueEntry, opener: Opener<'_>) -> bool {
     opener.uid == entry.queue.uid
         || entry.openers.iter().any(|principal| match principal {
             Principal::User(uid) => *uid == opener.uid,

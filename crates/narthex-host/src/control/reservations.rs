@@ -10,7 +10,7 @@ use narthex_proto::routing::{Conflict, Table};
 use narthex_proto::wire::{Principal, RefusalCode};
 
 use super::state::Refusal;
-use crate::admin::Grant;
+use crate::admin::{Grant, LoopbackRule};
 use crate::config::accounts::{self, Groups};
 use crate::config::{Reserved, Settings};
 use crate::snapshot::Reservation;
@@ -84,7 +84,7 @@ pub(crate) fn may_register<V>(
         let whose = users(grants, |grant| grant.listen);
         return denied(format!("{which} is reserved for {whose} (narthex show urlacl url={reserved})"));
     }
-    if caller.is_operator() || settings.loopback_rule && is_for_everybody(table, prefix) {
+    if caller.is_operator() || loopback_rule(table, prefix, settings) == LoopbackRule::Applies {
         return Ok(());
     }
     let user = quoted(&accounts::name_or_number(Principal::User(caller.uid)));
@@ -96,14 +96,20 @@ pub(crate) fn may_register<V>(
 }
 
 /// The loopback rule: a convenience for developers, which ends where somebody reserves something on the port.
-fn is_for_everybody<V>(table: &Table<Reservation, V>, prefix: &UrlPrefix) -> bool {
+pub(crate) fn loopback_rule<V>(table: &Table<Reservation, V>, prefix: &UrlPrefix, settings: &Settings) -> LoopbackRule {
     let loopback = match prefix.host() {
         PrefixHost::Name(name) => &**name == "localhost",
         PrefixHost::Ip(IpAddr::V4(ip)) => ip.is_loopback(),
         PrefixHost::Ip(IpAddr::V6(ip)) => ip.is_loopback(),
         PrefixHost::Strong | PrefixHost::Weak => false,
     };
-    loopback && prefix.port().get() > LAST_PRIVILEGED_PORT && !table.has_reservations_on(prefix.port())
+    match () {
+        () if !loopback => LoopbackRule::OtherHost,
+        () if !settings.loopback_rule => LoopbackRule::Off,
+        () if prefix.port().get() <= LAST_PRIVILEGED_PORT => LoopbackRule::PrivilegedPort,
+        () if table.has_reservations_on(prefix.port()) => LoopbackRule::PortReserved,
+        () => LoopbackRule::Applies,
+    }
 }
 
 /// Whether `caller` may reserve `prefix`, and it is free.

@@ -422,12 +422,14 @@ impl State {
 
     /// The access log that a group with these properties has.
     fn open_log(&self, own: &Properties, owner: &App) -> Result<Option<Arc<Log>>, Refusal> {
-        let Some(logging) = settings::logging(own, &owner.session, &self.defaults) else { return Ok(None) };
-        // Users do not write into each other's folders by giving a program the same name.
-        let site = match owner.caller.is_operator() {
-            true => owner.name.clone(),
-            false => format!("{}-{}", owner.caller.uid, owner.name),
-        };
+        let Some(mut logging) = settings::logging(own, &owner.session, &self.defaults) else { return Ok(None) };
+        let mut site = owner.name.clone();
+        if !owner.caller.is_operator() {
+            // Users do not write into each other's folders, whatever they call themselves.
+            let of_user = |site: &str| format!("{}-{site}", owner.caller.uid);
+            site = of_user(&site);
+            logging.site = logging.site.as_deref().map(of_user);
+        }
         let invalid = |error: LogError| Refusal::new(RefusalCode::Invalid, error.to_string());
         self.logs.open(&logging, &site).map_err(invalid)
     }

@@ -72,7 +72,7 @@ pub(crate) struct Attach {
     /// What was read already.
     pub(crate) begun: Vec<u8>,
     /// What it counts against; they go back with its end.
-    pub(crate) permits: [OwnedSemaphorePermit; 2],
+    pub(crate) permits: [OwnedSemaphorePermit; 3],
 }
 
 /// How it goes on one worker.
@@ -98,7 +98,9 @@ struct WorkerState {
 pub(crate) struct WorkerOptions {
     pub(crate) settings: Settings,
     pub(crate) admission: Arc<Admission>,
+    /// Paces the clients of all workers together, if it does.
     pub(crate) bandwidth: Arc<Bandwidth>,
+    pub(crate) is_paced: bool,
     pub(crate) logs: Logs,
     pub(crate) cache: Arc<CacheBudget>,
     pub(crate) cache_settings: CacheSettings,
@@ -212,7 +214,7 @@ impl WorkerState {
 
 /// Runs a worker until it is told to stop, or the control thread is gone.
 pub(crate) async fn run(options: WorkerOptions, mut commands: UnboundedReceiver<Command>) {
-    let WorkerOptions { settings, admission, bandwidth, logs, cache, cache_settings, started, others, inbox } = options;
+    let WorkerOptions { settings, admission, bandwidth, is_paced, logs, cache, cache_settings, started, others, inbox } = options;
     let state = Rc::new(WorkerState {
         snapshot: RefCell::new(Arc::new(Snapshot::empty())),
         shards: RefCell::default(),
@@ -222,7 +224,9 @@ pub(crate) async fn run(options: WorkerOptions, mut commands: UnboundedReceiver<
         logs: WorkerLogs::new(&logs),
     });
     let worker = Worker::new(settings, admission);
-    worker.set_bandwidth(Some(bandwidth));
+    // A line without a limit would still cost every response a look at it.
+    let paced = |paced: bool| worker.set_bandwidth(paced.then(|| Arc::clone(&bandwidth)));
+    paced(is_paced);
     worker.set_journal(journal(&state));
     let tasks = [
         spawn_local({
@@ -250,6 +254,7 @@ pub(crate) async fn run(options: WorkerOptions, mut commands: UnboundedReceiver<
             Command::Configure { config, done } => {
                 worker.set_limits(limits(&config));
                 worker.set_timeouts(machine_timeouts(&config));
+                paced(config.settings.max_bandwidth.is_some());
                 worker.set_cooking(config.settings.cooking);
                 state.caching.set_settings(cache_settings_of(&config));
                 let _ = done.send(());

@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use narthex_http::{BodyLength, Exchange, Handler, Reason, Request, Version};
+use narthex_http::{BodyLength, Exchange, Handler, Reason, Request, Rules, Version};
 use narthex_proto::prefix::Scheme;
 use narthex_proto::routing::Route;
 use narthex_proto::wire::{self, HttpVersion, StreamId};
@@ -33,7 +33,7 @@ impl Handler for Relay {
             BodyLength::Exact(0) => Pump::Done,
             _ => Pump::Body(Bytes::new()),
         };
-        Some(Relayed { stage, again: VecDeque::new(), body, exchange, tunnel: request.wants_upgrade })
+        Some(Relayed { stage, again: VecDeque::new(), body, exchange, told_closed: false, tunnel: request.wants_upgrade })
     }
 }
 
@@ -53,9 +53,8 @@ impl Relay {
             return refused(exchange, Reason::NotAvailable);
         };
         let rules = shard.rules();
-        exchange.tag(u32::try_from(registration.group).unwrap_or(u32::MAX));
-        exchange.set_verbosity(rules.verbosity);
-        exchange.set_bandwidth(group.bandwidth.clone());
+        let tag = u32::try_from(registration.group).unwrap_or(u32::MAX);
+        exchange.settle(Rules { tag, verbosity: rules.verbosity, bandwidth: group.bandwidth.as_ref() });
         if let Some(log) = &group.log {
             exchange.note(|record| self.state.logs.begin(log, request, record));
         }
@@ -172,6 +171,8 @@ pub(crate) struct Relayed {
     again: VecDeque<Sent>,
     body: Pump,
     exchange: Exchange,
+    /// The app that has it was told that the client sends no more.
+    told_closed: bool,
     /// The request may become a tunnel; until the app accepts, there is nothing to read.
     tunnel: bool,
 }
@@ -194,6 +195,7 @@ impl Future for Relayed {
                 Place::Open(session, id) => {
                     let kept = waiting.is_kept().then(|| Rc::clone(waiting));
                     this.stage = Stage::Open(session, id, kept);
+                    this.told_closed = false;
                 }
                 Place::Waiting => {
                     waiting.place.replace(Place::Waiting);
@@ -210,6 +212,10 @@ impl Future for Relayed {
         if this.tunnel && this.exchange.is_upgraded() {
             this.tunnel = false;
             this.body = Pump::Body(Bytes::new());
+        }
+        if !this.told_closed && this.exchange.client_has_closed() {
+            this.told_closed = true;
+            session.client_closed(id);
         }
         this.pump(cx, &session, id);
         let drained = this.exchange.take_drained();

@@ -11,7 +11,31 @@ use crate::exchange::Exchange;
 use crate::h1::state::Reply;
 use crate::reason::Reason;
 
+/// What a server has settled for whose request it is. See the methods of [`Exchange`] of the same names.
+#[derive(Clone, Copy, Debug)]
+pub struct Rules<'r> {
+    /// Whose request it is.
+    pub tag: u32,
+    /// Of 503s.
+    pub verbosity: Verbosity,
+    /// The connection's own, until the next request says otherwise.
+    pub bandwidth: Option<&'r Arc<Bandwidth>>,
+}
+
 impl Exchange {
+    /// [`tag`](Self::tag), [`set_verbosity`](Self::set_verbosity) and [`set_bandwidth`](Self::set_bandwidth) in one, since a
+    /// server of many has to do it for every request.
+    pub fn settle(&self, rules: Rules<'_>) {
+        let Ok(mut state) = self.live() else { return };
+        state.tag = Some(rules.tag);
+        state.verbosity = rules.verbosity;
+        let paced = state.pace.is_some() || rules.bandwidth.is_some();
+        drop(state);
+        if paced {
+            self.conn.pace(Whose::Own, rules.bandwidth);
+        }
+    }
+
     /// Whose request this is, for the journal.
     pub fn tag(&self, tag: u32) {
         if let Ok(mut state) = self.live() {

@@ -1,7 +1,6 @@
 //! The JSON messages of a control connection. Fields and types a later version adds are passed over.
 
 use std::fmt;
-use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 
@@ -103,25 +102,6 @@ pub enum Message {
         id: u64,
         /// The state; the host defines the fields.
         state: serde_json::Value,
-    },
-    /// Admin: where would a request for this URL go, and why?
-    Explain {
-        /// Comes back in `Explained` or `Refused`.
-        id: u64,
-        /// The URL.
-        url: String,
-        /// The local address of the imagined connection, if that matters.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        local: Option<SocketAddr>,
-    },
-    /// Host: the answer to `Explain`.
-    Explained {
-        /// The request's.
-        id: u64,
-        /// For people.
-        text: String,
-        /// For programs; the host defines the fields.
-        detail: serde_json::Value,
     },
     /// A message that this version does not know.
     #[serde(other)]

@@ -485,12 +485,10 @@ fn every_message() -> Vec<Message> {
         Message::Drain,
         Message::ShowServiceState { id },
         Message::ServiceState { id, state: value.clone() },
-        Message::Explain { id, url: "http://a/".into(), local: Some(SocketAddr::from(([1, 2, 3, 4], 5))) },
-        Message::Explained {
+        Message::Answer {
             id,
-            text: "t".into(),
             // Longer than a frame.
-            detail: "x".repeat(3 * MAX_PAYLOAD).into(),
+            answer: "x".repeat(3 * MAX_PAYLOAD).into(),
         },
     ]
 }

@@ -57,6 +57,20 @@ pub(crate) fn program_name() -> String {
     program.and_then(|path| Some(path.file_stem()?.to_string_lossy().into_owned())).unwrap_or_default()
 }
 
+/// The number that joins a question and its answer.
+fn number(message: &Message) -> Option<u64> {
+    match message {
+        Message::Register { id, .. }
+        | Message::Registered { id, .. }
+        | Message::Unregister { id, .. }
+        | Message::Unregistered { id }
+        | Message::Set { id, .. }
+        | Message::Done { id }
+        | Message::Refused { id, .. } => Some(*id),
+        _ => None,
+    }
+}
+
 /// Why a connection to the host cannot go on.
 #[derive(Debug)]
 pub(super) enum Failure {
@@ -118,10 +132,16 @@ impl Connection {
         timeout(GREETING, greeting).await.unwrap_or_else(|_| Err(io::Error::from(io::ErrorKind::TimedOut).into()))
     }
 
-    /// Sends a message and waits for the next one.
+    /// Sends a message and waits for its answer. Answers to earlier ones, for which nobody waits any more, are passed over.
     pub(super) async fn ask(&mut self, message: Message) -> Result<Message, Failure> {
+        let asked = number(&message);
         self.say(message)?;
-        self.answer().await
+        loop {
+            let answer = self.answer().await?;
+            if number(&answer) == asked {
+                return Ok(answer);
+            }
+        }
     }
 
     fn say(&mut self, message: Message) -> Result<(), Failure> {

@@ -5,6 +5,8 @@ use std::future::poll_fn;
 use std::io;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
@@ -35,11 +37,13 @@ pub(super) struct Session {
     /// Streams that wait until more of the output is written.
     held_back: RefCell<Vec<Waker>>,
     drained: Cell<bool>,
+    /// The app has said that it delegates.
+    delegates: Arc<AtomicBool>,
 }
 
 impl Session {
     /// The worker of the host may have `accepts` requests here at a time.
-    pub(super) fn new(accepts: u32) -> Rc<Self> {
+    pub(super) fn new(accepts: u32, delegates: Arc<AtomicBool>) -> Rc<Self> {
         let mut end = AppEnd::new();
         end.grant(accepts);
         Rc::new(Self {
@@ -48,6 +52,7 @@ impl Session {
             woken: Cell::new(false),
             held_back: RefCell::default(),
             drained: Cell::new(false),
+            delegates,
         })
     }
 
@@ -131,6 +136,21 @@ impl Session {
         }
         drop(app);
         self.sent(sent)
+    }
+
+    pub(super) fn delegates(&self) -> bool {
+        self.delegates.load(Ordering::Relaxed)
+    }
+
+    /// Hands the request of a stream to another queue.
+    pub(super) fn delegate(&self, id: StreamId, queue: &str, url: &str) -> Result<(), Closed> {
+        let mut app = self.end.borrow_mut();
+        let delegated = app.delegate(id, queue, url);
+        if delegated.is_ok() {
+            app.grant(1);
+        }
+        drop(app);
+        self.sent(delegated)
     }
 
     /// What closed a stream gives its place back, which is dropped here, where nothing is borrowed.
@@ -300,7 +320,11 @@ impl Session {
                     stream.cancelled();
                 }
             }
-            AppEvent::ClientClosed { .. } => {}
+            AppEvent::ClientClosed { id } => {
+                if let Some(stream) = self.stream(id) {
+                    stream.client_closed();
+                }
+            }
             AppEvent::Pong(LAST_PING) => self.drained.set(true),
             AppEvent::Pong(_) | AppEvent::Drain => {}
         }

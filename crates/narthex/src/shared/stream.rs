@@ -14,6 +14,7 @@ use super::session::Session;
 use crate::body::BodyError;
 use crate::cache::CachePolicy;
 use crate::call::{App, Running};
+use crate::delegation::Delegation;
 use crate::downstream::{Closed, Downstream, fields};
 
 /// What has come of a stream and was not yet taken. Bounded by the stream's window.
@@ -26,6 +27,8 @@ pub(super) struct Stream {
     ended: Cell<bool>,
     /// The host has given the stream up.
     cancelled: Cell<bool>,
+    /// The client sends no more.
+    client_closed: Cell<bool>,
     /// Its credit was returned when the upgrade was accepted.
     pub(super) tunnel: Cell<bool>,
 }
@@ -38,6 +41,7 @@ impl Stream {
             trailers: RefCell::default(),
             ended: Cell::new(false),
             cancelled: Cell::new(false),
+            client_closed: Cell::new(false),
             tunnel: Cell::new(false),
         })
     }
@@ -58,6 +62,11 @@ impl Stream {
 
     pub(super) fn cancelled(&self) {
         self.cancelled.set(true);
+        self.wake();
+    }
+
+    pub(super) fn client_closed(&self) {
+        self.client_closed.set(true);
         self.wake();
     }
 
@@ -148,6 +157,27 @@ impl Downstream for WireStream {
         self.respond(head, wire::BodyLength::Unknown, b"", false, true)?;
         stream.tunnel.set(true);
         Ok(())
+    }
+
+    fn delegate(&self, delegation: &Delegation) -> Result<(), Closed> {
+        let Delegation { queue, url } = delegation;
+        if !self.session.delegates() {
+            tracing::error!(
+                queue,
+                "a request cannot be delegated: the server has not said that it delegates (Server::delegates)"
+            );
+            self.fail();
+            return Ok(());
+        }
+        self.session.delegate(self.id, queue, url)
+    }
+
+    fn client_has_closed(&self) -> bool {
+        self.session.stream(self.id).is_some_and(|stream| stream.client_closed.get())
+    }
+
+    fn cancel(&self) {
+        self.session.cancel(self.id, CancelCode::REQUEST_CANCELLED);
     }
 
     fn fail(&self) {

@@ -3,6 +3,8 @@
 use std::cell::RefCell;
 use std::path::PathBuf;
 use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use http::Version;
 use narthex_http::fields::Fields;
@@ -17,7 +19,8 @@ use crate::body::Body;
 use crate::call::{App, Calls, Means};
 use crate::error::Result;
 use crate::lifetime::Phases;
-use crate::request::{ConnectionInfo, Head, Heads, NotRepresentable};
+use crate::request::{ConnectionInfo, Head, Heads, NotRepresentable, Told};
+use crate::request_control::RequestControl;
 use crate::tuning::FineTune;
 use crate::upgrade::Donor;
 
@@ -39,13 +42,16 @@ pub(super) struct Attach {
 pub(super) async fn run<S: App>(
     app: S,
     fine_tune: FineTune,
-    connection_info: bool,
+    told: Told,
+    delegates: Arc<AtomicBool>,
     mut commands: mpsc::UnboundedReceiver<Attach>,
     mut phases: Phases,
 ) {
     let worker = Rc::new(Worker {
         calls: Calls::new(app, fine_tune.inline_completion),
-        heads: Heads::new(connection_info),
+        heads: Heads::new(told.connection_info),
+        request_control: told.request_control,
+        delegates,
         fields: RefCell::default(),
         accepts: fine_tune.accepts_per_worker,
     });
@@ -80,7 +86,7 @@ async fn serve<S: App>(worker: Rc<Worker<S>>, attach: Attach, phases: Phases) {
             return;
         }
     };
-    let session = Session::new(worker.accepts);
+    let session = Session::new(worker.accepts, Arc::clone(&worker.delegates));
     let _ = done.send(Ok(()));
     tokio::select! {
         () = session.run(stream, begun, &*worker, phases) => {}
@@ -99,6 +105,10 @@ pub(super) struct Worker<S: App> {
     fields: RefCell<Fields>,
     /// Requests that one worker of the host may have here.
     accepts: u32,
+    /// Requests have a [`RequestControl`].
+    request_control: bool,
+    /// The app has said that it delegates.
+    delegates: Arc<AtomicBool>,
 }
 
 impl<S: App> Worker<S> {
@@ -126,7 +136,12 @@ impl<S: App> Worker<S> {
             app_request.extensions_mut().insert(on_upgrade);
             donor
         });
-        let means = Means { downstream: WireStream::new(session, id), feed, donor };
+        let watched = self.request_control.then(|| {
+            // What the host says of the client may come in this very read.
+            session.attach(id);
+            RequestControl::give(&mut app_request)
+        });
+        let means = Means { downstream: WireStream::new(session, id), feed, donor, watched };
         if let Some(call) = self.calls.begin(app_request, means)
             && let Some(stream) = session.attach(id)
         {

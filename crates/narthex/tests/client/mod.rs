@@ -1,5 +1,5 @@
 //! A raw HTTP/1.1 client, a running server, and the app that the tests serve.
-#![allow(dead_code, reason = "each test program uses its own part")]
+#![allow(dead_code, unused_macros, reason = "each test program uses its own part")]
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -15,7 +15,9 @@ use axum::response::IntoResponse;
 use axum::routing::{any, get, post};
 use http::{HeaderMap, StatusCode};
 use http_body_util::BodyExt;
-use narthex::{CachePolicy, ConnectionInfo, PathBase, Provider, Result, Server, ServerHandle, UrlPrefix};
+use narthex::{
+    CachePolicy, ConnectionInfo, Delegation, PathBase, Provider, RequestControl, Result, Server, ServerHandle, UrlPrefix,
+};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
@@ -23,6 +25,18 @@ use tokio::time::timeout;
 
 /// Longer than anything here takes.
 const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Makes each function a test on either provider.
+macro_rules! on_both {
+    ($($name:ident)*) => {
+        mod embedded {
+            $(#[tokio::test] async fn $name() { super::$name(&crate::client::Place::embedded()).await; })*
+        }
+        mod shared {
+            $(#[tokio::test] async fn $name() { super::$name(&crate::client::Place::shared()).await; })*
+        }
+    };
+}
 
 /// The app.
 pub(crate) fn app() -> Router {
@@ -45,6 +59,10 @@ pub(crate) fn app() -> Router {
         .route("/cached/{pieces}", get(cached_stream))
         .route("/panic", any(panics))
         .route("/seen", get(seen))
+        .route("/delegated", any(async || Delegation::to("other").url("/Other/x?y")))
+        .route("/delegated/read", any(read_and_delegate))
+        .route("/gone", any(async |Extension(control): Extension<RequestControl>| control.disconnected().await.to_string()))
+        .route("/cancelled", any(cancelled))
         .route("/slow/{ms}", get(slow))
         .route(
             "/ws",
@@ -61,6 +79,16 @@ pub(crate) fn app() -> Router {
             }),
         )
         .with_state(count)
+}
+
+async fn read_and_delegate(request: Request) -> Delegation {
+    let _ = request.into_body().collect().await;
+    Delegation::to("other")
+}
+
+async fn cancelled(Extension(control): Extension<RequestControl>) -> &'static str {
+    control.cancel();
+    "not sent"
 }
 
 async fn slow(Path(ms): Path<u64>) -> &'static str {
@@ -156,8 +184,12 @@ impl Place {
     }
 
     pub(crate) fn server(&self, prefix: &str) -> Server<Router> {
+        self.serving(app(), prefix)
+    }
+
+    pub(crate) fn serving(&self, app: Router, prefix: &str) -> Server<Router> {
         let provider = if self.host.is_some() { Provider::shared_at(self.socket()) } else { Provider::embedded() };
-        Server::new(app()).prefix(prefix).provider(provider).workers(2).connection_info(true)
+        Server::new(app).prefix(prefix).provider(provider).workers(2).connection_info(true)
     }
 
     pub(crate) async fn start(&self, prefix: &str) -> Running {

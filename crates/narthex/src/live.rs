@@ -1,0 +1,116 @@
+//! What of an embedded server's settings is in force on its workers, and how it is changed while they run.
+
+use std::sync::Arc;
+
+use narthex_http::{Admission, Bandwidth, ConnectionCaps, Limits, Settings, Worker};
+use narthex_proto::wire::Verbosity;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::change::GroupSettings;
+use crate::error::{Error, Result};
+
+/// What a worker is told.
+#[derive(Clone)]
+pub(crate) struct Live {
+    engine: Settings,
+    bandwidth: Option<Arc<Bandwidth>>,
+    pub(crate) active: bool,
+    pub(crate) verbosity: Verbosity,
+}
+
+impl Live {
+    /// A worker that begins with this.
+    pub(crate) fn worker(&self, admission: Arc<Admission>) -> std::rc::Rc<Worker> {
+        let worker = Worker::new(self.engine.clone(), admission);
+        worker.set_bandwidth(self.bandwidth.clone());
+        worker
+    }
+
+    /// Goes on with this.
+    pub(crate) fn apply(self, worker: &Worker) {
+        worker.set_limits(self.engine.limits);
+        worker.set_timeouts(self.engine.timeouts);
+        worker.set_bandwidth(self.bandwidth);
+    }
+}
+
+/// A worker's view: what it is to go on with, and who is to be told when it does.
+pub(crate) type Updates = mpsc::UnboundedReceiver<(Live, oneshot::Sender<()>)>;
+
+/// The settings of a running embedded server.
+pub(crate) struct Running {
+    group: GroupSettings,
+    limits: Limits,
+    /// Made when the first limit is set; later ones change it.
+    bandwidth: Option<Arc<Bandwidth>>,
+    pub(crate) admission: Arc<Admission>,
+    workers: Vec<mpsc::UnboundedSender<(Live, oneshot::Sender<()>)>>,
+}
+
+impl Running {
+    pub(crate) fn new(group: GroupSettings, limits: Limits) -> Self {
+        let admission = Admission::new(caps(&group));
+        let mut running = Self { group, limits, bandwidth: None, admission, workers: Vec::new() };
+        running.set_rate();
+        running
+    }
+
+    pub(crate) fn live(&self) -> Live {
+        let mut engine = Settings::default();
+        engine.limits = self.limits.clone();
+        engine.limits.max_body = self.group.max_body.unwrap_or(self.limits.max_body);
+        engine.timeouts = self.group.timeouts.for_engine();
+        Live {
+            engine,
+            bandwidth: self.bandwidth.clone(),
+            active: self.group.active.unwrap_or(true),
+            verbosity: self.group.queue.verbosity.unwrap_or_default(),
+        }
+    }
+
+    /// For one more worker.
+    pub(crate) fn updates(&mut self) -> Updates {
+        let (sender, updates) = mpsc::unbounded_channel();
+        self.workers.push(sender);
+        updates
+    }
+
+    /// Makes a change, and returns when all workers go on with it.
+    pub(crate) async fn change(&mut self, change: &GroupSettings) -> Result<()> {
+        let settings = change.only_hosts_have();
+        if !settings.is_empty() {
+            return Err(Error::NeedsHost { settings });
+        }
+        self.group.merge(change);
+        self.set_rate();
+        self.admission.set_caps(caps(&self.group));
+        let live = self.live();
+        let mut told = Vec::new();
+        for worker in &self.workers {
+            let (done, is_done) = oneshot::channel();
+            worker.send((live.clone(), done)).map_err(|_| Error::WorkerDied)?;
+            told.push(is_done);
+        }
+        for is_done in told {
+            is_done.await.map_err(|_| Error::WorkerDied)?;
+        }
+        Ok(())
+    }
+
+    fn set_rate(&mut self) {
+        let Some(rate) = self.group.max_bandwidth else { return };
+        let rate = rate.unwrap_or(u64::MAX);
+        match &self.bandwidth {
+            Some(bandwidth) => bandwidth.set_rate(rate),
+            None => self.bandwidth = Some(Bandwidth::new(rate)),
+        }
+    }
+}
+
+fn caps(group: &GroupSettings) -> ConnectionCaps {
+    let mut caps = ConnectionCaps::default();
+    if let Some(Some(most)) = group.max_connections {
+        caps.total = caps.total.min(usize::try_from(most).unwrap_or(usize::MAX));
+    }
+    caps
+}

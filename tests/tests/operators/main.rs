@@ -1,0 +1,17 @@
+//! What an operator does with a running host, with the real `narthex` command: every verb, what outlives the host, and who
+//! may do what.
+#![cfg(unix)]
+#![allow(clippy::disallowed_methods, reason = "black-box tests wait for real processes, in real time")]
+
+mod accounts;
+mod crashes;
+mod dump;
+mod file;
+mod iplisten;
+mod limits;
+mod logs;
+mod machine;
+mod page;
+mod reservations;
+mod users;
+mod verbs;
