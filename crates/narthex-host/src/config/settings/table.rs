@@ -195,7 +195,7 @@ pub const SETTINGS: &[Setting] = &[
     ),
     setting!(
         "log_directory",
-        "Where logs are written; default is /var/log/narthex for root, else narthex/log in the user's state directory. A change holds from the host's next start.",
+        "Where logs are written; default is /var/log/narthex for root, else narthex/log in the user's state directory.",
         ["ErrorLoggingDir"],
         Kind::Text {
             shape: "an absolute path, or default",
