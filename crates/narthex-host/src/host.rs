@@ -102,6 +102,7 @@ impl Host {
         logs.error_log = settings::error_log(&config);
         let mut means = Means {
             logs: Logs::start(logs).map_err(StartError::Thread)?,
+            log_directory: config.settings.log_directory.clone(),
             admission: Arc::clone(&admission),
             cache: CacheBudget::new(config.settings.max_cache_size),
             bandwidth: Bandwidth::new(config.settings.max_bandwidth.unwrap_or(0)),

@@ -116,6 +116,8 @@ pub(crate) struct QueueRules {
 pub(crate) struct QueueEntry {
     pub(crate) queue: Arc<Queue>,
     pub(crate) rules: QueueRules,
+    /// Its length is what the host's configuration says.
+    pub(crate) inherits_length: bool,
     /// Who may open it besides its user.
     pub(crate) openers: Arc<[Principal]>,
     pub(crate) apps: Vec<AppId>,

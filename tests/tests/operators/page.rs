@@ -64,7 +64,7 @@ fn the_table_of_settings_is_the_programs() {
     let row = |setting: &serde_json::Value| {
         let text = |name: &str| setting[name].as_str().expect("it is text").to_owned();
         let (name, default, help) = (text("name"), text("value"), text("help"));
-        let said = help.strip_suffix(&format!("; default {default}.")).expect("the default comes last");
+        let said = help.strip_suffix(&format!("; default {default}.")).or_else(|| help.strip_suffix('.')).expect("a sentence");
         let (effect, range) = said.rsplit_once(". ").expect("the range follows a sentence");
         format!("| `{name}` | {default} | {range} | {effect}. |")
     };

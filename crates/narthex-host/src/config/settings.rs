@@ -70,7 +70,12 @@ impl Setting {
     /// What is typed and written: `help`, then the range and the default.
     #[must_use]
     pub fn description(&self) -> String {
-        format!("{} {}; default {}.", self.help, self.range(), self.default_text())
+        let (range, default) = (self.range(), self.default_text());
+        // Some say in their range what they are if nobody says anything.
+        match default == "default" {
+            true => format!("{} {range}.", self.help),
+            false => format!("{} {range}; default {default}.", self.help),
+        }
     }
 
     /// The values that it may have.

@@ -50,7 +50,8 @@ impl Shared {
         let removed = all(self.ask(|done| Command::CacheFlush { flush: flush.clone(), done })).await;
         // The workers have the same entries.
         let removed = removed.into_iter().max().unwrap_or(0);
-        Ok(Answer::Done(format!("{removed} cached responses removed")))
+        let responses = if removed == 1 { "response" } else { "responses" };
+        Ok(Answer::Done(format!("{removed} cached {responses} removed")))
     }
 
     fn filter(&self, url: Option<&str>, recursive: bool) -> Result<Option<UrlFilter>, Refusal> {

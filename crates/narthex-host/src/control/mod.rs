@@ -16,6 +16,7 @@ mod tests;
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
+use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -52,6 +53,8 @@ const SPARE_CONNECTIONS: usize = 64;
 /// What the whole host has one of.
 pub(crate) struct Means {
     pub(crate) logs: Logs,
+    /// What the configuration said of where they are when the host started.
+    pub(crate) log_directory: Option<PathBuf>,
     pub(crate) admission: Arc<Admission>,
     pub(crate) cache: Arc<CacheBudget>,
     /// Paces all clients together.
@@ -267,6 +270,9 @@ impl Shared {
                 }
                 if config.settings.single_acceptor != self.means.acceptor.is_some() {
                     tracing::warn!("single_acceptor takes effect when the host is started again");
+                }
+                if config.settings.log_directory != self.means.log_directory {
+                    tracing::warn!("log_directory takes effect when the host is started again");
                 }
                 all(self.ask(|done| Command::Configure { config: Arc::clone(&config), done })).await;
                 self.publish(change).await;

@@ -202,10 +202,21 @@ pub(crate) fn resolve(
     }
 }
 
+/// Where a group's requests are logged.
+pub(crate) enum LogOf {
+    /// As the app wants it.
+    App(Logging),
+    /// In the host's central log, as the operator wants it.
+    Host(Logging),
+}
+
 /// Where a group's requests are logged, if they are: its own, its session's or the host's central log.
-pub(crate) fn logging(own: &Properties, session: &Properties, defaults: &Defaults) -> Option<Logging> {
-    let logging = inherit(own, session).logging.or_else(|| defaults.logging.clone())?;
-    (logging.format != LogFormat::Off).then_some(logging)
+pub(crate) fn logging(own: &Properties, session: &Properties, defaults: &Defaults) -> Option<LogOf> {
+    let logged = |logging: Logging| (logging.format != LogFormat::Off).then_some(logging);
+    match inherit(own, session).logging {
+        Some(logging) => logged(logging).map(LogOf::App),
+        None => defaults.logging.clone().and_then(logged).map(LogOf::Host),
+    }
 }
 
 /// The group's timers, if it has any of its own.

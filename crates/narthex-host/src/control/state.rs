@@ -7,14 +7,14 @@ use std::sync::Arc;
 
 use narthex_proto::prefix::{PrefixSpec, Scheme, UrlPrefix};
 use narthex_proto::routing::Conflict;
-use narthex_proto::wire::{GroupSettings, Owner, Properties, QueueSettings, RefusalCode};
+use narthex_proto::wire::{GroupSettings, Logging, Owner, Properties, QueueSettings, RefusalCode};
 use tokio::sync::Semaphore;
 
 use super::names::{self, MOST_OF_NAME, MOST_OF_URL};
 use super::ports::{PortChange, Ports, release};
 use super::queues::{self, Found, Opener};
 use super::reservations::{self, Caller};
-use super::settings::{self, Defaults};
+use super::settings::{self, Defaults, LogOf};
 use crate::config::Config;
 use crate::log::{Log, LogError, Logs};
 use crate::snapshot::{AppId, GroupCounters, Registration, Routes, Snapshot, fill_gap, trim_gaps};
@@ -136,6 +136,9 @@ impl State {
         if self.listen.is_empty() && self.ports.iplisten != config.iplisten {
             self.ports.iplisten.clone_from(&config.iplisten);
             change = self.listen_anew();
+        }
+        for entry in self.snapshot.queues.iter_mut().flatten().filter(|entry| entry.inherits_length) {
+            entry.rules.length = self.defaults.queue_length as usize;
         }
         self.config = config;
         self.resolve_groups(None);
@@ -352,6 +355,7 @@ impl State {
             && let Some(Some(entry)) = self.snapshot.queues.get_mut(index)
         {
             entry.rules = settings::changed_rules(entry.rules, change);
+            entry.inherits_length &= change.length.is_none();
             if !change.openers.is_empty() {
                 entry.openers = change.openers.as_slice().into();
             }
@@ -422,14 +426,17 @@ impl State {
 
     /// The access log that a group with these properties has.
     fn open_log(&self, own: &Properties, owner: &App) -> Result<Option<Arc<Log>>, Refusal> {
-        let Some(mut logging) = settings::logging(own, &owner.session, &self.defaults) else { return Ok(None) };
-        let mut site = owner.name.clone();
-        if !owner.caller.is_operator() {
-            // Users do not write into each other's folders, whatever they call themselves.
-            let of_user = |site: &str| format!("{}-{site}", owner.caller.uid);
-            site = of_user(&site);
-            logging.site = logging.site.as_deref().map(of_user);
-        }
+        let Some(log) = settings::logging(own, &owner.session, &self.defaults) else { return Ok(None) };
+        // Users do not write into each other's folders, whatever they call themselves.
+        let of_user = |site: &str| match owner.caller.is_operator() {
+            true => site.to_owned(),
+            false => format!("{}-{site}", owner.caller.uid),
+        };
+        let site = of_user(&owner.name);
+        let logging = match log {
+            LogOf::Host(logging) => logging,
+            LogOf::App(logging) => Logging { site: logging.site.as_deref().map(of_user), ..logging },
+        };
         let invalid = |error: LogError| Refusal::new(RefusalCode::Invalid, error.to_string());
         self.logs.open(&logging, &site).map_err(invalid)
     }
