@@ -7,6 +7,7 @@ pub mod case;
 pub mod client;
 pub mod process;
 pub mod subject;
+pub mod wire_app;
 
 pub use client::{Client, Ending, Framing, PATIENCE, ReadError, Response};
 pub use process::Process;

@@ -11,6 +11,8 @@ use tempfile::TempDir;
 use crate::client::Client;
 use crate::process::{Process, app_program, narthex_program};
 
+const SOCKET: &str = "host.sock";
+
 /// How the app gets its requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Provider {
@@ -51,17 +53,51 @@ impl Host {
     /// # Panics
     /// When it does not start.
     pub fn start_with(directory: &Path, workers: usize) -> Self {
-        let socket = directory.join("host.sock");
+        let socket = directory.join(SOCKET);
         let mut command = Command::new(narthex_program());
         command.arg("host").arg("--socket").arg(&socket);
         command.args(["--listen", "127.0.0.1", "--workers", &workers.to_string()]);
-        let process = Process::start("host", &mut command);
+        let mut process = Process::start("host", &mut command);
         let deadline = Instant::now() + Duration::from_secs(30);
         while std::os::unix::net::UnixStream::connect(&socket).is_err() {
-            assert!(Instant::now() < deadline, "the host does not answer; its output:\n{}", process.log());
+            assert!(
+                Instant::now() < deadline && !process.has_ended(),
+                "the host does not answer; its output:\n{}",
+                process.log()
+            );
             std::thread::sleep(Duration::from_millis(10));
         }
         Self { process, socket }
+    }
+
+    /// As `start_with`, with this configuration file.
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub fn start_configured(directory: &Path, workers: usize, toml: &str) -> Self {
+        std::fs::write(directory.join("narthex.toml"), toml).expect("the configuration file can be written");
+        Self::start_with(directory, workers)
+    }
+
+    /// What `narthex` prints that is given these words as arguments.
+    ///
+    /// # Panics
+    /// When it fails.
+    pub fn operate(&self, words: &[&str]) -> String {
+        let mut command = Command::new(narthex_program());
+        let output = command.args(words).arg("--socket").arg(&self.socket).output().expect("the narthex command can be started");
+        let problem = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "narthex {words:?} fails: {problem}");
+        String::from_utf8(output.stdout).expect("narthex prints text")
+    }
+
+    /// What `narthex` prints as JSON that is given these words as arguments.
+    ///
+    /// # Panics
+    /// When it fails.
+    pub fn operate_json(&self, words: &[&str]) -> serde_json::Value {
+        let text = self.operate(&[words, &["--json"]].concat());
+        serde_json::from_str(&text).unwrap_or_else(|error| panic!("narthex {words:?} prints no JSON ({error}): {text}"))
     }
 
     /// Its socket.

@@ -1,6 +1,6 @@
 //! What the data plane reads: an immutable picture of who serves what, replaced as a whole after every change.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use narthex_http::{Bandwidth, Timeouts};
@@ -8,6 +8,7 @@ use narthex_proto::routing::Table;
 use narthex_proto::wire::{Principal, Verbosity};
 
 use crate::admin::Grant;
+use crate::cache::CachingHabit;
 use crate::log::Log;
 
 /// An app's number, for as long as the host runs.
@@ -68,13 +69,13 @@ pub(crate) struct Queue {
     pub(crate) uid: u32,
     waiting: AtomicUsize,
     pub(crate) rejected: AtomicU64,
-    /// Some response of its apps asked to be cached; until then no request is looked up.
-    pub(crate) caches: AtomicBool,
+    /// Whether its apps' responses ask to be cached; while that is out of the question no request is looked up.
+    pub(crate) habit: CachingHabit,
 }
 
 impl Queue {
     pub(crate) fn new(id: u64, name: Option<String>, uid: u32) -> Self {
-        Self { id, name, uid, waiting: AtomicUsize::new(0), rejected: AtomicU64::new(0), caches: AtomicBool::new(false) }
+        Self { id, name, uid, waiting: AtomicUsize::new(0), rejected: AtomicU64::new(0), habit: CachingHabit::default() }
     }
 
     /// Takes one of `length` places, unless all are taken. Touched only by requests that have to wait.

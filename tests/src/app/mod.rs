@@ -1,5 +1,6 @@
 //! The app under test: an ordinary axum `Router`, with one route per behaviour that the suites look at.
 
+mod answers;
 mod bodies;
 mod record;
 
@@ -48,9 +49,11 @@ pub fn router(settings: Settings) -> Router {
         response.headers_mut().insert("x-app", signature.clone());
         std::future::ready(response)
     };
+    let answers = answers::Answers::default();
     let router = Router::new()
         .route("/", any(root))
         .route("/whoami", any(move || async move { name }))
+        .route("/answer", any(move |query, request| answers.clone().answer(query, request)))
         .route("/len", post(length))
         .route("/bytes", get(bytes))
         .route("/stream", get(stream))

@@ -67,6 +67,11 @@ impl Collector {
         })
     }
 
+    /// Whose response it is.
+    pub(crate) fn registration(&self) -> u32 {
+        self.registration
+    }
+
     /// Adds a piece of the body. `false` if that is more than was announced: the collector is of no use then.
     #[must_use]
     pub(crate) fn push(&mut self, bytes: &[u8]) -> bool {

@@ -6,7 +6,7 @@
 //!
 //! # What a worker does
 //!
-//! * [`Cache::look`] for each request of an app that caches at all ([`asks_for_caching`] says): a [`Hit`] is to be answered
+//! * [`Cache::look`] for each request of an app that may cache at all ([`CachingHabit`] says): a [`Hit`] is to be answered
 //!   with [`Hit::serve`]; a [`Watch`] is to be kept beside the exchange until the response is there.
 //! * [`Cache::answered`] with the `Watch` when the response's head is there. A [`Collector`] is to be given the body; then
 //!   comes [`Cache::store`], and the entry goes to the other workers' [`Cache::insert`]. A response that breaks off or ends
@@ -31,6 +31,7 @@ mod directives;
 mod entry;
 mod fragment;
 mod gate;
+mod habit;
 mod invalidate;
 mod list;
 mod range;
@@ -56,6 +57,7 @@ pub(crate) use collector::Collector;
 pub(crate) use entry::Entry;
 pub(crate) use fragment::{FragmentError, FragmentName};
 pub(crate) use gate::{Answer, asks_for_caching};
+pub(crate) use habit::CachingHabit;
 pub(crate) use invalidate::{Flush, Invalidation};
 pub(crate) use report::Reported;
 pub(crate) use request::{RequestHead, Watch};

@@ -3,7 +3,6 @@
 use std::cell::RefCell;
 use std::collections::HashSet;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::SystemTime;
 
 use bytes::Bytes;
@@ -14,7 +13,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::cache::{
     Answer, Answered, Cache, CacheBudget, CacheSettings, Collector, Entry, Flush, FragmentError, FragmentName, Invalidation,
-    Looked, Now, Reported, UrlFilter, Watch, asks_for_caching,
+    Looked, Now, Reported, UrlFilter, Watch,
 };
 use crate::snapshot::{Queue, Snapshot};
 use crate::worker::Command;
@@ -24,6 +23,8 @@ pub(super) struct Caching {
     cache: Cache,
     started: Instant,
     others: Vec<WeakUnboundedSender<Command>>,
+    /// The registrations that may have entries. `None` after a change, until somebody asks.
+    live: RefCell<Option<HashSet<u32>>>,
     /// Header lines of parts that were asked for.
     scratch: RefCell<Vec<u8>>,
 }
@@ -44,13 +45,14 @@ impl Caching {
         started: Instant,
         others: Vec<WeakUnboundedSender<Command>>,
     ) -> Self {
-        Self { cache: Cache::new(budget, settings), started, others, scratch: RefCell::default() }
+        Self { cache: Cache::new(budget, settings), started, others, live: RefCell::default(), scratch: RefCell::default() }
     }
 
     pub(super) fn set_settings(&self, settings: CacheSettings) {
         self.cache.set_settings(settings);
     }
 
+    #[expect(clippy::disallowed_methods, reason = "dates in header fields are the wall's")]
     fn now(&self) -> Now {
         Now { running: self.started.elapsed(), wall: SystemTime::now() }
     }
@@ -70,13 +72,6 @@ impl Caching {
         Found::Answered
     }
 
-    /// An app that answers like this caches: from now on its requests are looked up.
-    pub(super) fn note<'f>(queue: &Queue, policy: Option<CachePolicy>, fields: impl Iterator<Item = (&'f [u8], &'f [u8])>) {
-        if !queue.caches.load(Ordering::Relaxed) && asks_for_caching(policy, fields) {
-            queue.caches.store(true, Ordering::Relaxed);
-        }
-    }
-
     /// The head of the answer to a request that was watched. What is returned gathers its body.
     pub(super) fn answered<'f, F>(&self, watch: &Watch, answer: &Answer<F>) -> Option<Box<Collector>>
     where
@@ -93,7 +88,10 @@ impl Caching {
     }
 
     /// A response that was gathered is complete.
-    pub(super) fn store(&self, collector: Collector) {
+    pub(super) fn store(&self, collector: Collector, snapshot: &Snapshot) {
+        if !self.may_have(collector.registration(), snapshot) {
+            return;
+        }
         let Some(entry) = self.cache.store(collector, self.started.elapsed()) else { return };
         self.tell(|| Command::CacheStored(Arc::clone(&entry)));
     }
@@ -130,8 +128,10 @@ impl Caching {
     }
 
     /// What another worker has stored.
-    pub(super) fn stored(&self, entry: Arc<Entry>) {
-        self.cache.insert(entry, self.started.elapsed());
+    pub(super) fn stored(&self, entry: Arc<Entry>, snapshot: &Snapshot) {
+        if self.may_have(entry.registration, snapshot) {
+            self.cache.insert(entry, self.started.elapsed());
+        }
     }
 
     pub(super) fn invalidated(&self, invalidation: &Invalidation) {
@@ -146,19 +146,20 @@ impl Caching {
         self.cache.report(url, self.started.elapsed())
     }
 
-    /// Drops what belongs to registrations that are gone, or to groups that must not cache any more.
+    /// Drops what belongs to registrations that are gone, or to groups that must not cache any more. To be called with every new
+    /// snapshot.
     pub(super) fn retain(&self, snapshot: &Snapshot) {
-        if self.cache.is_empty() {
-            return;
+        self.live.replace(None);
+        if !self.cache.is_empty() {
+            self.cache.retain_registrations(|id| self.may_have(id, snapshot));
         }
+    }
+
+    /// Whether a registration may have entries. It may have gone while its response was under way.
+    fn may_have(&self, registration: u32, snapshot: &Snapshot) -> bool {
         let caches = |group: usize| snapshot.group(group).is_some_and(|group| group.response_cache);
-        let live: HashSet<u32> = snapshot
-            .routes
-            .registrations()
-            .filter(|(_, registration)| caches(registration.group))
-            .map(|(_, registration)| registration.id)
-            .collect();
-        self.cache.retain_registrations(|id| live.contains(&id));
+        let live = || snapshot.routes.registrations().filter(|(_, of)| caches(of.group)).map(|(_, of)| of.id).collect();
+        self.live.borrow_mut().get_or_insert_with(live).contains(&registration)
     }
 
     /// Runs the scavenger for as long as the worker lives.

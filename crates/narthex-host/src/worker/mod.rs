@@ -273,12 +273,12 @@ pub(crate) async fn run(options: WorkerOptions, mut commands: UnboundedReceiver<
                 state.caching.set_settings(cache_settings_of(&config));
                 let _ = done.send(());
             }
-            Command::CacheStored(entry) => state.caching.stored(entry),
+            Command::CacheStored(entry) => state.caching.stored(entry, &state.snapshot.borrow()),
             Command::FragmentStore { name, registration, policy, bytes, done } => {
                 let _ = done.send(state.caching.store_fragment(name, registration, policy, bytes));
             }
             Command::FragmentStored { entry, done } => {
-                state.caching.stored(entry);
+                state.caching.stored(entry, &state.snapshot.borrow());
                 let _ = done.send(());
             }
             Command::FragmentRemove { name, done } => {

@@ -74,7 +74,7 @@ impl Relay {
             exchange.set_timeouts(Rc::clone(timeouts));
         }
         let mut watch = None;
-        if group.response_cache && shard.queue.caches.load(Ordering::Relaxed) {
+        if group.response_cache && shard.queue.habit.is_watched() {
             match self.state.caching.look(request, registration.id, exchange) {
                 Found::Answered => return None,
                 Found::Watch(watched) => watch = Some(watched),

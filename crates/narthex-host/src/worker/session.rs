@@ -20,10 +20,9 @@ use rustix::net::RecvFlags;
 use tokio::net::UnixStream;
 use tokio::time::{Instant, Sleep, sleep};
 
-use crate::cache::Answer;
+use crate::cache::{Answer, asks_for_caching};
 use crate::snapshot::AppId;
 use crate::worker::WorkerState;
-use crate::worker::caching::Caching;
 use crate::worker::queue::{CachingOf, InProgress, Shard, Waiting};
 
 /// How often a session looks whether its app is still there.
@@ -432,9 +431,7 @@ impl Session {
         let mut end = self.end.borrow_mut();
         let at_hand = closed.is_some();
         let Some(stream) = closed.or_else(|| end.get_mut(id)) else { return };
-        if let CachingOf::Nothing = stream.caching {
-            return Caching::note(&stream.shard.queue, head.cache, fields);
-        }
+        stream.shard.queue.habit.learn(|| asks_for_caching(head.cache, fields.clone()));
         let CachingOf::Watched(watch) = std::mem::replace(&mut stream.caching, CachingOf::Nothing) else { return };
         let length = match head.length {
             wire::BodyLength::None => Some(0),
@@ -460,7 +457,7 @@ impl Session {
         }
         let CachingOf::Gathered(collector) = std::mem::replace(&mut stream.caching, CachingOf::Nothing) else { return };
         if last && let Some(state) = self.state.upgrade() {
-            state.caching.store(*collector);
+            state.caching.store(*collector, &state.snapshot.borrow());
         }
     }
 
