@@ -12,4 +12,5 @@ mod registrations;
 mod stage;
 mod timers;
 mod truncations;
-mod wire_app;
+
+use narthex_tests::wire_app;

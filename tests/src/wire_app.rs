@@ -7,10 +7,10 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use narthex_proto::wire::{
-    AppEnd, AppEvent, BodyLength, CancelCode, ControlConnection, GroupSettings, Hello, Message, Received, Response, ResponseHead,
-    Role, StreamId, Welcome,
+    AppEnd, AppEvent, BodyLength, CancelCode, ControlConnection, GroupSettings, Hello, Message, Owner, Properties, QueueSettings,
+    Received, Response, ResponseHead, Role, StreamId, Welcome,
 };
-use narthex_tests::Host;
+use crate::subject::Host;
 
 /// How long the host may take to answer.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -50,33 +50,36 @@ impl Greeting {
 }
 
 /// An app with one worker; its registrations end with it.
-pub(crate) struct WireApp {
+pub struct WireApp {
     control: Greeting,
     socket: PathBuf,
     token: String,
+    group: u64,
 }
 
 impl WireApp {
     /// An app that has not registered anything.
-    pub(crate) fn new(host: &Host) -> Self {
+    pub fn new(host: &Host) -> Self {
         let hello = Hello { name: "wire".to_owned(), workers: 1, ..Hello::new(Role::App) };
         let (control, welcome) = Greeting::connect(host.socket(), hello);
-        Self { control, socket: host.socket().to_owned(), token: welcome.token }
+        Self { control, socket: host.socket().to_owned(), token: welcome.token, group: 0 }
     }
 
     /// An app that has registered this prefix; also where its clients connect to.
-    pub(crate) fn at(host: &Host, prefix: &str, group: GroupSettings) -> (Self, SocketAddr) {
+    pub fn at(host: &Host, prefix: &str, group: GroupSettings) -> (Self, SocketAddr) {
         let mut app = Self::new(host);
         let address = app.register(prefix, group).unwrap_or_else(|refusal| panic!("{refusal}"));
         (app, address)
     }
 
     /// Registers a prefix and returns where its clients connect to, or why not.
-    pub(crate) fn register(&mut self, prefix: &str, group: GroupSettings) -> Result<SocketAddr, String> {
+    pub fn register(&mut self, prefix: &str, group: GroupSettings) -> Result<SocketAddr, String> {
         match self.control.ask(&Message::Register { id: 1, group, urls: vec![prefix.to_owned()], into: None }) {
-            Message::Registered { urls, .. } => {
+            Message::Registered { urls, group, .. } => {
+                self.group = group;
                 let authority = urls.first().and_then(|url| url.url.strip_prefix("http://")?.split('/').next());
-                Ok(authority.expect("the URL has an authority").parse().expect("the authority is an address"))
+                let port = authority.and_then(|authority| authority.rsplit(':').next()?.parse().ok());
+                Ok(SocketAddr::from(([127, 0, 0, 1], port.expect("the URL has a port"))))
             }
             Message::Refused { message, .. } => Err(message),
             other => panic!("the host answers a registration with {other:?}"),
@@ -84,13 +87,41 @@ impl WireApp {
     }
 
     /// Gives a prefix back.
-    pub(crate) fn unregister(&mut self, prefix: &str) {
+    pub fn unregister(&mut self, prefix: &str) {
         let answer = self.control.ask(&Message::Unregister { id: 2, urls: vec![prefix.to_owned()] });
         assert!(matches!(answer, Message::Unregistered { .. }), "{prefix} cannot be given back: {answer:?}");
     }
 
+    /// The group of the last registration.
+    pub fn group(&self) -> u64 {
+        self.group
+    }
+
+    /// Changes settings, or says why not.
+    ///
+    /// # Errors
+    /// What the host says when it refuses.
+    ///
+    /// # Panics
+    /// When the host answers with something else.
+    pub fn set(&mut self, of: Owner, properties: Properties, queue: QueueSettings) -> Result<(), String> {
+        match self.control.ask(&Message::Set { id: 3, of, properties, queue }) {
+            Message::Done { .. } => Ok(()),
+            Message::Refused { message, .. } => Err(message),
+            other => panic!("the host answers a change with {other:?}"),
+        }
+    }
+
+    /// As `set`, of the last registration's group and its queue.
+    ///
+    /// # Panics
+    /// When the host refuses.
+    pub fn change(&mut self, properties: Properties, queue: QueueSettings) {
+        self.set(Owner::Group(self.group), properties, queue).unwrap_or_else(|refusal| panic!("{refusal}"));
+    }
+
     /// Begins to take requests from the host's first worker.
-    pub(crate) fn session(&self) -> Session {
+    pub fn session(&self) -> Session {
         let hello =
             Hello { token: Some(self.token.clone()), app_worker: Some(0), host_worker: Some(0), ..Hello::new(Role::Data) };
         let (greeting, _) = Greeting::connect(&self.socket, hello);
@@ -104,15 +135,17 @@ impl WireApp {
 
 /// What a test waits for.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Event {
+pub enum Event {
+    /// A request has come.
     Request(StreamId),
+    /// The host has given a request up.
     Cancelled(StreamId),
     /// The host has broken the session off.
     Ended,
 }
 
 /// A session with the host's worker. Bodies are left unread, so that their window is never returned.
-pub(crate) struct Session {
+pub struct Session {
     stream: UnixStream,
     end: AppEnd<()>,
     input: Vec<u8>,
@@ -120,7 +153,7 @@ pub(crate) struct Session {
 
 impl Session {
     /// The next event, if one comes within `wait`.
-    pub(crate) fn event(&mut self, wait: Duration) -> Option<Event> {
+    pub fn event(&mut self, wait: Duration) -> Option<Event> {
         let deadline = Instant::now() + wait;
         loop {
             let (used, event) = match self.end.receive(&self.input).expect("the host keeps to the protocol") {
@@ -150,7 +183,7 @@ impl Session {
     }
 
     /// The next request.
-    pub(crate) fn request(&mut self) -> StreamId {
+    pub fn request(&mut self) -> StreamId {
         match self.event(PATIENCE) {
             Some(Event::Request(id)) => id,
             other => panic!("instead of a request comes {other:?}"),
@@ -158,7 +191,7 @@ impl Session {
     }
 
     /// Answers with a small body.
-    pub(crate) fn answer(&mut self, id: StreamId, body: &str) {
+    pub fn answer(&mut self, id: StreamId, body: &str) {
         let head = ResponseHead::new(200, BodyLength::Exact(body.len() as u64));
         let response = Response { head, headers: b"", body: body.as_bytes() };
         self.end.respond(id, &response, true).expect("the stream is open");
@@ -166,32 +199,65 @@ impl Session {
     }
 
     /// Begins an answer whose length only its end shows.
-    pub(crate) fn begin_answer(&mut self, id: StreamId) {
+    pub fn begin_answer(&mut self, id: StreamId) {
         let response = Response { head: ResponseHead::new(200, BodyLength::Unknown), headers: b"", body: b"" };
         self.end.respond(id, &response, false).expect("the stream is open");
         self.flush();
     }
 
     /// Sends more of an answer.
-    pub(crate) fn send_data(&mut self, id: StreamId, bytes: &[u8], end: bool) {
+    pub fn send_data(&mut self, id: StreamId, bytes: &[u8], end: bool) {
         self.end.send_data(id, bytes, end).expect("the stream is open");
         self.flush();
     }
 
     /// Ends an answer with these lines, whatever they are.
-    pub(crate) fn send_trailers(&mut self, id: StreamId, lines: &[u8]) {
+    pub fn send_trailers(&mut self, id: StreamId, lines: &[u8]) {
         self.end.send_trailers(id, lines).expect("the stream is open");
         self.flush();
     }
 
+    /// Answers every request with as many bytes as its client takes, until `deadline` or until the last client is gone.
+    pub fn pour(&mut self, deadline: Instant) {
+        let bytes = vec![b'p'; 64 * 1024];
+        let mut open = Vec::new();
+        while Instant::now() < deadline {
+            for id in &open {
+                let window = self.end.send_window(*id).min(bytes.len());
+                if window > 0 {
+                    self.send_data(*id, &bytes[..window], false);
+                }
+            }
+            match self.event(Duration::from_millis(2)) {
+                Some(Event::Request(id)) => {
+                    self.begin_answer(id);
+                    open.push(id);
+                }
+                Some(Event::Cancelled(id)) => {
+                    open.retain(|other| *other != id);
+                    if open.is_empty() {
+                        return;
+                    }
+                }
+                Some(Event::Ended) => return,
+                None => {}
+            }
+        }
+    }
+
     /// Gives an answer up.
-    pub(crate) fn cancel(&mut self, id: StreamId) {
-        self.end.cancel(id, CancelCode::HANDLER_GONE);
+    pub fn cancel(&mut self, id: StreamId) {
+        self.cancel_with(id, CancelCode::HANDLER_GONE);
+    }
+
+    /// As `cancel`, with this reason.
+    pub fn cancel_with(&mut self, id: StreamId, code: CancelCode) {
+        self.end.cancel(id, code);
         self.flush();
     }
 
     /// Writes bytes that need not be frames of the protocol.
-    pub(crate) fn write(&mut self, bytes: &[u8]) {
+    pub fn write(&mut self, bytes: &[u8]) {
         // The host may have had enough of it, and ended the session.
         let _ = self.stream.write_all(bytes);
     }
