@@ -133,8 +133,8 @@ impl Conn {
         }
     }
 
-    /// The response is complete. In the steady state (kept alive, nothing waits) the task is left asleep: the next request
-    /// wakes it.
+    /// The response is complete. In the steady state (kept alive, nothing waits, and no timer is to run out
+    /// earlier than the armed one) the task is left asleep: the next request wakes it.
     pub(crate) fn complete(&self, state: &mut State, now: Instant) {
         state.reply = Reply::Complete;
         state.exchange_is_over();
@@ -146,6 +146,7 @@ impl Conn {
             && state.input.is_empty()
             && state.output.is_empty()
             && !state.read_closed
+            && state.deadlines.timer_is_right()
             && !self.worker().is_draining();
         if !asleep_is_fine {
             self.nudge_with(state);
