@@ -309,7 +309,7 @@ impl Session {
             HostEvent::Cancelled { data: stream, code, .. } => {
                 tracing::debug!(app = self.app, ?code, "an app gave a request up");
                 match code {
-                    CancelCode::REQUEST_CANCELLED => stream.exchange.abort(Reason::ClientReset),
+                    CancelCode::REQUEST_CANCELLED => stream.exchange.reset(Reason::RequestCancelled),
                     CancelCode::SHUTTING_DOWN => stream.exchange.refuse(Reason::AppShutdown),
                     _ => stream.exchange.refuse(Reason::Internal),
                 }
