@@ -162,6 +162,14 @@ impl Client {
         self.stream.local_addr()
     }
 
+    /// The server's address.
+    ///
+    /// # Errors
+    /// When the connection is gone.
+    pub fn peer_address(&self) -> std::io::Result<SocketAddr> {
+        self.stream.peer_addr()
+    }
+
     /// Reads one whole final or interim response. `head` says that it answers a HEAD request.
     ///
     /// # Errors
@@ -355,7 +363,15 @@ fn parse_head(block: &[u8]) -> Result<Response, ReadError> {
     let status = status.ok_or_else(|| malformed(format!("status line {line:?}")))?;
     let phrase = words.next().unwrap_or_default().to_owned();
     let headers = lines.map(parse_field).collect::<Result<_, _>>()?;
-    Ok(Response { version: version.to_owned(), status, phrase, headers, body: Vec::new(), framing: Framing::None, trailers: Vec::new() })
+    Ok(Response {
+        version: version.to_owned(),
+        status,
+        phrase,
+        headers,
+        body: Vec::new(),
+        framing: Framing::None,
+        trailers: Vec::new(),
+    })
 }
 
 fn parse_field(line: impl AsRef<str>) -> Result<(String, String), ReadError> {

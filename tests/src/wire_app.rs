@@ -6,11 +6,11 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use crate::subject::Host;
 use narthex_proto::wire::{
     AppEnd, AppEvent, BodyLength, CancelCode, ControlConnection, GroupSettings, Hello, Message, Owner, Properties, QueueSettings,
     Received, Response, ResponseHead, Role, StreamId, Welcome,
 };
-use crate::subject::Host;
 
 /// How long the host may take to answer.
 const PATIENCE: Duration = Duration::from_secs(5);

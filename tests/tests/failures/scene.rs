@@ -6,7 +6,7 @@ use narthex_proto::wire::{GroupSettings, Properties, QueueSettings, Timeouts};
 use narthex_tests::Client;
 use narthex_tests::wire_app::WireApp;
 
-use crate::stage::{Stage, seen};
+use crate::stage::{Ports, SOON, Stage, ending, seen};
 
 /// A failure, what its client sees, and the line of the error log.
 pub(crate) struct Row {
@@ -15,26 +15,33 @@ pub(crate) struct Row {
     pub(crate) group: fn() -> GroupSettings,
     pub(crate) play: fn(&mut Scene<'_>) -> Seen,
     pub(crate) seen: &'static str,
-    /// `cs-version cs-method cs-uri sc-status s-siteid s-reason s-queuename`, the site being `group` for the row's own; empty
-    /// where there is to be none.
+    /// `cs-version cs-method cs-uri sc-status s-siteid s-reason s-queuename`, the site being `group` for the row's own group
+    /// and `other` for another; empty where there is to be no line.
     pub(crate) line: &'static str,
 }
 
 /// What became of a row's client.
 pub(crate) struct Seen {
-    pub(crate) port: u16,
+    pub(crate) ports: Ports,
     pub(crate) what: String,
 }
 
 impl Seen {
     pub(crate) fn new(client: &Client, what: impl Into<String>) -> Self {
-        Self { port: port(client), what: what.into() }
+        Self { ports: ports(client), what: what.into() }
     }
 
     /// What comes now.
     pub(crate) fn by(mut client: Client) -> Self {
-        let what = seen(&mut client);
-        Self::new(&client, what)
+        // A connection that was reset has no address any more.
+        let ports = ports(&client);
+        Self { ports, what: seen(&mut client) }
+    }
+
+    /// How the connection ends, whatever still comes.
+    pub(crate) fn by_end(mut client: Client) -> Self {
+        let ports = ports(&client);
+        Self { ports, what: ending(&mut client, SOON).to_owned() }
     }
 }
 
@@ -61,55 +68,67 @@ impl Scene<'_> {
     }
 }
 
-/// What a row came to.
-struct Outcome {
-    port: u16,
-    what: String,
-    group: u64,
-}
+/// What was played, what became of its client, the number of its group; and what should be seen and logged.
+pub(crate) type Played = (String, Seen, u64, &'static str, &'static str);
 
 /// Plays the rows side by side and compares all of them with what they promise.
 pub(crate) fn play(stage: &Stage, rows: &[Row]) {
-    let outcomes: Vec<_> = std::thread::scope(|scope| {
-        let running: Vec<_> = rows.iter().map(|row| scope.spawn(move || play_row(stage, row))).collect();
-        running.into_iter().map(|row| row.join().ok()).collect()
+    let played = std::thread::scope(|scope| {
+        let running: Vec<_> = rows.iter().map(|row| (row.name, scope.spawn(move || play_row(stage, row)))).collect();
+        let joined = running.into_iter().map(|(name, row)| row.join().unwrap_or_else(|_| panic!("{name} panicked")));
+        joined.collect()
     });
-    let wanted = |row: &Row| usize::from(!row.line.is_empty());
-    let ports: Vec<_> =
-        rows.iter().zip(&outcomes).filter_map(|(row, outcome)| Some((outcome.as_ref()?.port, wanted(row)))).collect();
-    let lines = stage.errors_of(&ports);
+    compare(stage, played);
+}
+
+/// Says of all that was played what was not as it should be.
+pub(crate) fn compare(stage: &Stage, played: Vec<Played>) {
+    let wanted: Vec<_> = played.iter().map(|(_, seen, _, _, line)| (seen.ports, usize::from(!line.is_empty()))).collect();
+    let lines = stage.errors_of(&wanted);
     let mut wrong = String::new();
-    for (row, outcome) in rows.iter().zip(outcomes) {
-        let Some(outcome) = outcome else {
-            wrong.push_str(&format!("{}: panicked\n", row.name));
-            continue;
-        };
-        if outcome.what != row.seen {
-            wrong.push_str(&format!("{}: the client sees {:?} instead of {:?}\n", row.name, outcome.what, row.seen));
+    for (name, Seen { ports, what }, group, seen, line) in played {
+        if what != seen {
+            wrong.push_str(&format!("{name:?}: the client sees {what:?} instead of {seen:?}\n"));
         }
-        let site = format!(" {} ", outcome.group);
-        let of_row = lines.iter().filter(|line| line.port == outcome.port);
-        let logged: Vec<_> = of_row.map(|line| line.text.replacen(&site, " group ", 1)).collect();
-        let expected: Vec<_> = Some(row.line).filter(|line| !line.is_empty()).into_iter().collect();
-        if logged != expected {
-            wrong.push_str(&format!("{}: the log says {logged:?} instead of {expected:?}\n", row.name));
+        let logged: Vec<_> = lines.iter().filter(|line| line.ports == ports).map(|line| with_site(&line.text, group)).collect();
+        let expected: Vec<_> = Some(line).filter(|line| !line.is_empty()).into_iter().collect();
+        let alike = |(logged, expected): (&String, &&str)| is_like(logged, expected);
+        if logged.len() != expected.len() || !logged.iter().zip(&expected).all(alike) {
+            wrong.push_str(&format!("{name:?}: the log says {logged:?} instead of {expected:?}\n"));
         }
     }
     assert!(wrong.is_empty(), "\n{wrong}");
 }
 
-fn play_row(stage: &Stage, row: &Row) -> Outcome {
+/// Whether the fields are the same; ` * ` is any.
+fn is_like(line: &str, expected: &str) -> bool {
+    let (line, expected): (Vec<_>, Vec<_>) = (line.split(' ').collect(), expected.split(' ').collect());
+    line.len() == expected.len() && line.iter().zip(&expected).all(|(field, expected)| field == expected || *expected == "*")
+}
+
+/// The line with `group` or `other` for the group's number.
+fn with_site(line: &str, group: u64) -> String {
+    let mut fields: Vec<&str> = line.split(' ').collect();
+    let site = fields.get_mut(4).expect("a line has a site");
+    if let Ok(id) = site.parse::<u64>() {
+        *site = if id == group { "group" } else { "other" };
+    }
+    fields.join(" ")
+}
+
+fn play_row(stage: &Stage, row: &Row) -> Played {
     let mut settings = (row.group)();
     settings.queue.name = Some(row.name.to_owned());
     let (app, address) = WireApp::at(&stage.host, "http://127.0.0.1:0/", settings);
     let group = app.group();
     let mut scene = Scene { stage, app: Some(app), address, name: row.name };
-    let Seen { port, what } = (row.play)(&mut scene);
-    Outcome { port, what, group }
+    let seen = (row.play)(&mut scene);
+    (row.name.to_owned(), seen, group, row.seen, row.line)
 }
 
-pub(crate) fn port(client: &Client) -> u16 {
-    client.local_address().expect("the client is connected").port()
+fn ports(client: &Client) -> Ports {
+    let address = |address: std::io::Result<SocketAddr>| address.expect("the client is connected").port();
+    (address(client.local_address()), address(client.peer_address()))
 }
 
 pub(crate) fn plain() -> GroupSettings {

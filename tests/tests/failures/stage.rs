@@ -21,17 +21,20 @@ pub(crate) struct Stage {
     directory: TempDir,
 }
 
+/// The client's port and the server's.
+pub(crate) type Ports = (u16, u16);
+
 /// A line of the error log.
 #[derive(Clone, Debug)]
 pub(crate) struct Line {
-    /// The client's port.
-    pub(crate) port: u16,
+    /// The client's port and the server's.
+    pub(crate) ports: Ports,
     /// From `cs-version` to `s-queuename`.
     pub(crate) text: String,
 }
 
 impl Stage {
-    /// A host with the defaults.
+    /// A host with the defaults, and one worker, so that every connection and every app meet on it.
     pub(crate) fn new() -> Self {
         Self::with("")
     }
@@ -47,7 +50,7 @@ impl Stage {
         // Other users are to find the host's socket.
         fs::set_permissions(directory.path(), Permissions::from_mode(0o755)).expect("the directory is ours");
         fs::write(directory.path().join("narthex.toml"), config).expect("a file can be written");
-        Self { host: Host::start_by(command, directory.path(), 2), directory }
+        Self { host: Host::start_by(command, directory.path(), 1), directory }
     }
 
     /// Runs a verb: what it prints, or complains of.
@@ -91,14 +94,14 @@ impl Stage {
         text.lines().filter(|line| !line.starts_with('#')).map(parse).collect()
     }
 
-    /// The lines about clients of these ports, once each has as many as are wanted.
-    pub(crate) fn errors_of(&self, wanted: &[(u16, usize)]) -> Vec<Line> {
+    /// The lines about these connections, once each has as many as are wanted.
+    pub(crate) fn errors_of(&self, wanted: &[(Ports, usize)]) -> Vec<Line> {
         let deadline = Instant::now() + SOON;
         loop {
             let mut lines = self.errors();
-            lines.retain(|line| wanted.iter().any(|(port, _)| *port == line.port));
-            let of = |port: u16| lines.iter().filter(|line| line.port == port).count();
-            if wanted.iter().all(|(port, count)| of(*port) >= *count) || Instant::now() >= deadline {
+            lines.retain(|line| wanted.iter().any(|(ports, _)| *ports == line.ports));
+            let of = |ports: Ports| lines.iter().filter(|line| line.ports == ports).count();
+            if wanted.iter().all(|(ports, count)| of(*ports) >= *count) || Instant::now() >= deadline {
                 return lines;
             }
             std::thread::sleep(Duration::from_millis(20));
@@ -110,7 +113,8 @@ fn parse(line: &str) -> Line {
     // date time c-ip c-port s-ip s-port cs-version cs-method cs-uri sc-status s-siteid s-reason s-queuename
     let fields: Vec<&str> = line.split(' ').collect();
     assert_eq!(fields.len(), 13, "{line:?}");
-    Line { port: fields[3].parse().expect("a port"), text: fields[6..].join(" ") }
+    let port = |index: usize| fields[index].parse().expect("a port");
+    Line { ports: (port(3), port(5)), text: fields[6..].join(" ") }
 }
 
 /// Waits until something is so.
