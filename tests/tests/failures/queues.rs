@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use narthex_proto::wire::{Activity, Owner, Principal, Properties, QueueSettings};
 use narthex_tests::process::app_program;
-use narthex_tests::wire_app::{Session, WireApp};
+use narthex_tests::wire_app::{Event, Session, WireApp};
 use narthex_tests::{Client, Ending, Process};
 
 use crate::scene::{plain, queued};
@@ -35,6 +35,11 @@ fn asking(address: SocketAddr) -> Client {
     let mut client = connect(address);
     get(&mut client, "/");
     client
+}
+
+/// How many processes take requests from a queue.
+fn processes(stage: &Stage, queue: &str) -> usize {
+    stage.queue(queue).and_then(|queue| Some(queue["processes"].as_array()?.len())).unwrap_or_default()
 }
 
 /// The client's answer to one request, which the session gives if it gets it.
@@ -128,9 +133,7 @@ fn a_group_that_is_bound_to_another_queue_is_served_by_that_queues_app() {
     drop(of_first);
     first.change(Properties::default(), named("second"));
     assert!(stage.queue("first").is_none(), "nobody uses it any more");
-    eventually("the first app has no session", || {
-        stage.queue("second").is_some_and(|queue| queue["processes"].as_array().is_some_and(|all| all.len() == 2))
-    });
+    eventually("both processes are on it", || processes(&stage, "second") == 2);
     assert_eq!(answer(&mut client, &mut of_second, true), 200);
 
     // What is set now is the second queue's.
@@ -160,22 +163,25 @@ fn processes_of_one_named_queue_share_its_url_and_outlive_each_other() {
     let message = WireApp::new(&stage.host).register(&prefix, queued(named("other"))).expect_err("another queue's URL");
     assert!(!message.is_empty());
     let mut sessions = [first.session(), second.session()];
-    let mut clients = [asking(address), asking(address)];
-    // Equals take turns.
-    for session in &mut sessions {
-        let id = session.request();
-        session.answer(id, "");
-    }
-    for client in &mut clients {
+    let mut served = [false; 2];
+    eventually("both take requests", || {
+        let mut client = asking(address);
+        let taken = |(index, session): (usize, &mut Session)| match session.event(MOMENT) {
+            Some(Event::Request(id)) => {
+                session.answer(id, "");
+                Some(index)
+            }
+            _ => None,
+        };
+        let taker = sessions.iter_mut().enumerate().find_map(taken).expect("one of them takes it");
         assert_eq!(client.response_within(false, SOON).expect("the client is answered").status, 200);
-    }
+        served[taker] = true;
+        served == [true; 2]
+    });
     let [of_first, mut of_second] = sessions;
     drop((of_first, first));
-    eventually("the first has left", || {
-        stage.queue("shared").is_some_and(|queue| queue["processes"].as_array().is_some_and(|all| all.len() == 1))
-    });
-    let [mut client, _] = clients;
-    assert_eq!(answer(&mut client, &mut of_second, true), 200);
+    eventually("the first has left", || processes(&stage, "shared") == 1);
+    assert_eq!(answer(&mut connect(address), &mut of_second, true), 200);
     drop((of_second, second));
     eventually("the queue goes with its last process", || stage.queue("shared").is_none());
 }
@@ -207,20 +213,18 @@ fn another_user_opens_a_queue_only_if_its_owner_lets_him() {
     let stage = Stage::new();
     let (mut app, address) = WireApp::at(&stage.host, "http://127.0.0.1:0/", queued(named("guarded")));
     let prefix = format!("http://{address}/");
-    let refusal = stranger(&stage, &prefix, "guarded").err().expect("the queue is its owner's");
+    let refusal = stranger(&stage, &prefix, "guarded").expect_err("the queue is its owner's");
     assert!(refusal.contains("belongs to another user"), "{refusal}");
 
     let open_to = |opener| QueueSettings { openers: vec![opener], ..QueueSettings::default() };
     app.change(Properties::default(), open_to(Principal::User(STRANGER - 1)));
-    stranger(&stage, &prefix, "guarded").err().expect("somebody else is let in");
+    stranger(&stage, &prefix, "guarded").expect_err("somebody else is let in");
     for opener in [Principal::User(STRANGER), Principal::Group(STRANGER), Principal::Everyone] {
         app.change(Properties::default(), open_to(opener));
         let opened = stranger(&stage, &prefix, "guarded").unwrap_or_else(|refusal| panic!("{opener:?}: {refusal}"));
         assert_eq!(seen(&mut asking(address)), "200 OK, open", "{opener:?}");
         drop(opened);
-        eventually("the stranger has left", || {
-            stage.queue("guarded").is_some_and(|queue| queue["processes"].as_array().is_some_and(|all| all.len() == 1))
-        });
+        eventually("the stranger has left", || processes(&stage, "guarded") == 1);
     }
     let mut client = asking(address);
     assert_eq!(client.ending(MOMENT), Ending::Open, "the owner has no session, so it waits");
