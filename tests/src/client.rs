@@ -35,6 +35,8 @@ pub struct Response {
     pub version: String,
     /// The status code.
     pub status: u16,
+    /// What follows the status code.
+    pub phrase: String,
     /// The header fields in order, names in lower case.
     pub headers: Vec<(String, String)>,
     /// The decoded body.
@@ -158,6 +160,14 @@ impl Client {
     /// When the connection is gone.
     pub fn local_address(&self) -> std::io::Result<SocketAddr> {
         self.stream.local_addr()
+    }
+
+    /// The server's address.
+    ///
+    /// # Errors
+    /// When the connection is gone.
+    pub fn peer_address(&self) -> std::io::Result<SocketAddr> {
+        self.stream.peer_addr()
     }
 
     /// Reads one whole final or interim response. `head` says that it answers a HEAD request.
@@ -351,8 +361,17 @@ fn parse_head(block: &[u8]) -> Result<Response, ReadError> {
     }
     let status = words.next().filter(|word| word.len() == 3).and_then(|word| word.parse().ok());
     let status = status.ok_or_else(|| malformed(format!("status line {line:?}")))?;
+    let phrase = words.next().unwrap_or_default().to_owned();
     let headers = lines.map(parse_field).collect::<Result<_, _>>()?;
-    Ok(Response { version: version.to_owned(), status, headers, body: Vec::new(), framing: Framing::None, trailers: Vec::new() })
+    Ok(Response {
+        version: version.to_owned(),
+        status,
+        phrase,
+        headers,
+        body: Vec::new(),
+        framing: Framing::None,
+        trailers: Vec::new(),
+    })
 }
 
 fn parse_field(line: impl AsRef<str>) -> Result<(String, String), ReadError> {

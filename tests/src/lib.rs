@@ -1,5 +1,5 @@
 //! What the black-box suites are made of: the app under test, the processes to run it in, and a client that speaks
-//! raw bytes. Nothing here shares code with the server that it tests.
+//! raw bytes. Only `wire_app` shares code with the server that it tests: the wire protocol.
 #![allow(clippy::disallowed_methods, reason = "black-box tests wait for real processes, in real time")]
 
 pub mod app;

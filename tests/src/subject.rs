@@ -53,8 +53,15 @@ impl Host {
     /// # Panics
     /// When it does not start.
     pub fn start_with(directory: &Path, workers: usize) -> Self {
+        Self::start_by(Command::new(narthex_program()), directory, workers)
+    }
+
+    /// As `start_with`, by a command that may be a shell's: `narthex`'s arguments are added to it.
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub fn start_by(mut command: Command, directory: &Path, workers: usize) -> Self {
         let socket = directory.join(SOCKET);
-        let mut command = Command::new(narthex_program());
         command.arg("host").arg("--socket").arg(&socket);
         command.args(["--listen", "127.0.0.1", "--workers", &workers.to_string()]);
         let mut process = Process::start("host", &mut command);

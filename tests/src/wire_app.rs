@@ -79,7 +79,8 @@ impl WireApp {
             Message::Registered { urls, group, .. } => {
                 self.group = group;
                 let authority = urls.first().and_then(|url| url.url.strip_prefix("http://")?.split('/').next());
-                Ok(authority.expect("the URL has an authority").parse().expect("the authority is an address"))
+                let port = authority.and_then(|authority| authority.rsplit(':').next()?.parse().ok());
+                Ok(SocketAddr::from(([127, 0, 0, 1], port.expect("the URL has a port"))))
             }
             Message::Refused { message, .. } => Err(message),
             other => panic!("the host answers a registration with {other:?}"),
@@ -97,6 +98,34 @@ impl WireApp {
         let set = Message::Set { id: 3, of: Owner::Group(self.group), properties, queue: QueueSettings::default() };
         let answer = self.control.ask(&set);
         assert!(matches!(answer, Message::Done { .. }), "the properties cannot be changed: {answer:?}");
+    }
+
+    /// The group of the last registration.
+    pub fn group(&self) -> u64 {
+        self.group
+    }
+
+    /// Changes settings, or says why not.
+    ///
+    /// # Errors
+    /// What the host says when it refuses.
+    ///
+    /// # Panics
+    /// When the host answers with something else.
+    pub fn try_set(&mut self, of: Owner, properties: Properties, queue: QueueSettings) -> Result<(), String> {
+        match self.control.ask(&Message::Set { id: 3, of, properties, queue }) {
+            Message::Done { .. } => Ok(()),
+            Message::Refused { message, .. } => Err(message),
+            other => panic!("the host answers a change with {other:?}"),
+        }
+    }
+
+    /// As `try_set`, of the last registration's group and its queue.
+    ///
+    /// # Panics
+    /// When the host refuses.
+    pub fn change(&mut self, properties: Properties, queue: QueueSettings) {
+        self.try_set(Owner::Group(self.group), properties, queue).unwrap_or_else(|refusal| panic!("{refusal}"));
     }
 
     /// Begins to take requests from the host's first worker.
@@ -201,9 +230,42 @@ impl Session {
         self.flush();
     }
 
+    /// Answers every request with as many bytes as its client takes, until `deadline` or until the last client is gone.
+    pub fn pour(&mut self, deadline: Instant) {
+        let bytes = vec![b'p'; 64 * 1024];
+        let mut open = Vec::new();
+        while Instant::now() < deadline {
+            for id in &open {
+                let window = self.end.send_window(*id).min(bytes.len());
+                if window > 0 {
+                    self.send_data(*id, &bytes[..window], false);
+                }
+            }
+            match self.event(Duration::from_millis(2)) {
+                Some(Event::Request(id)) => {
+                    self.begin_answer(id);
+                    open.push(id);
+                }
+                Some(Event::Cancelled(id)) => {
+                    open.retain(|other| *other != id);
+                    if open.is_empty() {
+                        return;
+                    }
+                }
+                Some(Event::Ended) => return,
+                None => {}
+            }
+        }
+    }
+
     /// Gives an answer up.
     pub fn cancel(&mut self, id: StreamId) {
-        self.end.cancel(id, CancelCode::HANDLER_GONE);
+        self.cancel_with(id, CancelCode::HANDLER_GONE);
+    }
+
+    /// As `cancel`, with this reason.
+    pub fn cancel_with(&mut self, id: StreamId, code: CancelCode) {
+        self.end.cancel(id, code);
         self.flush();
     }
 

@@ -7,7 +7,7 @@
 //! |---|---|---|
 //! | queue full | reset or 503 by verbosity, `QueueFull` | same ([`Reason::QueueFull`]) |
 //! | group or queue inactive | 503 `Disabled` | same ([`Reason::Disabled`]) |
-//! | app failed too often | 503 `AppOffline` | same ([`Reason::AppOffline`]) |
+//! | app failed too often | 503 `AppOffline` | same ([`Reason::AppOffline`]), for who asks it so; the host counts no failures |
 //! | app shuts down | 503 `AppShutdown` | same ([`Reason::AppShutdown`]) |
 //! | app pool busy | 503 `AppPoolTimer` | never: nothing starts apps, so none is waited for |
 //! | connection limit | reset or 503, `ConnLimit` | same ([`Reason::ConnLimit`]); where no request is known yet, always 503 |

@@ -6,6 +6,7 @@ mod delegation;
 mod queue;
 mod relay;
 mod session;
+mod whose;
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -34,6 +35,7 @@ use caching::Caching;
 use queue::Shard;
 use relay::Relay;
 use session::Session;
+use whose::Tags;
 
 /// What the control thread tells a worker. Answers go back by the channel in the command.
 pub(crate) enum Command {
@@ -103,6 +105,7 @@ struct WorkerState {
     shards: RefCell<Vec<Option<Rc<Shard>>>>,
     /// By group index.
     groups: RefCell<Vec<Option<LocalGroup>>>,
+    tags: RefCell<Tags>,
     sessions: RefCell<HashMap<AppId, Vec<Rc<Session>>>>,
     caching: Caching,
     logs: WorkerLogs,
@@ -181,7 +184,9 @@ impl WorkerState {
                 let timeouts = group.timeouts.clone().map(Rc::new);
                 Some(LocalGroup { group: Arc::clone(group), timeouts, shard: Rc::clone(shard) })
             };
-            *self.groups.borrow_mut() = snapshot.groups.iter().map(|slot| slot.as_ref().and_then(local)).collect();
+            let groups: Vec<Option<LocalGroup>> = snapshot.groups.iter().map(|slot| slot.as_ref().and_then(local)).collect();
+            self.tags.borrow_mut().set(groups.iter().flatten().map(|local| (&*local.group, &local.shard.queue)));
+            *self.groups.borrow_mut() = groups;
         }
         for shard in closed {
             shard.close();
@@ -233,6 +238,7 @@ pub(crate) async fn run(options: WorkerOptions, mut commands: UnboundedReceiver<
         snapshot: RefCell::new(Arc::new(Snapshot::empty())),
         shards: RefCell::default(),
         groups: RefCell::default(),
+        tags: RefCell::default(),
         sessions: RefCell::default(),
         caching: Caching::new(cache, cache_settings, started, others),
         logs: WorkerLogs::new(&logs),
@@ -362,10 +368,10 @@ fn journal(state: &Rc<WorkerState>) -> Journal {
         }),
         refused: Box::new(move |refused: &Refused<'_>| {
             let Some(state) = of_refused.upgrade() else { return };
-            let groups = state.groups.borrow();
-            let group = refused.tag.and_then(|index| groups.get(index as usize)?.as_ref());
-            let queue = group.and_then(|local| local.shard.queue.name.as_deref());
-            state.logs.refused(refused, queue, group.map(|local| local.group.id));
+            let tags = state.tags.borrow();
+            let whose = refused.tag.and_then(|tag| tags.get(tag));
+            let queue = whose.and_then(|whose| whose.queue.name.as_deref());
+            state.logs.refused(refused, queue, whose.map(|whose| whose.group));
         }),
     }
 }

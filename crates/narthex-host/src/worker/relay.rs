@@ -17,7 +17,7 @@ use crate::snapshot::{Group, GroupCounters};
 use crate::worker::caching::Found;
 use crate::worker::queue::{Place, Sent, Taken, Waiting};
 use crate::worker::session::Session;
-use crate::worker::{LocalGroup, WorkerState};
+use crate::worker::{LocalGroup, WorkerState, whose};
 
 /// The handler of every connection of a worker.
 pub(crate) struct Relay {
@@ -53,7 +53,7 @@ impl Relay {
             return refused(exchange, Reason::NotAvailable);
         };
         let rules = shard.rules();
-        let tag = u32::try_from(registration.group).unwrap_or(u32::MAX);
+        let tag = whose::tag(group);
         exchange.settle(Rules { tag, verbosity: rules.verbosity, bandwidth: group.bandwidth.as_ref() });
         if let Some(log) = &group.log {
             exchange.note(|record| self.state.logs.begin(log, request, record));

@@ -157,6 +157,7 @@ fn refuse<'h, 'b>(error: Error, buffer: &[u8], limits: &Limits) -> Parsed<'h, 'b
     Parsed::Refused(match error {
         Error::TooManyHeaders => Reason::RequestLength,
         Error::HeaderName | Error::HeaderValue | Error::Status => Reason::Header,
+        Error::NewLine if has_long_version(&buffer[..line_end]) => Reason::BadRequest,
         Error::NewLine => Reason::InvalidCrLf,
         Error::Version => match other_version(&buffer[..line_end]) {
             OtherVersion::NewerMinor(at) => return Parsed::NewerMinor(at),
@@ -166,15 +167,23 @@ fn refuse<'h, 'b>(error: Error, buffer: &[u8], limits: &Limits) -> Parsed<'h, 'b
         Error::Token => {
             let mut words = buffer[..line_end].split(|&byte| byte == b' ');
             let (method, target) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
+            let has_version = words.next().is_some();
             match () {
                 () if method.is_empty() || !method.iter().all(|&byte| is_token(byte)) => Reason::Verb,
                 () if target.strip_suffix(b"\r").unwrap_or(target).iter().any(|&byte| !byte.is_ascii_graphic()) => {
                     Reason::Forbidden
                 }
+                () if !has_version && !target.is_empty() => Reason::BadRequest,
                 () => Reason::Url,
             }
         }
     })
+}
+
+/// A version that goes on where it should end, as in `HTTP/1.1.1`.
+fn has_long_version(line: &[u8]) -> bool {
+    let word = memchr::memrchr(b' ', line).and_then(|at| line.get(at + 1..)).unwrap_or_default();
+    word.starts_with(b"HTTP/") && word.get(8).is_some_and(u8::is_ascii_graphic)
 }
 
 enum OtherVersion {
@@ -375,7 +384,8 @@ mod tests {
             ("GET / HTTP/1.1\nX: y", Err(Some(Reason::InvalidCrLf))),
             ("GET / HTTP/2.0", Err(Some(Reason::VersionNotSupported))),
             ("GET / http/1.1", Err(Some(Reason::BadRequest))),
-            ("GET / HTTP/1.1.1", Err(Some(Reason::InvalidCrLf))),
+            ("GET / HTTP/1.1.1", Err(Some(Reason::BadRequest))),
+            ("GET /", Err(Some(Reason::BadRequest))),
             ("GET / HTTP/aaa", Err(Some(Reason::BadRequest))),
             ("GET / HTTP/0.1", Err(Some(Reason::BadRequest))),
             ("G(T / HTTP/1.1", Err(Some(Reason::Verb))),
