@@ -353,8 +353,7 @@ async fn a_response_of_fragments_can_be_cached_as_a_whole() {
     for _ in 0..5 {
         assert_eq!(client.get("/app/cached").await.text(), "<stored>");
     }
-    // The first only shows that the app caches, the second is stored.
-    assert_eq!(test.counts.pages.load(Ordering::SeqCst), 2);
+    assert_eq!(test.counts.pages.load(Ordering::SeqCst), 1, "the first answer is stored");
 }
 
 #[tokio::test]
