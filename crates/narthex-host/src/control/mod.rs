@@ -12,6 +12,8 @@ pub(crate) mod reservations;
 pub(crate) mod settings;
 mod state;
 #[cfg(test)]
+mod strangers;
+#[cfg(test)]
 mod tests;
 
 use std::cell::{Cell, RefCell};

@@ -23,8 +23,12 @@ use crate::snapshot::{AppId, GroupCounters, Registration, Routes, Snapshot, fill
 const MOST_URLS: usize = 100_000;
 /// URL groups of one app, and so its queues.
 const MOST_GROUPS: usize = 1_000;
-/// Addresses that one app may have opened. Each is a socket per worker.
+/// Addresses that one app may have opened; and all apps of a user who is no operator. Each is a socket per worker.
 const MOST_ADDRESSES: usize = 256;
+/// What all URLs of such a user may take, in bytes: that they can be shown, and do not fill the memory.
+const MOST_OF_USER: usize = 4 << 20;
+/// Logs that the apps of such a user may have. A host has some hundred.
+const MOST_LOGS_OF_USER: usize = 32;
 /// A program says itself how many workers it has, and by that how many data connections it may open.
 const MOST_APP_WORKERS: usize = 1_024;
 /// For data connections that are new while their predecessors are not known to be broken.
@@ -202,12 +206,15 @@ impl State {
         let (group_id, queue_id) = (self.next_id(), self.next_id());
         let owner = self.apps.get(&app).ok_or_else(Refusal::app_has_left)?;
         check_room(owner, urls, into.is_none())?;
+        let mut taken = self.taken_by_user(owner);
+        taken.check_urls(urls, into.is_none())?;
         let present = into.map(|id| owner.group(id)).transpose()?;
         let (mut found, mut log) = (None, None);
         if present.is_none() {
             settings::check(&settings.properties, Owner::Group(group_id))?;
             settings::check_queue(&settings.queue)?;
             log = self.open_log(&settings.properties, owner)?;
+            self.check_logs(owner, log.as_ref())?;
             found = Some(queues::find(&self.snapshot, &settings.queue, owner.opener(), queue_id, &self.defaults)?);
         }
         let queue = match (&found, present) {
@@ -245,6 +252,7 @@ impl State {
                 let message = format!("one app may listen on at most {MOST_ADDRESSES} addresses: register fewer ports");
                 return Err(Refusal::new(RefusalCode::LimitReached, message));
             }
+            taken.add_addresses(&addresses)?;
             let registration = Registration { id: next, group: index };
             match routes.register(prefix.clone(), registration) {
                 Ok(()) => {
@@ -304,7 +312,8 @@ impl State {
         settings::check(change, of)?;
         settings::check_queue(queue)?;
         if let Some(owner) = self.apps.get(&app) {
-            self.open_log(change, owner)?;
+            let log = self.open_log(change, owner)?;
+            self.check_logs(owner, log.as_ref())?;
         }
         let queue_id = self.next_id();
         let owner = self.apps.get_mut(&app).ok_or_else(Refusal::app_has_left)?;
@@ -434,6 +443,42 @@ impl State {
         self.logs.open(&logging, &site).map_err(invalid)
     }
 
+    /// Whether the user of an app may have this log besides those that the user's apps have.
+    fn check_logs(&self, owner: &App, log: Option<&Arc<Log>>) -> Result<(), Refusal> {
+        let Some(log) = log.filter(|_| !owner.caller.is_operator()) else { return Ok(()) };
+        let groups = self.apps_of_user(owner).flat_map(|app| &app.groups);
+        let has: HashSet<*const Log> =
+            groups.filter_map(|group| self.snapshot.group(group.index)?.log.as_ref()).map(Arc::as_ptr).collect();
+        if has.contains(&Arc::as_ptr(log)) || has.len() < MOST_LOGS_OF_USER {
+            return Ok(());
+        }
+        let message = format!("the apps of one user may have at most {MOST_LOGS_OF_USER} logs: let groups share one by its site");
+        Err(Refusal::new(RefusalCode::LimitReached, message))
+    }
+
+    fn apps_of_user(&self, owner: &App) -> impl Iterator<Item = &App> {
+        let uid = owner.caller.uid;
+        self.apps.values().filter(move |app| app.caller.uid == uid)
+    }
+
+    /// What the apps of the user of `owner` have together. A program can connect as often as it likes, so what one app may
+    /// have does not bound it. Nothing for operators: theirs is the machine.
+    fn taken_by_user(&self, owner: &App) -> Taken {
+        let mut taken = Taken { unbounded: owner.caller.is_operator(), ..Taken::default() };
+        if taken.unbounded {
+            return taken;
+        }
+        for app in self.apps_of_user(owner) {
+            taken.addresses.extend(app.addresses.keys());
+            taken.groups += app.groups.len();
+            for url in app.groups.iter().flat_map(|group| &group.urls) {
+                taken.urls += 1;
+                taken.bytes += url.prefix.as_str().len();
+            }
+        }
+        taken
+    }
+
     fn may_register(&self, owner: &App, prefix: &UrlPrefix) -> Result<(), Refusal> {
         reservations::may_register(&self.snapshot.routes, &owner.caller, prefix, &self.config.settings)
     }
@@ -452,6 +497,40 @@ impl State {
         let owner = owner.and_then(|(_, registration)| self.app_of(registration.group));
         let owner = owner.map_or(String::new(), |app| format!(" (it is {} with process id {})", app.name, app.pid));
         Refusal::new(code, format!("cannot register {}: {conflict}{owner}", conflict.prefix()))
+    }
+}
+
+/// What a user has.
+#[derive(Default)]
+struct Taken {
+    unbounded: bool,
+    addresses: HashSet<SocketAddr>,
+    groups: usize,
+    urls: usize,
+    bytes: usize,
+}
+
+impl Taken {
+    fn check_urls(&self, urls: &[String], new_group: bool) -> Result<(), Refusal> {
+        let bytes = urls.iter().fold(self.bytes, |sum, url| sum.saturating_add(url.len()));
+        let groups = self.groups + usize::from(new_group);
+        if self.unbounded || (groups <= MOST_GROUPS && self.urls + urls.len() <= MOST_URLS && bytes <= MOST_OF_USER) {
+            return Ok(());
+        }
+        let message = format!(
+            "the apps of one user may have at most {MOST_GROUPS} URL groups and {MOST_URLS} URLs of {MOST_OF_USER} bytes: \
+             register shorter prefixes, which cover those below them"
+        );
+        Err(Refusal::new(RefusalCode::LimitReached, message))
+    }
+
+    fn add_addresses(&mut self, addresses: &[SocketAddr]) -> Result<(), Refusal> {
+        self.addresses.extend(addresses);
+        if self.unbounded || self.addresses.len() <= MOST_ADDRESSES {
+            return Ok(());
+        }
+        let message = format!("the apps of one user may listen on at most {MOST_ADDRESSES} addresses: register fewer ports");
+        Err(Refusal::new(RefusalCode::LimitReached, message))
     }
 }
 
