@@ -43,7 +43,7 @@ impl Defaults {
             timeouts: machine_timeouts(config),
             max_body: settings.max_request_body,
             response_cache: settings.response_cache,
-            logging: settings.central_log().cloned(),
+            logging: settings.central_log(),
         }
     }
 }

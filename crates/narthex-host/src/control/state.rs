@@ -27,6 +27,8 @@ const MOST_GROUPS: usize = 1_000;
 const MOST_ADDRESSES: usize = 256;
 /// What all URLs of such a user may take, in bytes: that they can be shown, and do not fill the memory.
 const MOST_OF_USER: usize = 4 << 20;
+/// Characters of an app's name that are the name of its log's folder, which also has the user's number.
+const MOST_OF_FOLDER: usize = 48;
 /// Logs that the apps of such a user may have. A host has some hundred.
 const MOST_LOGS_OF_USER: usize = 32;
 /// A program says itself how many workers it has, and by that how many data connections it may open.
@@ -432,7 +434,7 @@ impl State {
     /// The access log that a group with these properties has.
     fn open_log(&self, own: &Properties, owner: &App) -> Result<Option<Arc<Log>>, Refusal> {
         let Some(mut logging) = settings::logging(own, &owner.session, &self.defaults) else { return Ok(None) };
-        let mut site = owner.name.clone();
+        let mut site = folder_of(&owner.name);
         if !owner.caller.is_operator() {
             // Users do not write into each other's folders, whatever they call themselves.
             let of_user = |site: &str| format!("{}-{site}", owner.caller.uid);
@@ -568,6 +570,15 @@ fn give_up(routes: &mut Routes, co_owners: &mut HashMap<UrlPrefix, Vec<(AppId, u
     if others.is_empty() {
         co_owners.remove(prefix);
     }
+}
+
+/// The folder of an app's log that names none. Programs call themselves what they like, and an operator who switches logs on
+/// must not keep them from registering.
+fn folder_of(name: &str) -> String {
+    let plain = |c: char| if c.is_ascii_alphanumeric() || "-_.".contains(c) { c } else { '_' };
+    let folder: String = name.chars().take(MOST_OF_FOLDER).map(plain).collect();
+    let usable = !folder.is_empty() && !folder.starts_with('.') && !folder.eq_ignore_ascii_case("httperr");
+    if usable { folder } else { format!("_{folder}") }
 }
 
 fn first_gap<T>(slots: &[Option<T>]) -> usize {
