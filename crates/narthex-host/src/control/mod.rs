@@ -1,5 +1,6 @@
 //! The control thread: apps and operators talk to it over the host's socket; it alone changes what the host knows.
 
+mod allowance;
 pub(crate) mod answers;
 mod connection;
 mod explain;

@@ -10,6 +10,7 @@ use narthex_proto::routing::Conflict;
 use narthex_proto::wire::{GroupSettings, Owner, Properties, QueueSettings, RefusalCode};
 use tokio::sync::Semaphore;
 
+use super::allowance::Taken;
 use super::names::{self, MOST_OF_NAME, MOST_OF_URL};
 use super::ports::{PortChange, Ports, release};
 use super::queues::{self, Found, Opener};
@@ -20,16 +21,14 @@ use crate::log::{Log, LogError, Logs};
 use crate::snapshot::{AppId, GroupCounters, Registration, Routes, Snapshot, fill_gap, trim_gaps};
 
 /// Registrations of one app that can hold a worker's memory. Far beyond what programs need.
-const MOST_URLS: usize = 100_000;
+pub(super) const MOST_URLS: usize = 100_000;
 /// URL groups of one app, and so its queues.
-const MOST_GROUPS: usize = 1_000;
+pub(super) const MOST_GROUPS: usize = 1_000;
 /// Addresses that one app may have opened; and all apps of a user who is no operator. Each is a socket per worker.
-const MOST_ADDRESSES: usize = 256;
-/// What all URLs of such a user may take, in bytes: that they can be shown, and do not fill the memory.
-const MOST_OF_USER: usize = 4 << 20;
+pub(super) const MOST_ADDRESSES: usize = 256;
 /// Characters of an app's name that are the name of its log's folder, which also has the user's number.
 const MOST_OF_FOLDER: usize = 48;
-/// Logs that the apps of such a user may have. A host has some hundred.
+/// Logs that the apps of a user who is no operator may have. A host has some hundred.
 const MOST_LOGS_OF_USER: usize = 32;
 /// A program says itself how many workers it has, and by that how many data connections it may open.
 const MOST_APP_WORKERS: usize = 1_024;
@@ -437,9 +436,9 @@ impl State {
         let mut site = folder_of(&owner.name);
         if !owner.caller.is_operator() {
             // Users do not write into each other's folders, whatever they call themselves.
-            let of_user = |site: &str| format!("{}-{site}", owner.caller.uid);
-            site = of_user(&site);
-            logging.site = logging.site.as_deref().map(of_user);
+            for site in logging.site.iter_mut().chain([&mut site]) {
+                *site = format!("{}-{site}", owner.caller.uid);
+            }
         }
         let invalid = |error: LogError| Refusal::new(RefusalCode::Invalid, error.to_string());
         self.logs.open(&logging, &site).map_err(invalid)
@@ -499,40 +498,6 @@ impl State {
         let owner = owner.and_then(|(_, registration)| self.app_of(registration.group));
         let owner = owner.map_or(String::new(), |app| format!(" (it is {} with process id {})", app.name, app.pid));
         Refusal::new(code, format!("cannot register {}: {conflict}{owner}", conflict.prefix()))
-    }
-}
-
-/// What a user has.
-#[derive(Default)]
-struct Taken {
-    unbounded: bool,
-    addresses: HashSet<SocketAddr>,
-    groups: usize,
-    urls: usize,
-    bytes: usize,
-}
-
-impl Taken {
-    fn check_urls(&self, urls: &[String], new_group: bool) -> Result<(), Refusal> {
-        let bytes = urls.iter().fold(self.bytes, |sum, url| sum.saturating_add(url.len()));
-        let groups = self.groups + usize::from(new_group);
-        if self.unbounded || (groups <= MOST_GROUPS && self.urls + urls.len() <= MOST_URLS && bytes <= MOST_OF_USER) {
-            return Ok(());
-        }
-        let message = format!(
-            "the apps of one user may have at most {MOST_GROUPS} URL groups and {MOST_URLS} URLs of {MOST_OF_USER} bytes: \
-             register shorter prefixes, which cover those below them"
-        );
-        Err(Refusal::new(RefusalCode::LimitReached, message))
-    }
-
-    fn add_addresses(&mut self, addresses: &[SocketAddr]) -> Result<(), Refusal> {
-        self.addresses.extend(addresses);
-        if self.unbounded || self.addresses.len() <= MOST_ADDRESSES {
-            return Ok(());
-        }
-        let message = format!("the apps of one user may listen on at most {MOST_ADDRESSES} addresses: register fewer ports");
-        Err(Refusal::new(RefusalCode::LimitReached, message))
     }
 }
 
