@@ -15,6 +15,7 @@ const DRAIN: Duration = Duration::from_secs(5);
 /// Runs a host until it is told to stop.
 pub(crate) fn run(arguments: HostArguments) -> anyhow::Result<()> {
     crate::log::start("info");
+    raise_descriptor_limit();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start")?;
     // Caught before the host starts, so that no signal ends it without removing its socket.
     let mut signals = {
@@ -30,6 +31,19 @@ pub(crate) fn run(arguments: HostArguments) -> anyhow::Result<()> {
     }
     host.stop(DRAIN);
     Ok(())
+}
+
+/// Every client, session and port is a file descriptor. Services are often started with a soft limit of 1024, for the sake of
+/// programs that use `select`; one user's connections to the socket would be most of it.
+fn raise_descriptor_limit() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    if current == maximum {
+        return;
+    }
+    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }) {
+        tracing::warn!(?current, ?maximum, %error, "the limit of open files stays as it is (ulimit -n)");
+    }
 }
 
 fn options(arguments: HostArguments) -> HostOptions {

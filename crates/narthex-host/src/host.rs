@@ -91,7 +91,10 @@ impl Host {
     /// If another host has the socket, or it cannot be made.
     pub fn start(options: HostOptions) -> Result<Self, StartError> {
         let beside = |name: &str| options.socket.with_file_name(name);
-        let file = ConfigFile::new(options.config.clone().unwrap_or_else(|| beside("narthex.toml")));
+        let file = match &options.config {
+            Some(named) => ConfigFile::new(named.clone()),
+            None => ConfigFile::own(beside("narthex.toml")),
+        };
         let configuration = Configuration::open(file)?;
         let config = Arc::clone(configuration.current());
         let socket = HostSocket::open(&options.socket, options.shared)?;

@@ -120,6 +120,8 @@ pub(crate) struct QueueEntry {
     pub(crate) inherits_length: bool,
     /// Who may open it besides its user.
     pub(crate) openers: Arc<[Principal]>,
+    /// The groups of its user.
+    pub(crate) gids: Arc<[u32]>,
     pub(crate) apps: Vec<AppId>,
 }
 

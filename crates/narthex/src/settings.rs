@@ -55,6 +55,9 @@ impl RequestQueue {
 
     /// Whose programs may open the queue by its name, to take requests from it and to delegate some to it. At most 64. Default:
     /// only those of the user who made it.
+    ///
+    /// Users who share a queue have to name each other: a queue of that name that another user made is opened only if that user
+    /// is among these too, or an operator of the host. The same goes for a queue that this one delegates to.
     #[must_use]
     pub fn openers(mut self, openers: impl IntoIterator<Item = Principal>) -> Self {
         self.openers = openers.into_iter().collect();

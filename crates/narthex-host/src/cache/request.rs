@@ -123,10 +123,11 @@ impl Facts {
         if request.has_body() || request.wants_upgrade() || request.host().is_none() {
             return facts;
         }
-        let mut store = get;
+        let mut store = get && has_path_for_target(request.raw());
         for (name, value) in request.fields() {
             let is = |other: &str| name.eq_ignore_ascii_case(other);
             match name.len() {
+                4 if is("host") => store &= is_usual(trim(value)),
                 5 if is("range") => {
                     facts.range = get;
                     store = false;
@@ -147,6 +148,24 @@ impl Facts {
         facts.usage = if store { Use::ServeAndStore } else { Use::Serve };
         facts
     }
+}
+
+/// Whether the target is a path, as clients of an origin send it. An absolute one has a scheme and an authority, which apps
+/// may build links of, and beside it is a `Host` that says something else.
+fn has_path_for_target(head: &[u8]) -> bool {
+    memchr::memchr(b' ', head).is_some_and(|space| head.get(space + 1) == Some(&b'/'))
+}
+
+/// Whether a host is spelled as browsers spell it. What is answered to `EXAMPLE.com.:` is the same for routing, but links that
+/// the app builds of it are not: one client must not choose the links of another.
+fn is_usual(host: &[u8]) -> bool {
+    let odd_end = |name: &[u8]| name.is_empty() || name.ends_with(b".");
+    let odd_port = |port: &[u8]| port.is_empty() || port.starts_with(b"0");
+    let (name, port) = match memchr::memrchr(b':', host).filter(|_| !host.ends_with(b"]")) {
+        Some(colon) => (host.get(..colon).unwrap_or_default(), host.get(colon + 1..)),
+        None => (host, None),
+    };
+    !host.iter().any(u8::is_ascii_uppercase) && !odd_end(name) && !port.is_some_and(odd_port)
 }
 
 /// Under what an answer lies. Workers share it.

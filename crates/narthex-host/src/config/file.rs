@@ -8,7 +8,7 @@ use std::env;
 use std::ffi::OsString;
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -86,6 +86,8 @@ pub fn default_logs() -> PathBuf {
 #[derive(Clone, Debug)]
 pub(crate) struct ConfigFile {
     path: PathBuf,
+    /// Nobody has named it: it is read only if it is the host's own user's, or root's.
+    own: bool,
 }
 
 /// Tells two states of a file apart without reading it.
@@ -101,7 +103,17 @@ pub(crate) struct Stamp {
 impl ConfigFile {
     /// Names the file and removes what a writer that was killed has left beside it.
     pub(crate) fn new(path: PathBuf) -> Self {
-        let file = Self { path };
+        Self::open(path, false)
+    }
+
+    /// The same for a file that nobody has named. Where it lies anybody may be able to make one, as in `/tmp`: one that is
+    /// another user's is an error.
+    pub(crate) fn own(path: PathBuf) -> Self {
+        Self::open(path, true)
+    }
+
+    fn open(path: PathBuf, own: bool) -> Self {
+        let file = Self { path, own };
         // Another writer at work has its own temporary file there: then it is not stale.
         if let Ok(target) = file.target()
             && temporary(&target).exists()
@@ -120,10 +132,13 @@ impl ConfigFile {
     /// The text; a file that does not exist has none.
     pub(crate) fn read(&self) -> Result<Option<String>, ConfigError> {
         let failed = |error: &io::Error| ConfigError::io(&self.path, "read", error);
-        let file = match File::open(&self.path) {
+        // A pipe would keep the host waiting for somebody who writes.
+        let flags = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
+        let file = match OpenOptions::new().read(true).custom_flags(flags).open(&self.path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             file => file.map_err(|error| failed(&error))?,
         };
+        self.check(&file.metadata().map_err(|error| failed(&error))?)?;
         let mut bytes = Vec::new();
         file.take(LONGEST + 1).read_to_end(&mut bytes).map_err(|error| failed(&error))?;
         if bytes.len() as u64 > LONGEST {
@@ -135,6 +150,22 @@ impl ConfigFile {
             let text = String::from_utf8_lossy(error.as_bytes());
             ConfigError::at(&text, Some(valid..valid), "this is not UTF-8: save the file as UTF-8").in_file(&self.path)
         })
+    }
+
+    fn check(&self, metadata: &fs::Metadata) -> Result<(), ConfigError> {
+        let wrong = |message: String| Err(ConfigError::at("", None, message).in_file(&self.path));
+        // A device is one: /dev/null has no settings.
+        if !metadata.is_file() && !metadata.file_type().is_char_device() {
+            return wrong("this is no file: write the configuration into one".to_owned());
+        }
+        let uid = metadata.uid();
+        if self.own && !is_trusted(uid) {
+            let whose = super::accounts::described(narthex_proto::wire::Principal::User(uid));
+            return wrong(format!(
+                "this belongs to {whose}, who is not this host's user: name it with --config if that is meant"
+            ));
+        }
+        Ok(())
     }
 
     /// What the file is like now; `None` if there is none.
@@ -159,6 +190,11 @@ impl ConfigFile {
         let directory = directory(&target);
         DirBuilder::new().recursive(true).mode(0o755).create(directory).map_err(failed)?;
         let locked = File::open(directory).and_then(lock).map_err(failed)?;
+        // Whatever else is there must not be replaced by a file.
+        if fs::metadata(&target).is_ok_and(|there| !there.is_file()) {
+            let message = "this is no file, and cannot be changed: start the host with one (--config)";
+            return Err(ConfigError::at("", None, message).in_file(&self.path).into());
+        }
         let old = self.read()?;
         let (new, result) = change(old.clone())?;
         if old.as_ref() != Some(&new) {
@@ -172,12 +208,21 @@ impl ConfigFile {
         let mut path = self.path.clone();
         for _ in 0..MOST_LINKS {
             match fs::read_link(&path) {
+                // The kernel does not follow such links in /tmp either.
+                Ok(_) if self.own && !is_trusted(fs::symlink_metadata(&path)?.uid()) => {
+                    return Err(io::Error::other("there is a symbolic link of another user"));
+                }
                 Ok(target) => path = directory(&path).join(target),
                 Err(_) => return Ok(path),
             }
         }
         Err(io::Error::other("too many symbolic links"))
     }
+}
+
+/// Root, and the user whose host it is.
+fn is_trusted(uid: u32) -> bool {
+    uid == 0 || uid == rustix::process::geteuid().as_raw()
 }
 
 fn directory(path: &Path) -> &Path {

@@ -152,8 +152,15 @@ pub(crate) struct Settings {
 
 impl Settings {
     /// Central access logging: every group that says nothing itself is logged so.
-    pub(crate) fn central_log(&self) -> Option<&Logging> {
-        (self.access_log.format != LogFormat::Off).then_some(&self.access_log)
+    pub(crate) fn central_log(&self) -> Option<Logging> {
+        let mut logging = self.access_log.clone();
+        match logging.format {
+            LogFormat::Off => return None,
+            // Its fields cannot be chosen: those that are set are for when the format is another one again.
+            LogFormat::Ncsa => logging.fields.clear(),
+            LogFormat::W3c | LogFormat::Json => {}
+        }
+        Some(logging)
     }
 }
 

@@ -26,6 +26,10 @@ use crate::worker::{Attach, Command};
 /// For the greeting. What connects and says nothing is not an app.
 const GREETING: Duration = Duration::from_secs(10);
 
+/// The longest message of a user who is no operator, and of whoever only asks questions, in bytes. Some thousand URLs at a
+/// time; more would cost the host's memory and the control thread's time, which are everybody's.
+const LONGEST_MESSAGE: usize = 512 * 1024;
+
 /// Who is at the other end, by the kernel's word.
 #[derive(Clone)]
 struct Peer {
@@ -108,6 +112,9 @@ async fn greet(shared: &Rc<Shared>, connection: &mut Connection, permit: OwnedSe
     if hello.role != Role::Admin && shared.connections.available_permits() < SPARE_CONNECTIONS {
         let message = "this host has all the connections that it takes: stop some apps";
         return refuse(shared, connection, RefusalCode::LimitReached, message).await;
+    }
+    if hello.role != Role::App || !peer.caller.is_operator() {
+        connection.control.limit_received(LONGEST_MESSAGE);
     }
     match hello.role {
         Role::App => app(shared, connection, peer, hello).await,

@@ -1,5 +1,6 @@
 //! The control thread: apps and operators talk to it over the host's socket; it alone changes what the host knows.
 
+mod allowance;
 pub(crate) mod answers;
 mod connection;
 mod explain;
@@ -12,6 +13,8 @@ mod report;
 pub(crate) mod reservations;
 pub(crate) mod settings;
 mod state;
+#[cfg(test)]
+mod strangers;
 #[cfg(test)]
 mod tests;
 

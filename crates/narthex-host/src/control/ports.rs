@@ -21,7 +21,8 @@ pub(crate) struct PortChange {
 pub(crate) struct Ports {
     /// Each worker has a socket of its own for every address.
     workers: usize,
-    /// The only addresses to listen on (`iplisten`), except for prefixes that name one. Empty: as each prefix says.
+    /// The only addresses to listen on (`iplisten`), except for prefixes that name one or `localhost`. Empty: as each prefix
+    /// says.
     pub(crate) iplisten: Vec<IpAddr>,
     /// How many registrations need each address.
     users: HashMap<SocketAddr, usize>,
@@ -49,7 +50,9 @@ impl Ports {
     /// The addresses that a prefix is to be heard on.
     pub(crate) fn wanted(&self, host: &PrefixHost, port: u16) -> Vec<SocketAddr> {
         let wanted = narthex_http::addresses(host);
-        let ips = if self.iplisten.is_empty() || matches!(host, PrefixHost::Ip(_)) { wanted } else { self.iplisten.clone() };
+        // Everybody may register `localhost`: that must not open the addresses of a network.
+        let says_itself = wanted.iter().all(IpAddr::is_loopback) || matches!(host, PrefixHost::Ip(_));
+        let ips = if self.iplisten.is_empty() || says_itself { wanted } else { self.iplisten.clone() };
         ips.into_iter().map(|ip| SocketAddr::new(ip, port)).collect()
     }
 

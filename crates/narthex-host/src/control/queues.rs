@@ -1,11 +1,16 @@
 //! Request queues: found by name, shared by the processes of one user, gone with the last of them.
+//!
+//! Anybody can take a name first. So two users share a queue only if each lets the other in: its owner by the queue's
+//! openers, who comes later by its own, unless the owner is an operator.
 
 use std::sync::Arc;
 
 use narthex_proto::wire::{Principal, QueueSettings, RefusalCode};
 
+use super::reservations::is_operator;
 use super::settings::{Defaults, queue_rules};
 use super::state::Refusal;
+use crate::config::accounts;
 use crate::snapshot::{AppId, Queue, QueueEntry, Snapshot, fill_gap, trim_gaps};
 
 /// Who opens a queue.
@@ -14,6 +19,16 @@ pub(crate) struct Opener<'a> {
     pub(crate) uid: u32,
     /// The groups of the user.
     pub(crate) gids: &'a [u32],
+}
+
+impl Opener<'_> {
+    fn is_among(self, principals: &[Principal]) -> bool {
+        principals.iter().any(|principal| match principal {
+            Principal::User(uid) => *uid == self.uid,
+            Principal::Group(gid) => self.gids.contains(gid),
+            Principal::Everyone => true,
+        })
+    }
 }
 
 /// Where a group's requests will wait: a queue that is there, or one that is to be made.
@@ -39,6 +54,14 @@ pub(crate) fn find(
                 let message = format!("the request queue {name:?} belongs to another user; choose another name");
                 return Err(Refusal::new(RefusalCode::AccessDenied, message));
             }
+            if !trusts(opener, &settings.openers, entry) {
+                let whose = accounts::described(Principal::User(entry.queue.uid));
+                let message = format!(
+                    "the request queue {name:?} belongs to {whose}, whose programs would get this app's requests: name that user \
+                     among the queue's openers if they may, or choose another name"
+                );
+                return Err(Refusal::new(RefusalCode::AccessDenied, message));
+            }
             return Ok(Found::Open(index));
         }
     }
@@ -47,18 +70,20 @@ pub(crate) fn find(
         rules: queue_rules(settings, defaults),
         inherits_length: settings.length.is_none(),
         openers: settings.openers.as_slice().into(),
+        gids: opener.gids.into(),
         apps: Vec::new(),
     }))
 }
 
 /// Whether `opener` may take requests from the queue.
 pub(crate) fn may_open(entry: &QueueEntry, opener: Opener<'_>) -> bool {
-    opener.uid == entry.queue.uid
-        || entry.openers.iter().any(|principal| match principal {
-            Principal::User(uid) => *uid == opener.uid,
-            Principal::Group(gid) => opener.gids.contains(gid),
-            Principal::Everyone => true,
-        })
+    opener.uid == entry.queue.uid || opener.is_among(&entry.openers)
+}
+
+/// Whether the queue's owner may have the requests of `opener`, who names these `openers`.
+fn trusts(opener: Opener<'_>, openers: &[Principal], entry: &QueueEntry) -> bool {
+    let owner = Opener { uid: entry.queue.uid, gids: &entry.gids };
+    owner.uid == opener.uid || is_operator(owner.uid) || owner.is_among(openers)
 }
 
 /// Puts `app` on the queue, and says where the queue is.

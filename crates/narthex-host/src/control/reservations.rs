@@ -38,7 +38,7 @@ impl Caller {
 
     /// Root, and the user whose host it is.
     pub(crate) fn is_operator(&self) -> bool {
-        self.uid == 0 || self.uid == rustix::process::geteuid().as_raw()
+        is_operator(self.uid)
     }
 
     fn is(&self, principal: Principal) -> bool {
@@ -66,6 +66,11 @@ impl Caller {
             format!("{what} is for the operator, and you are {}: run this as root or as the host's own user", self.described());
         Err(Refusal::new(RefusalCode::AccessDenied, message))
     }
+}
+
+/// Whether this is root, or the user whose host it is.
+pub(crate) fn is_operator(uid: u32) -> bool {
+    uid == 0 || uid == rustix::process::geteuid().as_raw()
 }
 
 /// Whether `caller` may register `prefix`. That it is free is another question.

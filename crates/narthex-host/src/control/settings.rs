@@ -13,7 +13,7 @@ use super::names;
 use super::state::Refusal;
 use crate::cache::CacheSettings;
 use crate::config::Config;
-use crate::log::{ErrorLogOptions, Log};
+use crate::log::{self, ErrorLogOptions, Log};
 use crate::snapshot::{AppId, Group, GroupCounters, QueueRules};
 
 /// HTTP.sys's own upper bound for the length of a queue.
@@ -43,7 +43,7 @@ impl Defaults {
             timeouts: machine_timeouts(config),
             max_body: settings.max_request_body,
             response_cache: settings.response_cache,
-            logging: settings.central_log().cloned(),
+            logging: settings.central_log(),
         }
     }
 }
@@ -114,6 +114,9 @@ pub(crate) fn check(properties: &Properties, of: Owner) -> Result<(), Refusal> {
     }
     if let Some(rate) = properties.max_bandwidth.filter(|rate| *rate < LEAST_BANDWIDTH) {
         return invalid(format!("{rate} bytes per second cannot be paced: choose {LEAST_BANDWIDTH} or more"));
+    }
+    if let Some(logging) = &properties.logging {
+        log::check(logging).or_else(|error| invalid(error.to_string()))?;
     }
     let WireTimeouts { idle_connection, header_wait, entity_body, drain_entity_body, request_queue, .. } = properties.timeouts;
     let longest = [idle_connection, header_wait, entity_body, drain_entity_body, request_queue].into_iter().flatten().max();

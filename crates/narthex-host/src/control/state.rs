@@ -10,6 +10,7 @@ use narthex_proto::routing::Conflict;
 use narthex_proto::wire::{GroupSettings, Logging, Owner, Properties, QueueSettings, RefusalCode};
 use tokio::sync::Semaphore;
 
+use super::allowance::Taken;
 use super::names::{self, MOST_OF_NAME, MOST_OF_URL};
 use super::ports::{PortChange, Ports, release};
 use super::queues::{self, Found, Opener};
@@ -20,11 +21,15 @@ use crate::log::{Log, LogError, Logs};
 use crate::snapshot::{AppId, GroupCounters, Registration, Routes, Snapshot, fill_gap, trim_gaps};
 
 /// Registrations of one app that can hold a worker's memory. Far beyond what programs need.
-const MOST_URLS: usize = 100_000;
+pub(super) const MOST_URLS: usize = 100_000;
 /// URL groups of one app, and so its queues.
-const MOST_GROUPS: usize = 1_000;
-/// Addresses that one app may have opened. Each is a socket per worker.
-const MOST_ADDRESSES: usize = 256;
+pub(super) const MOST_GROUPS: usize = 1_000;
+/// Addresses that one app may have opened; and all apps of a user who is no operator. Each is a socket per worker.
+pub(super) const MOST_ADDRESSES: usize = 256;
+/// Characters of an app's name that are the name of its log's folder, which also has the user's number.
+const MOST_OF_FOLDER: usize = 48;
+/// Logs that the apps of a user who is no operator may have. A host has some hundred.
+const MOST_LOGS_OF_USER: usize = 32;
 /// A program says itself how many workers it has, and by that how many data connections it may open.
 const MOST_APP_WORKERS: usize = 1_024;
 /// For data connections that are new while their predecessors are not known to be broken.
@@ -205,12 +210,15 @@ impl State {
         let (group_id, queue_id) = (self.next_id(), self.next_id());
         let owner = self.apps.get(&app).ok_or_else(Refusal::app_has_left)?;
         check_room(owner, urls, into.is_none())?;
+        let mut taken = self.taken_by_user(owner);
+        taken.check_urls(urls, into.is_none())?;
         let present = into.map(|id| owner.group(id)).transpose()?;
         let (mut found, mut log) = (None, None);
         if present.is_none() {
             settings::check(&settings.properties, Owner::Group(group_id))?;
             settings::check_queue(&settings.queue)?;
             log = self.open_log(&settings.properties, owner)?;
+            self.check_logs(owner, log.as_ref())?;
             found = Some(queues::find(&self.snapshot, &settings.queue, owner.opener(), queue_id, &self.defaults)?);
         }
         let queue = match (&found, present) {
@@ -248,6 +256,7 @@ impl State {
                 let message = format!("one app may listen on at most {MOST_ADDRESSES} addresses: register fewer ports");
                 return Err(Refusal::new(RefusalCode::LimitReached, message));
             }
+            taken.add_addresses(&addresses)?;
             let registration = Registration { id: next, group: index };
             match routes.register(prefix.clone(), registration) {
                 Ok(()) => {
@@ -307,7 +316,8 @@ impl State {
         settings::check(change, of)?;
         settings::check_queue(queue)?;
         if let Some(owner) = self.apps.get(&app) {
-            self.open_log(change, owner)?;
+            let log = self.open_log(change, owner)?;
+            self.check_logs(owner, log.as_ref())?;
         }
         let queue_id = self.next_id();
         let owner = self.apps.get_mut(&app).ok_or_else(Refusal::app_has_left)?;
@@ -432,13 +442,49 @@ impl State {
             true => site.to_owned(),
             false => format!("{}-{site}", owner.caller.uid),
         };
-        let site = of_user(&owner.name);
+        let site = of_user(&folder_of(&owner.name));
         let logging = match log {
             LogOf::Host(logging) => logging,
             LogOf::App(logging) => Logging { site: logging.site.as_deref().map(of_user), ..logging },
         };
         let invalid = |error: LogError| Refusal::new(RefusalCode::Invalid, error.to_string());
         self.logs.open(&logging, &site).map_err(invalid)
+    }
+
+    /// Whether the user of an app may have this log besides those that the user's apps have.
+    fn check_logs(&self, owner: &App, log: Option<&Arc<Log>>) -> Result<(), Refusal> {
+        let Some(log) = log.filter(|_| !owner.caller.is_operator()) else { return Ok(()) };
+        let groups = self.apps_of_user(owner).flat_map(|app| &app.groups);
+        let has: HashSet<*const Log> =
+            groups.filter_map(|group| self.snapshot.group(group.index)?.log.as_ref()).map(Arc::as_ptr).collect();
+        if has.contains(&Arc::as_ptr(log)) || has.len() < MOST_LOGS_OF_USER {
+            return Ok(());
+        }
+        let message = format!("the apps of one user may have at most {MOST_LOGS_OF_USER} logs: let groups share one by its site");
+        Err(Refusal::new(RefusalCode::LimitReached, message))
+    }
+
+    fn apps_of_user(&self, owner: &App) -> impl Iterator<Item = &App> {
+        let uid = owner.caller.uid;
+        self.apps.values().filter(move |app| app.caller.uid == uid)
+    }
+
+    /// What the apps of the user of `owner` have together. A program can connect as often as it likes, so what one app may
+    /// have does not bound it. Nothing for operators: theirs is the machine.
+    fn taken_by_user(&self, owner: &App) -> Taken {
+        let mut taken = Taken { unbounded: owner.caller.is_operator(), ..Taken::default() };
+        if taken.unbounded {
+            return taken;
+        }
+        for app in self.apps_of_user(owner) {
+            taken.addresses.extend(app.addresses.keys());
+            taken.groups += app.groups.len();
+            for url in app.groups.iter().flat_map(|group| &group.urls) {
+                taken.urls += 1;
+                taken.bytes += url.prefix.as_str().len();
+            }
+        }
+        taken
     }
 
     fn may_register(&self, owner: &App, prefix: &UrlPrefix) -> Result<(), Refusal> {
@@ -496,6 +542,15 @@ fn give_up(routes: &mut Routes, co_owners: &mut HashMap<UrlPrefix, Vec<(AppId, u
     if others.is_empty() {
         co_owners.remove(prefix);
     }
+}
+
+/// The folder of an app's log that names none. Programs call themselves what they like, and an operator who switches logs on
+/// must not keep them from registering.
+fn folder_of(name: &str) -> String {
+    let plain = |c: char| if c.is_ascii_alphanumeric() || "-_.".contains(c) { c } else { '_' };
+    let folder: String = name.chars().take(MOST_OF_FOLDER).map(plain).collect();
+    let usable = !folder.is_empty() && !folder.starts_with('.') && !folder.eq_ignore_ascii_case("httperr");
+    if usable { folder } else { format!("_{folder}") }
 }
 
 fn first_gap<T>(slots: &[Option<T>]) -> usize {

@@ -132,3 +132,23 @@ fn a_data_connection_of_an_app_that_leaves_during_the_greeting_is_dropped() {
         });
     }
 }
+
+#[test]
+fn an_access_log_for_everybody_keeps_no_app_from_registering() {
+    for (format, fields) in [("w3c", "default"), ("w3c", "date,time"), ("ncsa", "date,time"), ("json", "default")] {
+        let mut config = Config::default();
+        for (name, value) in [("access_log", format), ("access_log_fields", fields)] {
+            crate::config::Setting::find(name).unwrap().set(&mut config.settings, value).unwrap();
+        }
+        let logs = Logs::start(LogOptions::new("/nonexistent".into())).unwrap();
+        let mut state = State::new(1, Vec::new(), Arc::new(config), logs);
+        let (long, mut open) = ("x".repeat(64), Vec::new());
+        for name in ["shop", "my shop (é)", "..", "httperr", "HTTPERR", "", "-", &long, "a/../../b"] {
+            for uid in [0, 3_900_000_001] {
+                let app = state.add_app(name, 1, 1, Caller { uid, groups: Vec::new() }, String::new());
+                let registered = state.register(app, &GroupSettings::default(), &["http://127.0.0.1:0/".to_owned()], None);
+                open.push(registered.unwrap_or_else(|refusal| panic!("{name:?}: {}", refusal.message)).change);
+            }
+        }
+    }
+}

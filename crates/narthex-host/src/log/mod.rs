@@ -25,6 +25,6 @@ mod tests;
 
 pub(crate) use logs::{ErrorLogOptions, LogOptions, Logs};
 
-pub(crate) use spec::LogError;
+pub(crate) use spec::{LogError, check};
 pub(crate) use state::Log;
 pub(crate) use worker::WorkerLogs;

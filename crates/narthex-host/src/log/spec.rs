@@ -8,6 +8,8 @@ use super::fields::FieldSet;
 pub(super) const ERROR_LOG_FOLDER: &str = "httperr";
 /// The longest name of a site, in bytes.
 const LONGEST_SITE: usize = 64;
+/// Names of fields; there are fewer to choose from.
+const MOST_FIELDS: usize = 64;
 /// What a numbered file holds by default and at least, in bytes.
 pub(super) const LEAST_SIZE: u64 = 1 << 20;
 
@@ -28,6 +30,9 @@ pub(crate) enum LogError {
         /// All there are.
         known: String,
     },
+    /// More than there are.
+    #[error("a log has at most {MOST_FIELDS} fields, not {0}: name each one once")]
+    TooManyFields(usize),
     /// NCSA lines are all alike.
     #[error("the fields of an NCSA log cannot be chosen: leave them out, or choose the format w3c or json")]
     FixedFields,
@@ -79,6 +84,14 @@ impl Spec {
     /// # Errors
     /// If the site, a field or the size will not do.
     pub(super) fn parse(logging: &Logging, site: &str) -> Result<Option<Self>, LogError> {
+        // Whoever asks for no log must not have that kept and shown either.
+        if let Some(site) = logging.site.as_deref().filter(|site| !is_site(site)) {
+            return Err(LogError::Site(site.chars().take(2 * LONGEST_SITE).collect()));
+        }
+        if logging.fields.len() > MOST_FIELDS {
+            return Err(LogError::TooManyFields(logging.fields.len()));
+        }
+        let fields = FieldSet::parse(&logging.fields)?;
         let format = match logging.format {
             LogFormat::Off => return Ok(None),
             LogFormat::W3c => Format::W3c,
@@ -93,7 +106,7 @@ impl Spec {
         Ok(Some(Self {
             site: site.to_owned(),
             format,
-            fields: FieldSet::parse(&logging.fields)?,
+            fields,
             only: logging.only,
             rollover: logging.rollover,
             max_size: size(logging.max_size)?,
@@ -110,6 +123,14 @@ impl Spec {
             Some(LoggedResponses::Successes) => success,
         }
     }
+}
+
+/// Whether this can be a log, in the folder of an app if it names none.
+///
+/// # Errors
+/// If the site, a field or the size will not do.
+pub(crate) fn check(logging: &Logging) -> Result<(), LogError> {
+    Spec::parse(logging, "app").map(drop)
 }
 
 /// # Errors
@@ -159,6 +180,14 @@ mod tests {
     #[test]
     fn off_is_no_log() {
         assert_eq!(parse(Logging { format: LogFormat::Off, ..Logging::default() }), Ok(None));
+    }
+
+    #[test]
+    fn what_asks_for_no_log_is_judged_all_the_same() {
+        let off = |site: Option<String>, fields| parse(Logging { format: LogFormat::Off, site, fields, ..Logging::default() });
+        assert!(matches!(off(Some("x".repeat(1 << 20)), Vec::new()), Err(LogError::Site(_))));
+        assert!(matches!(off(None, vec!["\x1b[2J".into()]), Err(LogError::UnknownField { .. })));
+        assert_eq!(off(None, vec!["date".into(); 65]), Err(LogError::TooManyFields(65)));
     }
 
     #[test]

@@ -7,6 +7,7 @@ use narthex_proto::cooked::{self, Cooking};
 use narthex_proto::prefix::UrlPrefix;
 use narthex_proto::wire::Principal;
 
+use crate::control::reservations::is_operator;
 use crate::snapshot::{Queue, QueueEntry, Snapshot};
 use crate::worker::WorkerState;
 use crate::worker::queue::{Shard, Waiting};
@@ -26,6 +27,11 @@ impl WorkerState {
         if !entry.rules.accepts_delegation || !lets_in(entry, &from.queue) {
             return Err("that request queue accepts no delegation from this app: its app has to say so when it registers");
         }
+        if !may_have(&snapshot, &from.queue, entry) {
+            return Err(
+                "that request queue belongs to another user: the queue that delegates to it must name that user as an opener",
+            );
+        }
         if !entry.rules.active {
             return Err("that request queue is inactive");
         }
@@ -40,6 +46,22 @@ impl WorkerState {
 fn lets_in(entry: &QueueEntry, from: &Queue) -> bool {
     entry.queue.uid == from.uid
         || entry.openers.iter().any(|opener| matches!(opener, Principal::Everyone) || *opener == Principal::User(from.uid))
+}
+
+/// Whether the owner of a queue may have requests of the queue `from`: anybody can take a name that another app delegates to.
+/// Who may open a queue may have its requests anyway.
+fn may_have(snapshot: &Snapshot, from: &Queue, entry: &QueueEntry) -> bool {
+    let uid = entry.queue.uid;
+    let source = snapshot.queues.iter().flatten().find(|source| source.queue.id == from.id);
+    uid == from.uid
+        || is_operator(uid)
+        || source.is_some_and(|source| {
+            source.openers.iter().any(|opener| match opener {
+                Principal::User(user) => *user == uid,
+                Principal::Group(gid) => entry.gids.contains(gid),
+                Principal::Everyone => true,
+            })
+        })
 }
 
 /// Makes the request one for an app of the queue at `index`: below the longest of its prefixes that covers the target, or

@@ -16,7 +16,8 @@ use narthex_http::{BodyLength, Exchange, Link, Piece, Reason};
 use narthex_proto::wire::{
     self, Beat, CancelCode, HostEnd, HostEvent, OpenError, PING_AFTER, PingTimer, ProtocolError, Received, StreamId,
 };
-use rustix::net::RecvFlags;
+use rustix::net::sockopt::socket_type;
+use rustix::net::{RecvFlags, SocketType};
 use tokio::net::UnixStream;
 use tokio::time::{Instant, Sleep, sleep};
 
@@ -29,6 +30,9 @@ use crate::worker::queue::{CachingOf, InProgress, Shard, Waiting};
 const HEARTBEAT: Duration = Duration::from_secs(5);
 /// Milliseconds. An app whose handlers block its worker answers no ping meanwhile; that alone is no reason to drop it soon.
 const DEAD_AFTER: u64 = 120_000;
+
+/// Bytes. Far more than the kernel lets wait in a socket unless it is told otherwise.
+const MOST_UNREAD: u64 = 16 << 20;
 
 /// The host's end of a session, as the connections of its worker use it.
 pub(crate) struct Session {
@@ -478,15 +482,20 @@ impl Session {
 }
 
 /// How much of what was written to an app it has not read: what is left at its end of the stream, which is read here so that
-/// nobody else can. At most `most`.
+/// nobody else can. At most `most`, and no more than a socket holds: what the app has shown may be another one, which somebody
+/// fills as fast as it is emptied here.
 fn left_unread(app_end: &OwnedFd, most: u64) -> u64 {
+    if !socket_type(app_end).is_ok_and(|kind| kind == SocketType::STREAM) {
+        return 0;
+    }
+    let most = most.min(MOST_UNREAD);
     let mut buffer = vec![0; 64 * 1024];
     let mut unread: u64 = 0;
     while unread < most {
         match rustix::net::recv(app_end, buffer.as_mut_slice(), RecvFlags::DONTWAIT) {
             Ok((received, _)) if received > 0 => unread += received as u64,
             Err(rustix::io::Errno::INTR) => {}
-            // Nothing is left; or it is no socket, and then no request counts as unread.
+            // Nothing is left.
             _ => break,
         }
     }

@@ -27,12 +27,18 @@ pub struct ControlConnection {
     greeted: bool,
     was_greeted: bool,
     pongs: Option<u64>,
+    longest: Option<usize>,
 }
 
 impl ControlConnection {
     /// A connection on which nothing has been said.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// Takes no message of more than so many bytes from the peer from now on. Default: 16 MiB.
+    pub fn limit_received(&mut self, bytes: usize) {
+        self.longest = Some(bytes.min(MAX_MESSAGE));
     }
 
     /// Adds bytes from the peer.
@@ -77,13 +83,13 @@ impl ControlConnection {
                     self.was_greeted = true;
                     return Ok(Some(message));
                 }
-                Kind::Control if frame.end && self.partial.is_empty() => {
-                    let message = decode(frame.payload)?;
-                    return self.complete(message).map(Some);
-                }
                 Kind::Control => {
-                    if self.partial.len() + frame.payload.len() > MAX_MESSAGE {
+                    if self.partial.len() + frame.payload.len() > self.longest.unwrap_or(MAX_MESSAGE) {
                         return Err(malformed(Kind::Control, "the message is too long"));
+                    }
+                    if frame.end && self.partial.is_empty() {
+                        let message = decode(frame.payload)?;
+                        return self.complete(message).map(Some);
                     }
                     self.partial.extend_from_slice(frame.payload);
                     if frame.end {
@@ -92,7 +98,7 @@ impl ControlConnection {
                     }
                 }
                 Kind::Bytes => {
-                    if self.attached.len() + frame.payload.len() > MAX_MESSAGE {
+                    if self.attached.len() + frame.payload.len() > self.longest.unwrap_or(MAX_MESSAGE) {
                         return Err(malformed(Kind::Bytes, "they are too many"));
                     }
                     self.attached.extend_from_slice(frame.payload);

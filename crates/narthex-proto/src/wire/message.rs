@@ -274,7 +274,7 @@ pub struct QueueSettings {
     /// What clients get where the host answers 503.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub verbosity: Option<Verbosity>,
-    /// Who may open the queue besides its owner.
+    /// Who may open the queue besides its owner; and, if the queue is there already and another user's, whose it may be.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub openers: Vec<Principal>,
     /// Whether other queues may delegate requests to this one.

@@ -578,3 +578,29 @@ fn what_a_later_version_adds_is_passed_over() {
     assert_eq!(connection.receive(), Ok(Some(Message::Unknown)));
     assert!(matches!(connection.receive(), Err(ProtocolError::Message(_))));
 }
+
+#[test]
+fn a_message_that_is_longer_than_its_reader_takes_ends_the_connection_before_it_is_whole() {
+    let (mut here, mut there) = (ControlConnection::new(), ControlConnection::new());
+    there.limit_received(1000);
+    here.send(&Message::Hello(Hello::new(Role::App))).unwrap();
+    here.send(&Message::Unregister { id: 1, urls: vec!["x".repeat(900)] }).unwrap();
+    there.push(&std::mem::take(here.output()));
+    assert!(matches!(there.receive(), Ok(Some(Message::Hello(_)))));
+    assert!(matches!(there.receive(), Ok(Some(Message::Unregister { .. }))));
+    // In one frame, and in parts that never end.
+    here.send(&Message::Unregister { id: 2, urls: vec!["x".repeat(1000)] }).unwrap();
+    let mut parts = std::mem::take(here.output());
+    there.push(&parts);
+    assert!(there.receive().is_err());
+    parts[3] &= 0x7f;
+    let mut there = ControlConnection::new();
+    there.limit_received(2000);
+    here.send(&Message::Hello(Hello::new(Role::App))).unwrap();
+    there.push(here.output());
+    assert!(matches!(there.receive(), Ok(Some(Message::Hello(_)))));
+    there.push(&parts);
+    assert!(matches!(there.receive(), Ok(None)));
+    there.push(&parts);
+    assert!(there.receive().is_err());
+}

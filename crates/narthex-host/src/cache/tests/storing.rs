@@ -23,6 +23,23 @@ fn one_url_is_one_entry_and_another_is_not() {
 }
 
 #[test]
+fn an_answer_to_an_unusual_spelling_of_a_url_is_not_given_to_others() {
+    let spelled = |host: &str| Asked { fields: Vec::new(), ..Asked::get("/") }.with(&[("Host", host)]);
+    for host in ["EXAMPLE.com", "example.com.", "example.com.:80", "example.com:", "example.com:080", ""] {
+        let cache = cache();
+        assert!(exchange(&cache, &spelled(host), &Given::public("x"), at(0)).is_none(), "{host}");
+        exchange(&cache, &Asked::get("/"), &Given::public("x"), at(0)).unwrap();
+        assert!(hit(&cache, &spelled(host), at(0)).is_some(), "{host}");
+    }
+    for host in ["example.com", "example.com:80", "[::1]", "[::1]:80"] {
+        assert!(exchange(&cache(), &spelled(host), &Given::public("x"), at(0)).is_some(), "{host}");
+    }
+    let raw = b"GET http://example.com/ HTTP/1.1\r\nHost: elsewhere\r\n\r\n".to_vec();
+    let absolute = Asked { raw, ..Asked::get("/") };
+    assert!(exchange(&cache(), &absolute, &Given::public("x"), at(0)).is_none());
+}
+
+#[test]
 fn a_response_is_fresh_until_its_time_is_over() {
     let cache = cache();
     let asked = Asked::get("/");

@@ -156,3 +156,50 @@ fn a_kill_at_any_moment_leaves_a_whole_file_and_no_litter() {
     assert_eq!(names(directory.path()), ["narthex.toml"]);
     appended(&opened, "# more\n");
 }
+
+#[test]
+#[cfg(not(target_vendor = "apple"))]
+fn a_pipe_is_neither_waited_for_nor_replaced() {
+    use rustix::fs::{FileType, Mode, mknodat};
+
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("narthex.toml");
+    mknodat(rustix::fs::CWD, &path, FileType::Fifo, Mode::from_raw_mode(0o600), 0).unwrap();
+    let file = ConfigFile::new(path.clone());
+    assert!(file.read().unwrap_err().to_string().contains("this is no file"));
+    assert!(file.edit(|_| Ok::<_, ConfigError>((String::new(), ()))).is_err());
+    assert!(fs::metadata(&path).unwrap().file_type().is_fifo());
+}
+
+#[test]
+fn a_device_has_settings_like_a_file_but_is_not_replaced_by_one() {
+    let file = ConfigFile::new("/dev/null".into());
+    assert_eq!(file.read().unwrap().as_deref(), Some(""));
+    let edited = file.edit(|_| -> Result<(String, ()), ConfigError> { panic!("/dev/null is about to be replaced") });
+    assert!(edited.unwrap_err().to_string().contains("this is no file"));
+}
+
+#[test]
+fn a_file_that_nobody_has_named_is_not_taken_from_a_stranger() {
+    /// A number that is nobody's, and that containers have too.
+    const STRANGER: u32 = 65_533;
+
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("narthex.toml");
+    fs::write(&path, "# theirs").unwrap();
+    assert!(ConfigFile::own(path.clone()).read().is_ok());
+    if !rustix::process::geteuid().is_root() {
+        eprintln!("not root: the rest needs a file of another user");
+        return;
+    }
+    std::os::unix::fs::chown(&path, Some(STRANGER), None).unwrap();
+    let own = ConfigFile::own(path.clone());
+    assert!(own.read().unwrap_err().to_string().contains("this belongs to"));
+    assert!(own.edit(|_| Ok::<_, ConfigError>((String::new(), ()))).is_err());
+    assert!(ConfigFile::new(path.clone()).read().is_ok(), "it was named");
+    fs::remove_file(&path).unwrap();
+    std::os::unix::fs::symlink(directory.path().join("made"), &path).unwrap();
+    std::os::unix::fs::lchown(&path, Some(STRANGER), None).unwrap();
+    assert!(own.edit(|_| Ok::<_, ConfigError>((String::new(), ()))).is_err());
+    assert!(!directory.path().join("made").exists());
+}

@@ -3,9 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use narthex_proto::cooked::Cooking;
-use narthex_proto::wire::{LogFormat, LoggedResponses, Rollover};
+use narthex_proto::wire::{LogFormat, LoggedResponses, Logging, Rollover};
 
 use super::{ANY, Kind, Setting};
+use crate::log;
 
 /// HTTP.sys's upper bound for what it keeps in 32 bits.
 const U32: u64 = u32::MAX as u64;
@@ -334,13 +335,22 @@ fn fields(text: &str) -> Result<Vec<String>, &'static str> {
     if fields.iter().any(|field| field.is_empty() || !field.chars().all(known)) {
         return Err("write W3C field names with commas between them, as in date,time,cs-uri-stem,sc-status");
     }
-    Ok(fields)
+    // Every app that says nothing itself gets this log: what it cannot have, none of them could register with.
+    let logging = Logging { fields, ..Logging::default() };
+    if log::check(&logging).is_err() {
+        return Err("write each field once, by a name that docs/operators.md lists, as in date,time,cs-uri-stem,sc-status");
+    }
+    Ok(logging.fields)
 }
 
 fn folder(text: &str) -> Result<String, &'static str> {
     let known = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
-    if text.is_empty() || text.len() > 128 || text.starts_with('.') || !text.chars().all(known) {
-        return Err("write a folder's name of letters, digits, '-', '_' and '.', which does not begin with a dot");
+    // The folders of other users begin with their number, and then there must be room for the name.
+    if text.is_empty() || text.len() > 48 || text.starts_with('.') || !text.chars().all(known) {
+        return Err("write a folder's name of at most 48 letters, digits, '-', '_' and '.', which does not begin with a dot");
+    }
+    if text.eq_ignore_ascii_case("httperr") {
+        return Err("choose another folder's name: httperr is the error log's");
     }
     Ok(text.to_owned())
 }

@@ -64,7 +64,13 @@ fn values_are_typed_as_netsh_takes_them() {
         setting.set(&mut settings, typed).unwrap();
         assert_eq!(setting.get(&settings), shown, "{name}");
     }
-    for (name, typed) in [("log_directory", "logs"), ("access_log_site", "../etc"), ("access_log_fields", "a,,b")] {
+    for (name, typed) in [
+        ("log_directory", "logs"),
+        ("access_log_site", "../etc"),
+        ("access_log_site", "HTTPERR"),
+        ("access_log_fields", "a,,b"),
+        ("access_log_fields", "date,nonsense"),
+    ] {
         assert!(Setting::find(name).unwrap().set(&mut Settings::default(), typed).is_err(), "{name}");
     }
 }
