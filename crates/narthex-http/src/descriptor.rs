@@ -3,12 +3,40 @@
 use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::thread;
 
 use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, recvmsg, sendmsg,
 };
 use tokio::io::Interest;
 use tokio::net::UnixStream;
+
+/// A descriptor that another process has sent. It need not be what was asked for, and closing the last one may take as long
+/// as that process likes (a socket that lingers, a file of a file system of its own), so that a thread of its own does it.
+#[derive(Debug)]
+pub struct Foreign(Option<OwnedFd>);
+
+impl AsFd for Foreign {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_ref().expect("it is there until it is dropped").as_fd()
+    }
+}
+
+impl From<OwnedFd> for Foreign {
+    fn from(descriptor: OwnedFd) -> Self {
+        Self(Some(descriptor))
+    }
+}
+
+impl Drop for Foreign {
+    fn drop(&mut self) {
+        let descriptor = self.0.take();
+        // So that there are few such threads at a time. It need not be a socket.
+        let _ = descriptor.as_ref().map(|descriptor| rustix::net::sockopt::set_socket_linger(descriptor, None));
+        // Without a thread it is closed here.
+        let _ = thread::Builder::new().name("closes".to_owned()).spawn(move || drop(descriptor));
+    }
+}
 
 /// Sends the first of `bytes` together with the stream's own descriptor. Returns how many were sent.
 ///
@@ -26,7 +54,7 @@ pub async fn send_with_own_end(stream: &UnixStream, bytes: &[u8]) -> io::Result<
 ///
 /// # Errors
 /// What the OS says.
-pub async fn receive(stream: &UnixStream, buffer: &mut [u8], descriptor: &mut Option<OwnedFd>) -> io::Result<usize> {
+pub async fn receive(stream: &UnixStream, buffer: &mut [u8], descriptor: &mut Option<Foreign>) -> io::Result<usize> {
     stream.async_io(Interest::READABLE, || receive_now(stream.as_fd(), buffer, descriptor)).await
 }
 
@@ -38,7 +66,7 @@ fn send(socket: BorrowedFd<'_>, bytes: &[u8], descriptor: BorrowedFd<'_>) -> io:
     Ok(sendmsg(socket, &[IoSlice::new(bytes)], &mut ancillary, SendFlags::empty())?)
 }
 
-fn receive_now(socket: BorrowedFd<'_>, buffer: &mut [u8], descriptor: &mut Option<OwnedFd>) -> io::Result<usize> {
+fn receive_now(socket: BorrowedFd<'_>, buffer: &mut [u8], descriptor: &mut Option<Foreign>) -> io::Result<usize> {
     // Room for more than one, so that the kernel does not cut a message whose further descriptors are then closed here.
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(4))];
     let mut ancillary = RecvAncillaryBuffer::new(&mut space);
@@ -51,7 +79,7 @@ fn receive_now(socket: BorrowedFd<'_>, buffer: &mut [u8], descriptor: &mut Optio
     for message in ancillary.drain() {
         if let RecvAncillaryMessage::ScmRights(descriptors) = message {
             for received in descriptors {
-                *descriptor = Some(received);
+                *descriptor = Some(received.into());
             }
         }
     }

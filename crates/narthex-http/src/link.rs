@@ -23,6 +23,13 @@ pub struct Link {
     earlier: u64,
 }
 
+impl Drop for Link {
+    /// The other end learns it at once, although it may hold a descriptor of this end, too.
+    fn drop(&mut self) {
+        let _ = rustix::net::shutdown(&self.stream, rustix::net::Shutdown::Both);
+    }
+}
+
 impl Link {
     /// With this much unwritten, no more body bytes should be added to the output.
     pub const HIGH_WATER: usize = 1 << 20;
@@ -97,5 +104,24 @@ impl Link {
         }
         self.written = 0;
         Poll::Ready(Ok(()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn the_end_of_a_link_is_noticed_by_who_holds_a_descriptor_of_it() {
+        let (one, other) = UnixStream::pair().unwrap();
+        let one = one.into_std().unwrap();
+        let _shown = one.try_clone().unwrap();
+        drop(Link::new(UnixStream::from_std(one).unwrap(), Vec::new()));
+        let mut other = Link::new(other, Vec::new());
+        let read = std::future::poll_fn(|cx| other.poll_read(cx));
+        let read = tokio::time::timeout(Duration::from_secs(5), read).await;
+        assert_eq!(read.expect("the end is noticed").unwrap(), 0);
     }
 }

@@ -4,12 +4,12 @@
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::io;
-use std::os::fd::OwnedFd;
 use std::pin::{Pin, pin};
 use std::rc::{Rc, Weak};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
+use narthex_http::descriptor::Foreign;
 use narthex_http::fields::Fields;
 use narthex_http::{BodyLength, Exchange, Link, Piece, Reason};
 use narthex_proto::wire::{
@@ -145,7 +145,7 @@ impl Session {
 
     /// Runs the session until its app or its host ends it. `begun` was read already; `app_end` is the app's end of the
     /// stream, if it has shown it.
-    pub(crate) async fn run(self: &Rc<Self>, stream: UnixStream, begun: Vec<u8>, app_end: Option<OwnedFd>) {
+    pub(crate) async fn run(self: &Rc<Self>, stream: UnixStream, begun: Vec<u8>, app_end: Option<Foreign>) {
         let mut link = Link::new(stream, begun);
         let started = Instant::now();
         let mut pings = PingTimer::with_limits(0, PING_AFTER, DEAD_AFTER);
@@ -162,7 +162,7 @@ impl Session {
     }
 
     /// Ends all streams. Requests that the app has not read go back to their queue; the others are lost with it.
-    fn abandon(&self, written: u64, app_end: Option<OwnedFd>) {
+    fn abandon(&self, written: u64, app_end: Option<Foreign>) {
         self.gone.set(true);
         self.held_back.take().into_iter().for_each(Waker::wake);
         let read = written.saturating_sub(app_end.map_or(0, |app_end| left_unread(&app_end, written)));
@@ -296,12 +296,7 @@ impl Session {
             }
             // The connection's task reads the body; for a withheld one, its first read sends 100 Continue.
             HostEvent::Window { id, .. } => {
-                let mut end = self.end.borrow_mut();
-                let kept = end.get_mut(id).and_then(|stream| stream.kept.take());
-                drop(end);
-                if let Some(kept) = kept {
-                    kept.let_go();
-                }
+                self.keep_no_longer(id);
                 if let Some(exchange) = self.exchange(id) {
                     exchange.wake();
                 }
@@ -316,6 +311,16 @@ impl Session {
             }
             HostEvent::Delegated { queue, url, data: stream, .. } => self.on_delegated(queue, url, stream),
             HostEvent::Credit(_) | HostEvent::Pong(_) | HostEvent::Drain => {}
+        }
+    }
+
+    /// The app has begun on a request: it must not come back, whatever the app's end of the stream shows.
+    fn keep_no_longer(&self, id: StreamId) {
+        let mut end = self.end.borrow_mut();
+        let kept = end.get_mut(id).and_then(|stream| stream.kept.take());
+        drop(end);
+        if let Some(kept) = kept {
+            kept.let_go();
         }
     }
 
@@ -372,6 +377,7 @@ impl Session {
         closed: Option<InProgress>,
     ) {
         let whole = closed.is_some() && end && !head.upgrade;
+        self.keep_no_longer(id);
         let Some(exchange) = self.exchange_of(id, closed.as_ref()) else { return };
         let mut fields = self.fields.borrow_mut();
         if !fields.parse(block) {
@@ -467,20 +473,24 @@ impl Session {
     }
 }
 
+/// More than a socket holds of what was not read.
+const MOST_UNREAD: usize = 16 << 20;
+
 /// How much of what was written to an app it has not read: what is left at its end of the stream, which is read here so that
-/// nobody else can. At most `most`.
-fn left_unread(app_end: &OwnedFd, most: u64) -> u64 {
-    let mut buffer = vec![0; 64 * 1024];
-    let mut unread: u64 = 0;
-    while unread < most {
+/// nobody else can. At most `most`, and at most as much as a socket holds: an app may show one that somebody keeps filling.
+fn left_unread(app_end: &Foreign, most: u64) -> u64 {
+    // In one read, if it can be: what an app that still lives would read after a first part looks like frames and is none.
+    let mut buffer = vec![0; 1 << 20];
+    let mut unread: usize = 0;
+    while unread < MOST_UNREAD && (unread as u64) < most {
         match rustix::net::recv(app_end, buffer.as_mut_slice(), RecvFlags::DONTWAIT) {
-            Ok((received, _)) if received > 0 => unread += received as u64,
+            Ok((received, _)) if received > 0 => unread += received,
             Err(rustix::io::Errno::INTR) => {}
             // Nothing is left; or it is no socket, and then no request counts as unread.
             _ => break,
         }
     }
-    unread
+    unread as u64
 }
 
 /// Why a session cannot go on.
