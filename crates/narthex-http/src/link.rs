@@ -5,8 +5,10 @@ use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::AsyncWrite;
 use tokio::net::UnixStream;
+
+use crate::descriptor;
 
 /// What one read takes at most, unless a frame is longer.
 const READ: usize = 128 * 1024;
@@ -24,7 +26,7 @@ pub struct Link {
 }
 
 impl Drop for Link {
-    /// The other end learns it at once, although it may hold a descriptor of this end, too.
+    /// The other end learns it at once, although it may hold a descriptor of this end, too. What lies unread here stays there.
     fn drop(&mut self) {
         let _ = rustix::net::shutdown(&self.stream, rustix::net::Shutdown::Both);
     }
@@ -61,6 +63,11 @@ impl Link {
         }
     }
 
+    /// Ends the link with a peer that may have sent more than frames (see [`descriptor::end`]).
+    pub fn end(self) {
+        descriptor::end(&self.stream);
+    }
+
     /// Where in the stream the output begins that is now given to [`poll_write`](Self::poll_write).
     #[must_use]
     pub fn output_begins_at(&self) -> u64 {
@@ -78,9 +85,8 @@ impl Link {
     /// # Errors
     /// What the OS says.
     pub fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        let mut buffer = ReadBuf::new(self.buffer.get_mut(self.filled..).unwrap_or_default());
-        ready!(Pin::new(&mut self.stream).poll_read(cx, &mut buffer))?;
-        let read = buffer.filled().len();
+        let buffer = self.buffer.get_mut(self.filled..).unwrap_or_default();
+        let read = ready!(descriptor::poll_read(&self.stream, cx, buffer))?;
         self.filled += read;
         Poll::Ready(Ok(read))
     }

@@ -106,17 +106,23 @@ fn a_request_that_is_delegated_in_circles_is_answered() {
     assert_eq!(response.status, 503, "after {hops} hops");
 }
 
+/// A socket that takes 15 seconds to close, and the other end of its connection.
+fn lingering() -> (TcpStream, TcpStream) {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
+    let mut lingering = TcpStream::connect(listener.local_addr().expect("it has an address")).expect("it listens");
+    let (never_reads, _) = listener.accept().expect("it is connected");
+    rustix::net::sockopt::set_socket_linger(&lingering, Some(Duration::from_secs(15))).expect("TCP can linger");
+    lingering.set_nonblocking(true).expect("a socket can be non-blocking");
+    while lingering.write(&[0; 64 * 1024]).is_ok() {}
+    (lingering, never_reads)
+}
+
 #[test]
 fn a_descriptor_that_cannot_be_closed_at_once_stops_nobody() {
     let stage = Stage::new();
     let honest = stage.app("honest", "http://127.0.0.1:0/");
     let (evil, _) = WireApp::at(&stage.host, "http://127.0.0.1:0/", GroupSettings::default());
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
-    let mut lingering = TcpStream::connect(listener.local_addr().expect("it has an address")).expect("it listens");
-    let (_never_reads, _) = listener.accept().expect("it is connected");
-    rustix::net::sockopt::set_socket_linger(&lingering, Some(Duration::from_secs(15))).expect("TCP can linger");
-    lingering.set_nonblocking(true).expect("a socket can be non-blocking");
-    while lingering.write(&[0; 64 * 1024]).is_ok() {}
+    let (lingering, _never_reads) = lingering();
     let session = evil.session_showing(Shown::Other(lingering.as_fd()), 1);
     std::thread::sleep(A_WHILE);
     // The host has the last one.
@@ -126,4 +132,25 @@ fn a_descriptor_that_cannot_be_closed_at_once_stops_nobody() {
     let asked = Instant::now();
     assert_eq!(ask(honest.address, "/whoami").text(), "honest");
     assert!(asked.elapsed() < AT_ONCE, "it took {:?}", asked.elapsed());
+}
+
+#[test]
+fn a_descriptor_that_comes_with_the_frames_of_a_session_stops_nobody() {
+    let stage = Stage::new();
+    let honest = stage.app("honest", "http://127.0.0.1:0/");
+    let (evil, _) = WireApp::at(&stage.host, "http://127.0.0.1:0/", GroupSettings::default());
+    // It is read; it lies unread when the session is broken off.
+    for first in [&[0, 0, 0][..], &[0xFF; 64]] {
+        let mut session = evil.session();
+        let (lingering, _never_reads) = lingering();
+        stage.host.process.pause();
+        session.write(first);
+        session.write_showing(&[0], lingering.as_fd());
+        drop(lingering);
+        stage.host.process.resume();
+        std::thread::sleep(Duration::from_millis(100));
+        let asked = Instant::now();
+        assert_eq!(ask(honest.address, "/whoami").text(), "honest");
+        assert!(asked.elapsed() < AT_ONCE, "it took {:?}", asked.elapsed());
+    }
 }

@@ -264,6 +264,11 @@ impl Session {
         let _ = self.stream.write_all(bytes);
     }
 
+    /// Writes bytes with a descriptor.
+    pub(crate) fn write_showing(&mut self, bytes: &[u8], shown: BorrowedFd<'_>) {
+        show(&self.stream, bytes, shown);
+    }
+
     fn flush(&mut self) {
         let bytes = std::mem::take(self.end.output());
         self.write(&bytes);

@@ -51,6 +51,12 @@ struct Connection {
     descriptor: Option<Foreign>,
 }
 
+impl Drop for Connection {
+    fn drop(&mut self) {
+        descriptor::end(&self.stream);
+    }
+}
+
 impl Connection {
     /// The next message, or `None` at the end of the stream.
     async fn receive(&mut self) -> Result<Option<Message>, Ended> {

@@ -9,13 +9,12 @@ use std::rc::{Rc, Weak};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use narthex_http::descriptor::Foreign;
+use narthex_http::descriptor::{self, Foreign};
 use narthex_http::fields::Fields;
 use narthex_http::{BodyLength, Exchange, Link, Piece, Reason};
 use narthex_proto::wire::{
     self, Beat, CancelCode, HostEnd, HostEvent, OpenError, PING_AFTER, PingTimer, ProtocolError, Received, StreamId,
 };
-use rustix::net::RecvFlags;
 use tokio::net::UnixStream;
 use tokio::time::{Instant, Sleep, sleep};
 
@@ -152,13 +151,15 @@ impl Session {
         let mut heartbeat = pin!(sleep(HEARTBEAT));
         if let Err(error) = self.receive(&mut link) {
             tracing::warn!(app = self.app, %error, "a session with an app is broken off");
-            return self.abandon(link.written(), app_end);
+            self.abandon(link.written(), app_end);
+            return link.end();
         }
         let ended = poll_fn(|cx| self.poll(cx, &mut link, started, &mut pings, heartbeat.as_mut())).await;
         if let Err(error) = ended {
             tracing::warn!(app = self.app, %error, "a session with an app is broken off");
         }
         self.abandon(link.written(), app_end);
+        link.end();
     }
 
     /// Ends all streams. Requests that the app has not read go back to their queue; the others are lost with it.
@@ -483,9 +484,9 @@ fn left_unread(app_end: &Foreign, most: u64) -> u64 {
     let mut buffer = vec![0; 1 << 20];
     let mut unread: usize = 0;
     while unread < MOST_UNREAD && (unread as u64) < most {
-        match rustix::net::recv(app_end, buffer.as_mut_slice(), RecvFlags::DONTWAIT) {
-            Ok((received, _)) if received > 0 => unread += received,
-            Err(rustix::io::Errno::INTR) => {}
+        match descriptor::read_now(app_end, &mut buffer) {
+            Ok(received) if received > 0 => unread += received,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             // Nothing is left; or it is no socket, and then no request counts as unread.
             _ => break,
         }
