@@ -111,7 +111,10 @@ impl Waiting {
     /// The app that has it has begun on it: it cannot come back any more.
     pub(crate) fn let_go(&self) {
         self.kept.set(false);
-        self.sent.take();
+        // An app may be so quick that the connection's task has not yet sent it what the one before it was sent.
+        if matches!(*self.place.borrow(), Place::Over) {
+            self.sent.take();
+        }
     }
 
     /// Whether it may come back.
