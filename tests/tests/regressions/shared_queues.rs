@@ -154,3 +154,30 @@ fn a_descriptor_that_comes_with_the_frames_of_a_session_stops_nobody() {
         assert!(asked.elapsed() < AT_ONCE, "it took {:?}", asked.elapsed());
     }
 }
+
+#[test]
+fn a_delegated_body_comes_whole_to_an_app_that_answers_before_it_has_come() {
+    const CLIENTS: usize = 300;
+    let stage = Stage::new();
+    let (front, address) = WireApp::at(&stage.host, "http://127.0.0.1:0/", sharing("front"));
+    let (back, _) = WireApp::at(&stage.host, "http://127.0.0.1:0/", sharing("back"));
+    let mut from = front.session();
+    let _clients: Vec<Client> = (0..CLIENTS).map(|_| post(address, &[b'x'; 1000])).collect();
+    let requests: Vec<_> = (0..CLIENTS).map(|_| from.request()).collect();
+    std::thread::sleep(A_WHILE);
+    let mut to = back.session();
+    let delegating = std::thread::spawn(move || {
+        requests.into_iter().for_each(|id| from.delegate(id, "back"));
+        from
+    });
+    for _ in 0..CLIENTS {
+        let id = to.request();
+        to.begin_answer(id);
+    }
+    let _from = delegating.join().expect("delegating does not panic");
+    let deadline = Instant::now() + AT_ONCE;
+    while to.body.len() < CLIENTS * 1000 && Instant::now() < deadline {
+        to.event(Duration::from_millis(100));
+    }
+    assert_eq!(to.body.len(), CLIENTS * 1000);
+}
