@@ -1,7 +1,9 @@
 //! An app that speaks the wire protocol by itself, so that it can also break it.
 
-use std::io::{ErrorKind, Read, Write};
+use std::io::{ErrorKind, IoSlice, Read, Write};
+use std::mem::MaybeUninit;
 use std::net::SocketAddr;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -11,6 +13,7 @@ use narthex_proto::wire::{
     AppEnd, AppEvent, BodyLength, CancelCode, ControlConnection, GroupSettings, Hello, Message, Owner, Properties, QueueSettings,
     Received, Response, ResponseHead, Role, StreamId, Welcome,
 };
+use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
 
 /// How long the host may take to answer.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -24,9 +27,25 @@ struct Greeting {
 impl Greeting {
     fn connect(socket: &Path, hello: Hello) -> (Self, Welcome) {
         let stream = UnixStream::connect(socket).expect("the host accepts apps");
+        Self::over(stream, hello, None)
+    }
+
+    /// Greets, and shows the host a descriptor with it.
+    fn over(stream: UnixStream, hello: Hello, shown: Option<BorrowedFd<'_>>) -> (Self, Welcome) {
         stream.set_read_timeout(Some(PATIENCE)).expect("a socket has time-outs");
         stream.set_write_timeout(Some(PATIENCE)).expect("a socket has time-outs");
         let mut greeting = Self { stream, control: ControlConnection::new() };
+        if let Some(shown) = shown {
+            greeting.control.send(&Message::Hello(hello.clone())).expect("the message is small");
+            let bytes = std::mem::take(greeting.control.output());
+            let (first, rest) = bytes.split_at(1);
+            show(&greeting.stream, first, shown);
+            greeting.stream.write_all(rest).expect("the host reads");
+            return match greeting.answer(&"the greeting") {
+                Message::Welcome(welcome) => (greeting, welcome),
+                other => panic!("the host greets with {other:?}"),
+            };
+        }
         match greeting.ask(&Message::Hello(hello)) {
             Message::Welcome(welcome) => (greeting, welcome),
             other => panic!("the host greets with {other:?}"),
@@ -37,16 +56,37 @@ impl Greeting {
         self.control.send(message).expect("the message is small");
         let bytes = std::mem::take(self.control.output());
         self.stream.write_all(&bytes).expect("the host reads");
+        self.answer(message)
+    }
+
+    fn answer(&mut self, to: &dyn std::fmt::Debug) -> Message {
         loop {
             if let Some(message) = self.control.receive().expect("the host keeps to the protocol") {
                 return message;
             }
             let mut chunk = [0; 4096];
             let read = self.stream.read(&mut chunk).expect("the host answers");
-            assert_ne!(read, 0, "the host ends the connection instead of an answer to {message:?}");
+            assert_ne!(read, 0, "the host ends the connection instead of an answer to {to:?}");
             self.control.push(&chunk[..read]);
         }
     }
+}
+
+/// Sends bytes with a descriptor.
+fn show(stream: &UnixStream, bytes: &[u8], shown: BorrowedFd<'_>) {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut ancillary = SendAncillaryBuffer::new(&mut space);
+    let descriptors = [shown];
+    assert!(ancillary.push(SendAncillaryMessage::ScmRights(&descriptors)), "there is room for one");
+    sendmsg(stream, &[IoSlice::new(bytes)], &mut ancillary, SendFlags::empty()).expect("the host reads");
+}
+
+/// What a session shows the host as its own end.
+pub enum Shown<'f> {
+    /// Its own end.
+    Own,
+    /// Something else.
+    Other(BorrowedFd<'f>),
 }
 
 /// An app with one worker; its registrations end with it.
@@ -130,14 +170,24 @@ impl WireApp {
 
     /// Begins to take requests from the host's first worker.
     pub fn session(&self) -> Session {
-        let hello =
-            Hello { token: Some(self.token.clone()), app_worker: Some(0), host_worker: Some(0), ..Hello::new(Role::Data) };
-        let (greeting, _) = Greeting::connect(&self.socket, hello);
-        let (input, _) = greeting.control.into_parts();
-        let mut session = Session { stream: greeting.stream, end: AppEnd::new(), input };
-        session.end.grant(1024);
-        session.flush();
-        session
+        let (greeting, _) = Greeting::connect(&self.socket, self.hello());
+        Session::begin(greeting, 1024)
+    }
+
+    /// As `session`, with so much credit, and with a descriptor where the host is to look for what is unread.
+    pub fn session_showing(&self, shown: Shown<'_>, credit: u32) -> Session {
+        let stream = UnixStream::connect(&self.socket).expect("the host accepts apps");
+        let own = stream.try_clone().expect("there are descriptors left");
+        let shown = match shown {
+            Shown::Own => own.as_fd(),
+            Shown::Other(other) => other,
+        };
+        let (greeting, _) = Greeting::over(stream, self.hello(), Some(shown));
+        Session::begin(greeting, credit)
+    }
+
+    fn hello(&self) -> Hello {
+        Hello { token: Some(self.token.clone()), app_worker: Some(0), host_worker: Some(0), ..Hello::new(Role::Data) }
     }
 }
 
@@ -157,9 +207,19 @@ pub struct Session {
     stream: UnixStream,
     end: AppEnd<()>,
     input: Vec<u8>,
+    /// What came of bodies.
+    pub body: Vec<u8>,
 }
 
 impl Session {
+    fn begin(greeting: Greeting, credit: u32) -> Self {
+        let (input, _) = greeting.control.into_parts();
+        let mut session = Self { stream: greeting.stream, end: AppEnd::new(), input, body: Vec::new() };
+        session.end.grant(credit);
+        session.flush();
+        session
+    }
+
     /// The next event, if one comes within `wait`.
     pub fn event(&mut self, wait: Duration) -> Option<Event> {
         let deadline = Instant::now() + wait;
@@ -168,7 +228,10 @@ impl Session {
                 Received::NeedMore { used, .. } => (used, None),
                 Received::Event { used, event: AppEvent::Request { id, .. } } => (used, Some(Event::Request(id))),
                 Received::Event { used, event: AppEvent::Cancelled { id, .. } } => (used, Some(Event::Cancelled(id))),
-                Received::Event { used, .. } => {
+                Received::Event { used, event } => {
+                    if let AppEvent::Data { bytes, .. } = event {
+                        self.body.extend_from_slice(bytes);
+                    }
                     self.input.drain(..used);
                     continue;
                 }
@@ -258,6 +321,13 @@ impl Session {
         }
     }
 
+    /// Hands a request to another queue.
+    pub fn delegate(&mut self, id: StreamId, queue: &str) {
+        self.end.delegate(id, queue, "").expect("the stream is open");
+        self.end.grant(1);
+        self.flush();
+    }
+
     /// Gives an answer up.
     pub fn cancel(&mut self, id: StreamId) {
         self.cancel_with(id, CancelCode::HANDLER_GONE);
@@ -273,6 +343,11 @@ impl Session {
     pub fn write(&mut self, bytes: &[u8]) {
         // The host may have had enough of it, and ended the session.
         let _ = self.stream.write_all(bytes);
+    }
+
+    /// Writes bytes with a descriptor.
+    pub fn write_showing(&mut self, bytes: &[u8], shown: BorrowedFd<'_>) {
+        show(&self.stream, bytes, shown);
     }
 
     fn flush(&mut self) {

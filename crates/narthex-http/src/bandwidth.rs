@@ -56,9 +56,21 @@ impl Bandwidth {
         (rate != 0).then(|| (rate / TURNS).clamp(SMALLEST_QUANTUM, LARGEST_QUANTUM))
     }
 
+    /// The time that so many bytes take, in nanoseconds; `None` if there is no limit.
+    fn length(&self, bytes: u64) -> Option<u64> {
+        bytes.saturating_mul(1_000_000_000).checked_div(self.rate.load(Ordering::Relaxed))
+    }
+
+    /// Gives a slot back that was never used: the next to come gets the time, so that who leaves keeps nobody waiting.
+    fn give_back(&self, bytes: u64) {
+        if let Some(length) = self.length(bytes) {
+            let _ = self.free.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |free| Some(free.saturating_sub(length)));
+        }
+    }
+
     /// Takes the next slot for `bytes`. Returns when it begins.
     fn reserve(&self, now: Instant, bytes: u64) -> Instant {
-        let Some(length) = bytes.saturating_mul(1_000_000_000).checked_div(self.rate.load(Ordering::Relaxed)) else { return now };
+        let Some(length) = self.length(bytes) else { return now };
         let start = *self.start.get_or_init(|| now);
         let nanos = |duration: Duration| u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
         let time = nanos(now.saturating_duration_since(start));
@@ -117,12 +129,12 @@ impl Pace {
     }
 
     pub(crate) fn set(&mut self, whose: Whose, bandwidth: Option<&Arc<Bandwidth>>, now: Instant) {
-        let [server, own] = &mut self.lanes;
+        let [server, own] = &self.lanes;
         let lane = match whose {
             Whose::Server => server,
             Whose::Own => own,
         };
-        let same = match (&*lane, bandwidth) {
+        let same = match (lane, bandwidth) {
             (Some(lane), Some(bandwidth)) => Arc::ptr_eq(&lane.bandwidth, bandwidth),
             (None, None) => true,
             _ => false,
@@ -130,9 +142,22 @@ impl Pace {
         if same {
             return;
         }
+        self.give_back();
+        let [server, own] = &mut self.lanes;
+        let lane = match whose {
+            Whose::Server => server,
+            Whose::Own => own,
+        };
         *lane = bandwidth.map(|bandwidth| Lane { bandwidth: Arc::clone(bandwidth), at: now, changes: 0 });
         self.granted = 0;
         self.reserved = 0;
+    }
+
+    /// Gives the slots back that it waits for.
+    fn give_back(&mut self) {
+        let reserved = std::mem::take(&mut self.reserved);
+        let holds = |lane: &&Lane| lane.changes == lane.bandwidth.changes.load(Ordering::Acquire);
+        self.lanes.iter().flatten().filter(holds).for_each(|lane| lane.bandwidth.give_back(reserved));
     }
 
     /// How much of `waiting` bytes may be sent now.
@@ -163,6 +188,12 @@ impl Pace {
     /// So many bytes of what was granted were sent.
     pub(crate) fn spent(&mut self, bytes: u64) {
         self.granted = self.granted.saturating_sub(bytes);
+    }
+}
+
+impl Drop for Pace {
+    fn drop(&mut self) {
+        self.give_back();
     }
 }
 
@@ -212,6 +243,18 @@ mod tests {
         is_about(sent[0], 200_000);
         is_about(sent[1], 200_000);
         assert!(sent[2] > 600_000 && sent[2] <= 900_000, "{sent:?}");
+    }
+
+    #[test]
+    fn those_who_leave_before_their_turn_keep_nobody_waiting() {
+        let (bandwidth, now) = (Bandwidth::new(100_000), Instant::now());
+        let mut leavers: Vec<Pace> = (0..1000).map(|_| paced(&[(Whose::Own, &bandwidth)], now)).collect();
+        for leaver in &mut leavers {
+            let _ = leaver.grant(now, u64::MAX);
+        }
+        drop(leavers);
+        let mut paces = [paced(&[(Whose::Own, &bandwidth)], now)];
+        is_about(sent(&mut paces, now, Duration::from_secs(4))[0], 400_000);
     }
 
     #[test]

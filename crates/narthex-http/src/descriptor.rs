@@ -3,12 +3,42 @@
 use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::task::{Context, Poll, ready};
+use std::thread;
 
 use rustix::net::{
-    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, recvmsg, sendmsg,
+    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags,
+    Shutdown, recvmsg, sendmsg, shutdown,
 };
 use tokio::io::Interest;
 use tokio::net::UnixStream;
+
+/// A descriptor that another process has sent. It need not be what was asked for, and closing the last one may take as long
+/// as that process likes (a socket that lingers, a file of a file system of its own), so that a thread of its own does it.
+#[derive(Debug)]
+pub struct Foreign(Option<OwnedFd>);
+
+impl AsFd for Foreign {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_ref().expect("it is there until it is dropped").as_fd()
+    }
+}
+
+impl From<OwnedFd> for Foreign {
+    fn from(descriptor: OwnedFd) -> Self {
+        Self(Some(descriptor))
+    }
+}
+
+impl Drop for Foreign {
+    fn drop(&mut self) {
+        let descriptor = self.0.take();
+        // So that there are few such threads at a time. It need not be a socket.
+        let _ = descriptor.as_ref().map(|descriptor| rustix::net::sockopt::set_socket_linger(descriptor, None));
+        // Without a thread it is closed here.
+        let _ = thread::Builder::new().name("closes".to_owned()).spawn(move || drop(descriptor));
+    }
+}
 
 /// Sends the first of `bytes` together with the stream's own descriptor. Returns how many were sent.
 ///
@@ -26,8 +56,12 @@ pub async fn send_with_own_end(stream: &UnixStream, bytes: &[u8]) -> io::Result<
 ///
 /// # Errors
 /// What the OS says.
-pub async fn receive(stream: &UnixStream, buffer: &mut [u8], descriptor: &mut Option<OwnedFd>) -> io::Result<usize> {
-    stream.async_io(Interest::READABLE, || receive_now(stream.as_fd(), buffer, descriptor)).await
+pub async fn receive(stream: &UnixStream, buffer: &mut [u8], descriptor: &mut Option<Foreign>) -> io::Result<usize> {
+    let received = stream.async_io(Interest::READABLE, || receive_now(stream.as_fd(), buffer)).await?;
+    if received.descriptor.is_some() {
+        *descriptor = received.descriptor;
+    }
+    Ok(received.bytes)
 }
 
 fn send(socket: BorrowedFd<'_>, bytes: &[u8], descriptor: BorrowedFd<'_>) -> io::Result<usize> {
@@ -38,24 +72,76 @@ fn send(socket: BorrowedFd<'_>, bytes: &[u8], descriptor: BorrowedFd<'_>) -> io:
     Ok(sendmsg(socket, &[IoSlice::new(bytes)], &mut ancillary, SendFlags::empty())?)
 }
 
-fn receive_now(socket: BorrowedFd<'_>, buffer: &mut [u8], descriptor: &mut Option<OwnedFd>) -> io::Result<usize> {
-    // Room for more than one, so that the kernel does not cut a message whose further descriptors are then closed here.
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(4))];
+/// The most that the kernel lets a message have (Linux). What there is no room for, it closes here and now.
+const MOST: usize = 253;
+
+/// One read.
+struct Received {
+    bytes: usize,
+    /// The last descriptor that came.
+    descriptor: Option<Foreign>,
+    /// The kernel ends a read behind descriptors: there may be more.
+    cut_short: bool,
+}
+
+fn receive_now(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<Received> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST))];
     let mut ancillary = RecvAncillaryBuffer::new(&mut space);
     // Elsewhere than on Linux the flag does not exist.
     #[cfg(target_os = "linux")]
-    let flags = RecvFlags::CMSG_CLOEXEC;
+    let flags = RecvFlags::CMSG_CLOEXEC | RecvFlags::DONTWAIT;
     #[cfg(not(target_os = "linux"))]
-    let flags = RecvFlags::empty();
+    let flags = RecvFlags::DONTWAIT;
     let received = recvmsg(socket, &mut [IoSliceMut::new(buffer)], &mut ancillary, flags)?;
+    let mut cut_short = received.flags.contains(ReturnFlags::CTRUNC);
+    let mut descriptor = None;
     for message in ancillary.drain() {
+        cut_short = true;
         if let RecvAncillaryMessage::ScmRights(descriptors) = message {
             for received in descriptors {
-                *descriptor = Some(received);
+                descriptor = Some(Foreign::from(received));
             }
         }
     }
-    Ok(received.bytes)
+    Ok(Received { bytes: received.bytes, descriptor, cut_short })
+}
+
+/// As [`tokio::io::AsyncRead::poll_read`], for a stream whose peer may send descriptors that nobody wants: no call of its own
+/// closes them.
+pub(crate) fn poll_read(stream: &UnixStream, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
+    loop {
+        ready!(stream.poll_read_ready(cx))?;
+        let mut emptied = None;
+        let tried = stream.try_io(Interest::READABLE, || {
+            let received = receive_now(stream.as_fd(), buffer)?;
+            // Nothing is left: what comes next is announced anew, which saves a read to find that out.
+            if received.bytes > 0 && received.bytes < buffer.len() && !received.cut_short {
+                emptied = Some(received.bytes);
+                return Err(io::ErrorKind::WouldBlock.into());
+            }
+            Ok(received.bytes)
+        });
+        match (emptied, tried) {
+            (Some(read), _) | (None, Ok(read)) => return Poll::Ready(Ok(read)),
+            (None, Err(error)) if error.kind() == io::ErrorKind::WouldBlock => {}
+            (None, Err(error)) => return Poll::Ready(Err(error)),
+        }
+    }
+}
+
+/// Reads as much as there is room for and is there, without waiting. 0 is the end of the stream.
+///
+/// # Errors
+/// What the OS says; that nothing is there, too.
+pub fn read_now(socket: impl AsFd, buffer: &mut [u8]) -> io::Result<usize> {
+    receive_now(socket.as_fd(), buffer).map(|received| received.bytes)
+}
+
+/// Ends a stream, before it is closed. Descriptors that lie unread in it would be closed with it, by the thread that closes it.
+pub fn end(stream: impl AsFd) {
+    let _ = shutdown(&stream, Shutdown::Both);
+    let mut buffer = [0; 16 * 1024];
+    while read_now(&stream, &mut buffer).is_ok_and(|read| read > 0) {}
 }
 
 #[cfg(test)]
@@ -68,13 +154,14 @@ mod tests {
     fn a_stream_carries_its_own_end_with_the_first_bytes() {
         let (app, host) = StdStream::pair().unwrap();
         assert_eq!(send(app.as_fd(), b"hello", app.as_fd()).unwrap(), 5);
-        let (mut buffer, mut end) = ([0; 16], None);
-        assert_eq!(receive_now(host.as_fd(), &mut buffer, &mut end).unwrap(), 5);
-        let end = end.unwrap();
+        let mut buffer = [0; 16];
+        let received = receive_now(host.as_fd(), &mut buffer).unwrap();
+        assert_eq!(received.bytes, 5);
+        let end = received.descriptor.unwrap();
         // What the app has not read is found there, even after the app has died.
         io::Write::write_all(&mut &host, b"unread").unwrap();
         drop(app);
-        let (received, _) = rustix::net::recv(&end, buffer.as_mut_slice(), RecvFlags::DONTWAIT).unwrap();
+        let received = read_now(&end, &mut buffer).unwrap();
         assert_eq!(&buffer[..received], b"unread");
     }
 }

@@ -5,8 +5,10 @@ use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::AsyncWrite;
 use tokio::net::UnixStream;
+
+use crate::descriptor;
 
 /// What one read takes at most, unless a frame is longer.
 const READ: usize = 128 * 1024;
@@ -21,6 +23,13 @@ pub struct Link {
     written: usize,
     /// How much was written before this output.
     earlier: u64,
+}
+
+impl Drop for Link {
+    /// The other end learns it at once, although it may hold a descriptor of this end, too. What lies unread here stays there.
+    fn drop(&mut self) {
+        let _ = rustix::net::shutdown(&self.stream, rustix::net::Shutdown::Both);
+    }
 }
 
 impl Link {
@@ -54,6 +63,11 @@ impl Link {
         }
     }
 
+    /// Ends the link with a peer that may have sent more than frames (see [`descriptor::end`]).
+    pub fn end(self) {
+        descriptor::end(&self.stream);
+    }
+
     /// Where in the stream the output begins that is now given to [`poll_write`](Self::poll_write).
     #[must_use]
     pub fn output_begins_at(&self) -> u64 {
@@ -71,9 +85,8 @@ impl Link {
     /// # Errors
     /// What the OS says.
     pub fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        let mut buffer = ReadBuf::new(self.buffer.get_mut(self.filled..).unwrap_or_default());
-        ready!(Pin::new(&mut self.stream).poll_read(cx, &mut buffer))?;
-        let read = buffer.filled().len();
+        let buffer = self.buffer.get_mut(self.filled..).unwrap_or_default();
+        let read = ready!(descriptor::poll_read(&self.stream, cx, buffer))?;
         self.filled += read;
         Poll::Ready(Ok(read))
     }
@@ -97,5 +110,24 @@ impl Link {
         }
         self.written = 0;
         Poll::Ready(Ok(()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn the_end_of_a_link_is_noticed_by_who_holds_a_descriptor_of_it() {
+        let (one, other) = UnixStream::pair().unwrap();
+        let one = one.into_std().unwrap();
+        let _shown = one.try_clone().unwrap();
+        drop(Link::new(UnixStream::from_std(one).unwrap(), Vec::new()));
+        let mut other = Link::new(other, Vec::new());
+        let read = std::future::poll_fn(|cx| other.poll_read(cx));
+        let read = tokio::time::timeout(Duration::from_secs(5), read).await;
+        assert_eq!(read.expect("the end is noticed").unwrap(), 0);
     }
 }

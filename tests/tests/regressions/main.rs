@@ -9,6 +9,7 @@ mod pauses;
 mod pipelining;
 mod queues;
 mod registrations;
+mod shared_queues;
 mod stage;
 mod timers;
 mod truncations;

@@ -4,7 +4,7 @@ use std::io::{ErrorKind, Write};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
-use narthex_tests::Client;
+use narthex_tests::{App, AppOptions, Client, Provider};
 
 use crate::stage::{Stage, ask, connect, get};
 
@@ -66,6 +66,32 @@ fn uploads_in_single_bytes_to_a_handler_that_does_not_read_cost_little_memory() 
     assert_eq!(ask(app.address, "/whoami").text(), "app");
     grew_little("host", before.0, stage.host.process.peak_memory());
     grew_little("app", before.1, app.process.peak_memory());
+}
+
+#[test]
+fn single_bytes_that_a_shared_queue_keeps_for_another_process_cost_little_memory() {
+    let stage = Stage::new();
+    let shared = |prefix: String| {
+        let options = AppOptions::new("app", prefix).arguments(["--queue", "shop"]);
+        App::start(Provider::Shared, Some(&stage.host), &options)
+    };
+    let app = shared("http://127.0.0.1:0/".to_owned());
+    let _other = shared(format!("http://127.0.0.1:{}/", app.address.port()));
+    let before = stage.host.process.peak_memory();
+    let mut clients: Vec<Client> = (0..20)
+        .map(|_| {
+            let mut client = connect(app.address);
+            let head = b"POST /slow?ms=20000 HTTP/1.1\r\nHost: x\r\nContent-Length: 60000\r\n\r\n";
+            client.send(head).expect("the host reads");
+            client
+        })
+        .collect();
+    // Each comes alone.
+    for _ in 0..3000 {
+        clients.iter_mut().for_each(|client| client.send(b"x").expect("the host reads"));
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    grew_little("host", before, stage.host.process.peak_memory());
 }
 
 fn grew_little(who: &str, before: u64, after: u64) {

@@ -1,12 +1,11 @@
 //! One connection to the host's socket: a greeting that says what it is for, and then its messages.
 
 use std::io;
-use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use narthex_http::descriptor;
+use narthex_http::descriptor::{self, Foreign};
 use narthex_proto::prefix::UrlPrefix;
 use narthex_proto::wire::{
     ControlConnection, Hello, Message, MessageTooLarge, ProtocolError, RefusalCode, RegisteredUrl, Role, Welcome,
@@ -53,7 +52,13 @@ struct Connection {
     stream: UnixStream,
     control: ControlConnection,
     /// The last descriptor that came with the messages: the peer's end of the stream.
-    descriptor: Option<OwnedFd>,
+    descriptor: Option<Foreign>,
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        descriptor::end(&self.stream);
+    }
 }
 
 impl Connection {

@@ -332,6 +332,7 @@ pub(crate) async fn run(
                     Ok((stream, _)) => {
                         let Ok(permit) = Arc::clone(&shared.connections).try_acquire_owned() else {
                             tracing::warn!("too many connections to the host's socket: one was closed");
+                            narthex_http::descriptor::end(&stream);
                             continue;
                         };
                         spawn_local(connection::serve(Rc::clone(&shared), stream, permit));

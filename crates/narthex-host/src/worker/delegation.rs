@@ -19,6 +19,9 @@ impl WorkerState {
     /// # Errors
     /// Says why not. The request has no answer then.
     pub(crate) fn delegate(&self, from: &Rc<Shard>, request: Rc<Waiting>, queue: &str, url: &str) -> Result<(), &'static str> {
+        if !request.hop() {
+            return Err("it was delegated too often: apps seem to delegate to each other in circles");
+        }
         let snapshot = Arc::clone(&self.snapshot.borrow());
         let named = |entry: &QueueEntry| entry.queue.name.as_deref() == Some(queue);
         let found = snapshot.queues.iter().position(|slot| slot.as_ref().is_some_and(named));

@@ -11,13 +11,13 @@ mod whose;
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::net::{SocketAddr, TcpListener};
-use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use narthex_http::descriptor::Foreign;
 use narthex_http::{Admission, Bandwidth, Counts, Ended, Inbox, Journal, Refused, Settings, Timeouts, Worker};
 use narthex_proto::prefix::Scheme;
 use narthex_proto::wire::CachePolicy;
@@ -84,7 +84,7 @@ pub(crate) struct Attach {
     pub(crate) app: AppId,
     pub(crate) stream: UnixStream,
     /// The app's end of the stream, if it has shown it: the host looks there for what the app has not read when it dies.
-    pub(crate) app_end: Option<OwnedFd>,
+    pub(crate) app_end: Option<Foreign>,
     /// What was read already.
     pub(crate) begun: Vec<u8>,
     /// What it counts against; they go back with its end.

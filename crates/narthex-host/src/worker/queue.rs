@@ -6,13 +6,16 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use narthex_http::{Exchange, Reason};
 use narthex_proto::wire::{self, BodyLength, HttpVersion, OpenError, StreamId};
 
 use crate::cache::{Collector, Watch};
 use crate::snapshot::{Queue, QueueRules};
 use crate::worker::session::Session;
+
+/// How often a request may be delegated. What goes on for longer goes in circles.
+const MOST_HOPS: u8 = 16;
 
 /// Where a request is on its way to an app.
 pub(crate) enum Place {
@@ -27,7 +30,7 @@ pub(crate) enum Place {
 /// What of a request's body an app was sent.
 #[derive(Clone)]
 pub(crate) enum Sent {
-    Data(Bytes),
+    Data(BytesMut),
     Trailers(Bytes),
     End,
 }
@@ -41,6 +44,8 @@ pub(crate) struct Waiting {
     pub(crate) shard: RefCell<Rc<Shard>>,
     /// It may be needed again: no app has asked for the body yet.
     kept: Cell<bool>,
+    /// How often it was delegated.
+    hops: Cell<u8>,
     /// For the cache, until an app has it.
     watch: RefCell<Option<Box<Watch>>>,
     /// What to send again then. Bounded by a stream's first window.
@@ -65,6 +70,7 @@ impl Waiting {
             exchange: exchange.clone(),
             shard: RefCell::new(Rc::clone(shard)),
             kept: Cell::new(false),
+            hops: Cell::new(0),
             watch: RefCell::default(),
             sent: RefCell::default(),
             registration: Cell::new(request.registration),
@@ -105,7 +111,10 @@ impl Waiting {
     /// The app that has it has begun on it: it cannot come back any more.
     pub(crate) fn let_go(&self) {
         self.kept.set(false);
-        self.sent.take();
+        // An app may be so quick that the connection's task has not yet sent it what the one before it was sent.
+        if matches!(*self.place.borrow(), Place::Over) {
+            self.sent.take();
+        }
     }
 
     /// Whether it may come back.
@@ -113,16 +122,34 @@ impl Waiting {
         self.kept.get()
     }
 
-    /// Notes what the app was sent of the body.
+    /// Notes what else the app was sent of the body.
     pub(crate) fn note(&self, sent: Sent) {
         if self.kept.get() {
             self.sent.borrow_mut().push(sent);
         }
     }
 
+    /// Notes body bytes that the app was sent. As copies, all in one: pieces would each hold on to what they were read into.
+    pub(crate) fn note_data(&self, bytes: &[u8]) {
+        if !self.kept.get() {
+            return;
+        }
+        let mut sent = self.sent.borrow_mut();
+        match sent.last_mut() {
+            Some(Sent::Data(before)) => before.extend_from_slice(bytes),
+            _ => sent.push(Sent::Data(bytes.into())),
+        }
+    }
+
     /// What the next app is to be sent of the body first.
     pub(crate) fn take_sent(&self) -> Vec<Sent> {
         self.sent.take()
+    }
+
+    /// Counts one more delegation. Returns whether it may be.
+    pub(crate) fn hop(&self) -> bool {
+        self.hops.set(self.hops.get().saturating_add(1));
+        self.hops.get() <= MOST_HOPS
     }
 
     /// For another app: under another registration.

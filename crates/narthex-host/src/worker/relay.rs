@@ -186,7 +186,10 @@ impl Future for Relayed {
             && !matches!(*kept.place.borrow(), Place::Over)
         {
             // It has come back, or was delegated.
-            this.again = kept.take_sent().into();
+            // Behind what this app was sent comes what an earlier one was sent, and this one not yet.
+            let mut again = VecDeque::from(kept.take_sent());
+            again.append(&mut this.again);
+            this.again = again;
             this.stage = Stage::Waiting(Rc::clone(kept));
         }
         if let Stage::Waiting(waiting) = &this.stage {
@@ -228,6 +231,12 @@ impl Future for Relayed {
 }
 
 impl Relayed {
+    fn note_data(&self, bytes: &[u8]) {
+        if let Stage::Open(_, _, Some(kept)) = &self.stage {
+            kept.note_data(bytes);
+        }
+    }
+
     fn note(&self, sent: Sent) {
         if let Stage::Open(_, _, Some(kept)) = &self.stage {
             kept.note(sent);
@@ -236,30 +245,29 @@ impl Relayed {
 
     /// Sends again what an earlier app was sent. Returns whether all of it is sent.
     fn pump_again(&mut self, cx: &Context<'_>, session: &Session, id: StreamId) -> bool {
-        while let Some(next) = self.again.front_mut() {
-            let sent = match next {
-                Sent::Data(bytes) => {
+        while let Some(next) = self.again.pop_front() {
+            match next {
+                Sent::Data(mut bytes) => {
                     let window = session.poll_window(cx, id);
+                    let now = bytes.split_to(bytes.len().min(window));
+                    if !bytes.is_empty() {
+                        self.again.push_front(Sent::Data(bytes));
+                    }
                     if window == 0 {
                         return false;
                     }
-                    let now = bytes.split_to(bytes.len().min(window));
                     session.send_data(id, &now, false);
-                    Sent::Data(now)
+                    self.note_data(&now);
                 }
                 Sent::Trailers(lines) => {
-                    session.send_trailers(id, lines);
-                    Sent::Trailers(std::mem::take(lines))
+                    session.send_trailers(id, &lines);
+                    self.note(Sent::Trailers(lines));
                 }
                 Sent::End => {
                     session.send_data(id, &[], true);
-                    Sent::End
+                    self.note(Sent::End);
                 }
-            };
-            if !matches!(self.again.front(), Some(Sent::Data(rest)) if !rest.is_empty()) {
-                self.again.pop_front();
             }
-            self.note(sent);
         }
         true
     }
@@ -276,7 +284,7 @@ impl Relayed {
                 }
                 let now = held.split_to(held.len().min(window));
                 session.send_data(id, &now, false);
-                self.note(Sent::Data(now));
+                self.note_data(&now);
                 continue;
             }
             // Reading sends 100 Continue, so it waits until the app wants the body, even its first byte.

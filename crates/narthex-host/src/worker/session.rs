@@ -4,20 +4,18 @@
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::io;
-use std::os::fd::OwnedFd;
 use std::pin::{Pin, pin};
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
+use narthex_http::descriptor::{self, Foreign};
 use narthex_http::fields::Fields;
 use narthex_http::{BodyLength, Exchange, Link, Piece, Reason};
 use narthex_proto::wire::{
     self, Beat, CancelCode, HostEnd, HostEvent, OpenError, PING_AFTER, PingTimer, ProtocolError, Received, StreamId,
 };
-use rustix::net::sockopt::socket_type;
-use rustix::net::{RecvFlags, SocketType};
 use tokio::net::UnixStream;
 use tokio::time::{Instant, Sleep, sleep};
 
@@ -30,9 +28,6 @@ use crate::worker::queue::{CachingOf, InProgress, Shard, Waiting};
 const HEARTBEAT: Duration = Duration::from_secs(5);
 /// Milliseconds. An app whose handlers block its worker answers no ping meanwhile; that alone is no reason to drop it soon.
 const DEAD_AFTER: u64 = 120_000;
-
-/// Bytes. Far more than the kernel lets wait in a socket unless it is told otherwise.
-const MOST_UNREAD: u64 = 16 << 20;
 
 /// The host's end of a session, as the connections of its worker use it.
 pub(crate) struct Session {
@@ -149,24 +144,26 @@ impl Session {
 
     /// Runs the session until its app or its host ends it. `begun` was read already; `app_end` is the app's end of the
     /// stream, if it has shown it.
-    pub(crate) async fn run(self: &Rc<Self>, stream: UnixStream, begun: Vec<u8>, app_end: Option<OwnedFd>) {
+    pub(crate) async fn run(self: &Rc<Self>, stream: UnixStream, begun: Vec<u8>, app_end: Option<Foreign>) {
         let mut link = Link::new(stream, begun);
         let started = Instant::now();
         let mut pings = PingTimer::with_limits(0, PING_AFTER, DEAD_AFTER);
         let mut heartbeat = pin!(sleep(HEARTBEAT));
         if let Err(error) = self.receive(&mut link) {
             tracing::warn!(app = self.app, %error, "a session with an app is broken off");
-            return self.abandon(link.written(), app_end);
+            self.abandon(link.written(), app_end);
+            return link.end();
         }
         let ended = poll_fn(|cx| self.poll(cx, &mut link, started, &mut pings, heartbeat.as_mut())).await;
         if let Err(error) = ended {
             tracing::warn!(app = self.app, %error, "a session with an app is broken off");
         }
         self.abandon(link.written(), app_end);
+        link.end();
     }
 
     /// Ends all streams. Requests that the app has not read go back to their queue; the others are lost with it.
-    fn abandon(&self, written: u64, app_end: Option<OwnedFd>) {
+    fn abandon(&self, written: u64, app_end: Option<Foreign>) {
         self.gone.set(true);
         self.held_back.take().into_iter().for_each(Waker::wake);
         let read = written.saturating_sub(app_end.map_or(0, |app_end| left_unread(&app_end, written)));
@@ -301,12 +298,7 @@ impl Session {
             }
             // The connection's task reads the body; for a withheld one, its first read sends 100 Continue.
             HostEvent::Window { id, .. } => {
-                let mut end = self.end.borrow_mut();
-                let kept = end.get_mut(id).and_then(|stream| stream.kept.take());
-                drop(end);
-                if let Some(kept) = kept {
-                    kept.let_go();
-                }
+                self.keep_no_longer(id);
                 if let Some(exchange) = self.exchange(id) {
                     exchange.wake();
                 }
@@ -333,6 +325,16 @@ impl Session {
         self.gather(id, None, &bytes, false);
         self.end.borrow_mut().fragment_found(id, bytes.len() as u64);
         self.pass_on(id, &exchange, Piece::Shared(bytes), false);
+    }
+
+    /// The app has begun on a request: it must not come back, whatever the app's end of the stream shows.
+    fn keep_no_longer(&self, id: StreamId) {
+        let mut end = self.end.borrow_mut();
+        let kept = end.get_mut(id).and_then(|stream| stream.kept.take());
+        drop(end);
+        if let Some(kept) = kept {
+            kept.let_go();
+        }
     }
 
     fn on_delegated(&self, queue: &str, url: &str, mut stream: InProgress) {
@@ -388,6 +390,7 @@ impl Session {
         closed: Option<InProgress>,
     ) {
         let whole = closed.is_some() && end && !head.upgrade;
+        self.keep_no_longer(id);
         let Some(exchange) = self.exchange_of(id, closed.as_ref()) else { return };
         let mut fields = self.fields.borrow_mut();
         if !fields.parse(block) {
@@ -481,25 +484,24 @@ impl Session {
     }
 }
 
+/// More than a socket holds of what was not read.
+const MOST_UNREAD: usize = 16 << 20;
+
 /// How much of what was written to an app it has not read: what is left at its end of the stream, which is read here so that
-/// nobody else can. At most `most`, and no more than a socket holds: what the app has shown may be another one, which somebody
-/// fills as fast as it is emptied here.
-fn left_unread(app_end: &OwnedFd, most: u64) -> u64 {
-    if !socket_type(app_end).is_ok_and(|kind| kind == SocketType::STREAM) {
-        return 0;
-    }
-    let most = most.min(MOST_UNREAD);
-    let mut buffer = vec![0; 64 * 1024];
-    let mut unread: u64 = 0;
-    while unread < most {
-        match rustix::net::recv(app_end, buffer.as_mut_slice(), RecvFlags::DONTWAIT) {
-            Ok((received, _)) if received > 0 => unread += received as u64,
-            Err(rustix::io::Errno::INTR) => {}
-            // Nothing is left.
+/// nobody else can. At most `most`, and at most as much as a socket holds: an app may show one that somebody keeps filling.
+fn left_unread(app_end: &Foreign, most: u64) -> u64 {
+    // In one read, if it can be: what an app that still lives would read after a first part looks like frames and is none.
+    let mut buffer = vec![0; 1 << 20];
+    let mut unread: usize = 0;
+    while unread < MOST_UNREAD && (unread as u64) < most {
+        match descriptor::read_now(app_end, &mut buffer) {
+            Ok(received) if received > 0 => unread += received,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            // Nothing is left; or it is no socket, and then no request counts as unread.
             _ => break,
         }
     }
-    unread
+    unread as u64
 }
 
 /// Why a session cannot go on.
