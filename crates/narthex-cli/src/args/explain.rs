@@ -8,7 +8,7 @@ use super::Asking;
 
 #[derive(Clone, Debug, PartialEq, Eq, Args)]
 pub(crate) struct ExplainArguments {
-    /// The URL, such as http://example.com:8888/path
+    /// The URL, such as `http://example.com:8888/path`
     pub(crate) url: String,
     /// The local address that the request would arrive on, for prefixes that are bound to an IP
     #[arg(long, value_name = "IP:PORT")]
