@@ -39,7 +39,7 @@ pub(super) struct Options {
     pub(super) connections: Vec<usize>,
     pub(super) callgrind: bool,
     pub(super) quick: bool,
-    /// The subjects are [`knobs`](super::knobs).
+    /// The subjects are [`knobs`].
     pub(super) knobs: bool,
     /// As typed, for the page.
     pub(super) command: String,
