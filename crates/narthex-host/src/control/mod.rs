@@ -84,9 +84,11 @@ impl Control {
         workers: Vec<mpsc::UnboundedSender<Command>>,
         means: Means,
     ) -> Self {
-        let listeners = if means.acceptor.is_some() { 1 } else { workers.len() };
         let config = Arc::clone(configuration.current());
-        let state = State::new(listeners, options.listen.clone(), config, means.logs.clone());
+        let mut state = State::new(workers.len(), options.listen.clone(), config, means.logs.clone());
+        if means.acceptor.is_some() {
+            state.ports.one_socket_each();
+        }
         Self { state, configuration, workers, means }
     }
 }

@@ -19,8 +19,8 @@ pub(crate) struct PortChange {
 
 /// What is open.
 pub(crate) struct Ports {
-    /// Each worker has a socket of its own for every address.
-    workers: usize,
+    /// How many sockets each address has: one for every thread that accepts.
+    sockets: usize,
     /// The only addresses to listen on (`iplisten`), except for prefixes that name one or `localhost`. Empty: as each prefix
     /// says.
     pub(crate) iplisten: Vec<IpAddr>,
@@ -29,8 +29,13 @@ pub(crate) struct Ports {
 }
 
 impl Ports {
-    pub(crate) fn new(workers: usize, iplisten: Vec<IpAddr>) -> Self {
-        Self { workers, iplisten, users: HashMap::new() }
+    pub(crate) fn new(sockets: usize, iplisten: Vec<IpAddr>) -> Self {
+        Self { sockets, iplisten, users: HashMap::new() }
+    }
+
+    /// One thread accepts for all.
+    pub(crate) fn one_socket_each(&mut self) {
+        self.sockets = 1;
     }
 
     /// Where the host listens.
@@ -89,7 +94,7 @@ impl Ports {
             }
             let beside_own = port != 0 && ip.is_unspecified() && self.has_literal_on(port, ip, change);
             let listen = if beside_own { narthex_http::listen_beside_own } else { narthex_http::listen };
-            match listen(ip, port, self.workers) {
+            match listen(ip, port, self.sockets) {
                 Ok(listeners) => {
                     port = listeners.first().and_then(|first| first.local_addr().ok()).map_or(port, |address| address.port());
                     change.opened.push((SocketAddr::new(ip, port), listeners));

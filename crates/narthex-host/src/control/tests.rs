@@ -84,6 +84,18 @@ fn messages(mut peer: UnixStream) -> Vec<Message> {
 }
 
 #[test]
+fn one_acceptor_leaves_apps_a_data_connection_between_every_two_workers() {
+    const WORKERS: usize = 8;
+    let configuration = Configuration::open(ConfigFile::new("/nonexistent/narthex.toml".into())).unwrap();
+    let (acceptor, _inboxes) = Acceptor::start("test".to_owned(), WORKERS).unwrap();
+    let means = Means { acceptor: Some(acceptor), ..means() };
+    let senders = (0..WORKERS).map(|_| mpsc::unbounded_channel().0).collect();
+    let mut state = Control::new(&HostOptions::default(), configuration, senders, means).state;
+    let app = state.add_app("app", WORKERS as u32, 1, own_user(), "token".to_owned());
+    assert!(state.apps[&app].sessions.available_permits() >= WORKERS * WORKERS);
+}
+
+#[test]
 fn a_full_host_tells_apps_so_and_lets_operators_in() {
     run(|| async {
         let (shared, _) = control();
