@@ -390,7 +390,10 @@ impl Session {
         closed: Option<InProgress>,
     ) {
         let whole = closed.is_some() && end && !head.upgrade;
-        self.keep_no_longer(id);
+        // A stream that is closed keeps nothing any more.
+        if closed.is_none() {
+            self.keep_no_longer(id);
+        }
         let Some(exchange) = self.exchange_of(id, closed.as_ref()) else { return };
         let mut fields = self.fields.borrow_mut();
         if !fields.parse(block) {
@@ -399,8 +402,9 @@ impl Session {
             return;
         }
         let mut closed = closed;
-        self.cache_head(id, closed.as_mut(), &head, fields.iter(block), body.len());
-        self.gather(id, closed.as_mut(), body, end);
+        if self.cache_head(id, closed.as_mut(), &head, fields.iter(block), body.len()) {
+            self.gather(id, closed.as_mut(), body, end);
+        }
         let close = head.close.then_some((&b"connection"[..], &b"close"[..]));
         let lines = fields.iter(block).chain(close);
         if head.upgrade {
@@ -426,7 +430,7 @@ impl Session {
         }
     }
 
-    /// Lets the cache see the head of a response.
+    /// Lets the cache see the head of a response. Returns whether it wants the body.
     fn cache_head<'f>(
         &self,
         id: StreamId,
@@ -434,12 +438,12 @@ impl Session {
         head: &wire::ResponseHead,
         fields: impl Iterator<Item = (&'f [u8], &'f [u8])> + Clone,
         begun: usize,
-    ) {
+    ) -> bool {
         let mut end = self.end.borrow_mut();
         let at_hand = closed.is_some();
-        let Some(stream) = closed.or_else(|| end.get_mut(id)) else { return };
+        let Some(stream) = closed.or_else(|| end.get_mut(id)) else { return false };
         stream.shard.queue.habit.learn(|| asks_for_caching(head.cache, fields.clone()));
-        let CachingOf::Watched(watch) = std::mem::replace(&mut stream.caching, CachingOf::Nothing) else { return };
+        let CachingOf::Watched(watch) = std::mem::replace(&mut stream.caching, CachingOf::Nothing) else { return false };
         let length = match head.length {
             wire::BodyLength::None => Some(0),
             wire::BodyLength::Exact(length) => Some(length),
@@ -451,7 +455,9 @@ impl Session {
             && let Some(collector) = state.caching.answered(&watch, &answer)
         {
             stream.caching = CachingOf::Gathered(collector);
+            return true;
         }
+        false
     }
 
     /// Adds a piece of a response's body to what the cache gathers of it.
