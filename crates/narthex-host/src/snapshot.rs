@@ -150,9 +150,14 @@ impl Snapshot {
     }
 }
 
+/// Where [`fill_gap`] would put something.
+pub(crate) fn first_gap<T>(slots: &[Option<T>]) -> usize {
+    slots.iter().position(Option::is_none).unwrap_or(slots.len())
+}
+
 /// Puts `value` into the first gap of `slots`, and says where that is.
 pub(crate) fn fill_gap<T>(slots: &mut Vec<Option<T>>, value: T) -> usize {
-    let index = slots.iter().position(Option::is_none).unwrap_or(slots.len());
+    let index = first_gap(slots);
     if index == slots.len() {
         slots.push(None);
     }

@@ -10,7 +10,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use narthex_http::{ListenError, Reason};
 use narthex_proto::cooked::Cooking;
 use narthex_proto::explain::{AskedUrl, ExplainError, Explanation, Match, Outcome};
-use narthex_proto::prefix::{Scheme, UrlPrefix};
+use narthex_proto::prefix::UrlPrefix;
 use narthex_proto::wire::{Activity, Principal, RefusalCode, Verbosity};
 
 use super::Shared;
@@ -268,6 +268,3 @@ fn rules(mode: Cooking) -> CookingRules {
         Cooking::HttpSys => CookingRules::HttpSys,
     }
 }
-
-/// The scheme that this host cannot serve yet.
-const WITHOUT_CERTIFICATES: Scheme = Scheme::Https;

@@ -18,8 +18,12 @@ use super::reservations::{self, Caller};
 use super::settings::{self, Defaults, LogOf};
 use crate::config::Config;
 use crate::log::{Log, LogError, Logs};
-use crate::snapshot::{AppId, GroupCounters, Registration, Routes, Snapshot, fill_gap, trim_gaps};
+use crate::snapshot::{AppId, GroupCounters, Registration, Routes, Snapshot, fill_gap, first_gap, trim_gaps};
 
+/// The scheme of prefixes that need a certificate, of which this host has none yet.
+pub(crate) const WITHOUT_CERTIFICATES: Scheme = Scheme::Https;
+/// Why such a prefix is refused.
+pub(crate) const NO_CERTIFICATES: &str = "this host has no TLS certificates yet; register an http:// prefix";
 /// Registrations of one app that can hold a worker's memory. Far beyond what programs need.
 pub(super) const MOST_URLS: usize = 100_000;
 /// URL groups of one app, and so its queues.
@@ -239,8 +243,8 @@ impl State {
                 Refusal::new(RefusalCode::Invalid, format!("cannot register {}: {reason}", names::shown(url, MOST_OF_URL)))
             };
             let spec: PrefixSpec = url.parse().map_err(|error: narthex_proto::prefix::PrefixError| cannot(&error.to_string()))?;
-            if spec.scheme() == Scheme::Https {
-                return Err(cannot("this host has no TLS certificates yet; register an http:// prefix"));
+            if spec.scheme() == WITHOUT_CERTIFICATES {
+                return Err(cannot(NO_CERTIFICATES));
             }
             // Before a port is opened for somebody who may not have it.
             if let Some(port) = NonZeroU16::new(spec.port()) {
@@ -551,10 +555,6 @@ fn folder_of(name: &str) -> String {
     let folder: String = name.chars().take(MOST_OF_FOLDER).map(plain).collect();
     let usable = !folder.is_empty() && !folder.starts_with('.') && !folder.eq_ignore_ascii_case("httperr");
     if usable { folder } else { format!("_{folder}") }
-}
-
-fn first_gap<T>(slots: &[Option<T>]) -> usize {
-    slots.iter().position(Option::is_none).unwrap_or(slots.len())
 }
 
 fn check_room(owner: &App, urls: &[String], new_group: bool) -> Result<(), Refusal> {

@@ -4,6 +4,7 @@ use http::StatusCode;
 use tokio::time::Instant;
 
 use crate::clock::Clock;
+use crate::fields::write_field;
 use crate::h1::head::{BodyLength, Version, content_length};
 
 /// How the body of a response is delimited.
@@ -82,10 +83,7 @@ pub(crate) fn write_fields<'h>(
             17 if name.eq_ignore_ascii_case(b"transfer-encoding") => continue,
             _ => {}
         }
-        out.extend_from_slice(name);
-        out.extend_from_slice(b": ");
-        out.extend_from_slice(value);
-        out.extend_from_slice(b"\r\n");
+        write_field(name, value, out);
     }
     clock.write_date_line(now, out);
     if upgrade {

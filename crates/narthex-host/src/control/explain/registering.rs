@@ -6,12 +6,12 @@ use narthex_http::ListenError;
 use narthex_proto::prefix::{PrefixError, PrefixSpec, UrlPrefix};
 use narthex_proto::routing::Conflict;
 
-use super::{Asked, Look, WITHOUT_CERTIFICATES, app_of, listens, named, process, text, user};
+use super::{Asked, Look, app_of, listens, named, process, text, user};
 use crate::admin::{ExplainedPort, Obstacle, ObstacleKind, PortState, Registering, ReservedFor, Sharing};
 use crate::control::names::{self, MOST_OF_URL};
 use crate::control::queues::{self, Opener};
 use crate::control::reservations::{self, Caller};
-use crate::control::state::State;
+use crate::control::state::{NO_CERTIFICATES, State, WITHOUT_CERTIFICATES};
 
 /// Of the entries that a prefix has URLs in common with.
 const MOST_SHOWN: usize = 100;
@@ -53,7 +53,7 @@ fn prefix(url: &str) -> Result<UrlPrefix, String> {
 fn judge(state: &State, caller: &Caller, prefix: UrlPrefix, look: Look<'_>, found: &mut Registering) {
     let (routes, settings) = (&state.snapshot.routes, &state.config.settings);
     if prefix.scheme() == WITHOUT_CERTIFICATES {
-        found.meets(ObstacleKind::NoTls, "this host has no TLS certificates yet; register an http:// prefix");
+        found.meets(ObstacleKind::NoTls, NO_CERTIFICATES);
     }
     let denied = reservations::may_register(routes, caller, &prefix, settings).err();
     found.reservation = routes.covering_reservation(&prefix).map(|(reserved, reservation)| ReservedFor {
