@@ -252,13 +252,16 @@ fn head<'a>(
         path_base: relative.path_base.as_bytes(),
         relative: relative.path_and_query.as_bytes(),
         headers: request.headers().map(|(name, value)| (name.as_bytes(), value)),
+        upgrade: request.wants_upgrade,
         connection: ConnectionInfo {
             peer: connection.peer,
             local: connection.local,
-            tls: connection.scheme == Scheme::Https,
+            tls: connection.secure,
             version: match request.version {
                 narthex_http::Version::Http10 => Version::HTTP_10,
                 narthex_http::Version::Http11 => Version::HTTP_11,
+                narthex_http::Version::Http2 => Version::HTTP_2,
+                narthex_http::Version::Http3 => Version::HTTP_3,
             },
         },
     }

@@ -119,6 +119,8 @@ pub(crate) struct Head<'a, H> {
     /// What the app sees of `target`.
     pub(crate) relative: &'a [u8],
     pub(crate) headers: H,
+    /// The request asks for an upgrade: handlers know those of HTTP/1.1, so that is what they get, whatever the client speaks.
+    pub(crate) upgrade: bool,
     pub(crate) connection: ConnectionInfo,
 }
 
@@ -192,7 +194,7 @@ impl Heads {
         if head.relative != b"/" {
             *request.uri_mut() = kept.uri(head.relative)?;
         }
-        *request.version_mut() = head.connection.version;
+        *request.version_mut() = if head.upgrade { Version::HTTP_11 } else { head.connection.version };
         let headers = request.headers_mut();
         headers.try_reserve(head.headers.len()).map_err(|_| NotRepresentable)?;
         for (name, value) in head.headers {
@@ -291,7 +293,7 @@ mod tests {
             version: Version::HTTP_11,
         };
         let headers = [(&b"Host"[..], &RAW[32..33])].into_iter();
-        let head = Head { raw: RAW, method: "GET", target, path_base, relative, headers, connection };
+        let head = Head { raw: RAW, method: "GET", target, path_base, relative, headers, upgrade: false, connection };
         let mut request = Request::new(Body::empty());
         Heads::new(connection_info).fill(&mut request, head).unwrap();
         request

@@ -9,7 +9,6 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use narthex_http::{BodyLength, Exchange, Handler, Reason, Request, Rules, Version};
-use narthex_proto::prefix::Scheme;
 use narthex_proto::routing::Route;
 use narthex_proto::wire::{self, HttpVersion, StreamId};
 
@@ -88,8 +87,10 @@ impl Relay {
             version: match request.version {
                 Version::Http10 => HttpVersion::Http10,
                 Version::Http11 => HttpVersion::Http11,
+                Version::Http2 => HttpVersion::Http2,
+                Version::Http3 => HttpVersion::Http3,
             },
-            tls: connection.scheme == Scheme::Https,
+            tls: connection.secure,
             upgrade: request.wants_upgrade,
             expect_continue: request.expects_continue,
             length: match request.body {

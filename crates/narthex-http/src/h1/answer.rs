@@ -71,6 +71,11 @@ impl Conn {
         state.count_sent(total);
         if written == total {
             state.output.note_drained(body_length);
+            if state.transport.keeps_some() {
+                state.output.is_with_transport();
+                state.deadlines.taken(self.now(), written as u64, self.timeouts().min_send_rate);
+                self.nudge_with(state);
+            }
             return;
         }
         if body_length <= JOIN_BODY {

@@ -132,15 +132,15 @@ pub(crate) fn write_stored_fields(
     }
     out.extend_from_slice(block);
     out.extend_from_slice(match (asked.persistent, asked.version) {
-        (true, Version::Http11) => b"\r\n",
         (true, Version::Http10) => b"connection: keep-alive\r\n\r\n",
+        (true, _) => b"\r\n",
         (false, _) => b"connection: close\r\n\r\n",
     });
     bodiless || asked.head_only
 }
 
 /// Decides the framing, and the `Content-Length` to announce (RFC 9110 section 8.6, RFC 9112 section 6.3).
-fn frame(asked: Asked, status: u16, declared: Option<u64>, length: BodyLength) -> (Framing, Option<u64>) {
+pub(crate) fn frame(asked: Asked, status: u16, declared: Option<u64>, length: BodyLength) -> (Framing, Option<u64>) {
     if status < 200 || status == 204 {
         return (Framing::None, None);
     }
@@ -157,8 +157,8 @@ fn frame(asked: Asked, status: u16, declared: Option<u64>, length: BodyLength) -
     match length {
         BodyLength::Exact(0) => (Framing::None, Some(0)),
         BodyLength::Exact(length) => (Framing::Length(length), Some(length)),
-        BodyLength::Unknown if asked.version == Version::Http11 => (Framing::Chunked, None),
-        BodyLength::Unknown => (Framing::UntilClose, None),
+        BodyLength::Unknown if asked.version == Version::Http10 => (Framing::UntilClose, None),
+        BodyLength::Unknown => (Framing::Chunked, None),
     }
 }
 

@@ -31,7 +31,7 @@ impl Worker {
     pub fn set_timeouts(&self, timeouts: Timeouts) {
         let timeouts = Rc::new(timeouts);
         *self.timeouts.borrow_mut() = Rc::clone(&timeouts);
-        for (_, conn) in &*self.connections.borrow() {
+        for conn in self.connections.borrow().iter().filter_map(|(_, served)| served.http1()) {
             conn.worker_timeouts_are(&timeouts);
         }
     }
@@ -43,10 +43,14 @@ impl Worker {
 
     /// Paces the output of all connections of this worker together; to do it for a server, give all its workers the same.
     pub fn set_bandwidth(&self, bandwidth: Option<Arc<Bandwidth>>) {
-        for (_, conn) in &*self.connections.borrow() {
+        for conn in self.connections.borrow().iter().filter_map(|(_, served)| served.http1()) {
             conn.pace(Whose::Server, bandwidth.as_ref());
         }
         *self.bandwidth.borrow_mut() = bandwidth;
+    }
+
+    pub(crate) fn bandwidth(&self) -> Option<Arc<Bandwidth>> {
+        self.bandwidth.borrow().clone()
     }
 
     pub(crate) fn is_journaled(&self) -> bool {

@@ -172,6 +172,7 @@ impl<S: App> Worker<S> {
             path_base,
             relative,
             headers: fields.iter(block),
+            upgrade: request.upgrade,
             connection: ConnectionInfo {
                 peer: request.peer,
                 local: request.local,

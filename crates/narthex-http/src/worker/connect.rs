@@ -1,0 +1,148 @@
+//! From an accepted socket to the engine that serves it: TLS if the port has it, then the version of HTTP that the client
+//! speaks.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::rc::Rc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use narthex_proto::prefix::Scheme;
+use tokio::net::TcpStream;
+use tokio::task::spawn_local;
+
+use crate::acceptor::Counted;
+use crate::bandwidth::Whose;
+use crate::h1::conn::{Conn, IsHttp2};
+use crate::h1::report;
+use crate::h2;
+use crate::mux;
+use crate::reason::Reason;
+use crate::request::{ConnectionInfo, Handler, TlsInfo};
+use crate::transport::Transport;
+use crate::worker::Worker;
+
+static NEXT_CONNECTION: AtomicU64 = AtomicU64::new(1);
+
+/// A connection as its worker knows it.
+#[derive(Clone)]
+pub(crate) enum Served {
+    Http1(Rc<Conn>),
+    /// HTTP/2 or HTTP/3; or it is not known yet.
+    Streams(Rc<mux::Connection>),
+}
+
+impl Served {
+    pub(super) fn nudge(&self) {
+        match self {
+            Self::Http1(conn) => conn.nudge(),
+            Self::Streams(connection) => connection.nudge(),
+        }
+    }
+
+    pub(super) fn kill(&self) {
+        match self {
+            Self::Http1(conn) => conn.kill(),
+            Self::Streams(connection) => connection.kill(),
+        }
+    }
+
+    pub(super) fn http1(&self) -> Option<&Rc<Conn>> {
+        match self {
+            Self::Http1(conn) => Some(conn),
+            Self::Streams(_) => None,
+        }
+    }
+}
+
+impl Worker {
+    /// `counted`: for the acceptor that dealt it, if one did.
+    pub(super) fn adopt<H: Handler>(
+        self: &Rc<Self>,
+        stream: TcpStream,
+        peer: SocketAddr,
+        scheme: Scheme,
+        counted: Option<Counted>,
+        handler: &Rc<H>,
+    ) {
+        let peer = canonical(peer);
+        let Some(permit) = self.admission.admit(peer.ip()) else {
+            if scheme == Scheme::Http {
+                refuse_connection(&stream);
+            }
+            report::refused_connection(self, &info_of(&stream, peer, scheme), Reason::ConnLimit, Some(503));
+            return;
+        };
+        let info = info_of(&stream, peer, scheme);
+        let handler = Rc::clone(handler);
+        let counts = (permit, counted);
+        let conn = self.http1(Transport::from(stream), info, None);
+        let registered = self.register(Served::Http1(Rc::clone(&conn)));
+        spawn_local(async move {
+            let _counts = counts;
+            serve_http1(conn, registered, handler).await;
+        });
+    }
+
+    fn http1(self: &Rc<Self>, transport: Transport, info: ConnectionInfo, tls: Option<Rc<TlsInfo>>) -> Rc<Conn> {
+        let conn = Conn::new(Rc::clone(self), transport, info, tls);
+        conn.pace(Whose::Server, self.bandwidth.borrow().as_ref());
+        conn
+    }
+
+    fn register(self: &Rc<Self>, served: Served) -> Registered {
+        let key = self.connections.borrow_mut().insert(served);
+        Registered { worker: Rc::clone(self), key }
+    }
+}
+
+async fn serve_http1<H: Handler>(conn: Rc<Conn>, registered: Registered, handler: Rc<H>) {
+    let info = *conn.info();
+    if let Some(IsHttp2(transport, early)) = conn.run(Rc::clone(&handler)).await {
+        let connection = mux::Connection::new(Rc::clone(&registered.worker), info, None);
+        registered.becomes(Served::Streams(Rc::clone(&connection)));
+        h2::serve(connection, transport, early, handler).await;
+    }
+}
+
+/// A connection's place in the worker's register, given back even if its task panics or is dropped.
+struct Registered {
+    worker: Rc<Worker>,
+    key: usize,
+}
+
+impl Registered {
+    fn becomes(&self, served: Served) {
+        let mut connections = self.worker.connections.borrow_mut();
+        let before = connections.get_mut(self.key).map(|place| std::mem::replace(place, served));
+        drop(connections);
+        drop(before);
+    }
+}
+
+impl Drop for Registered {
+    fn drop(&mut self) {
+        let mut connections = self.worker.connections.borrow_mut();
+        let served = connections.try_remove(self.key);
+        if connections.is_empty() {
+            self.worker.emptied.notify_waiters();
+        }
+        drop(connections);
+        drop(served);
+    }
+}
+
+fn info_of(stream: &TcpStream, peer: SocketAddr, scheme: Scheme) -> ConnectionInfo {
+    let unknown = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
+    let local = stream.local_addr().map_or(unknown, canonical);
+    ConnectionInfo { id: NEXT_CONNECTION.fetch_add(1, Ordering::Relaxed), peer, local, scheme, secure: scheme == Scheme::Https }
+}
+
+/// One answer, one attempt: a client over the limit must not cost more.
+fn refuse_connection(stream: &TcpStream) {
+    const ANSWER: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
+    let _ = stream.try_write(ANSWER);
+}
+
+/// An IPv4 client of a dual-stack listener is shown, and routed, as IPv4.
+fn canonical(address: SocketAddr) -> SocketAddr {
+    SocketAddr::new(address.ip().to_canonical(), address.port())
+}
