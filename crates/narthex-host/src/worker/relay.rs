@@ -102,6 +102,7 @@ impl Relay {
             local: connection.local,
             path_base: relative.path_base.as_bytes(),
             target: if unchanged { b"" } else { relative.path_and_query.as_bytes() },
+            certificate: request.tls.and_then(|tls| tls.client_certificate.as_deref()).unwrap_or_default(),
             head: request.raw,
         };
         match shard.take(&forwarded, exchange, group.delegates, watch) {
