@@ -11,6 +11,11 @@ const DATE_LINE: [u8; 37] = *b"date:                              \r\n";
 const NAME: usize = "date: ".len();
 const DATE: usize = 29;
 
+/// Monotonic time, for who has no worker.
+pub(crate) fn now() -> Instant {
+    Instant::now()
+}
+
 /// A worker's clock: monotonic time, and the `Date` header rendered once a second.
 pub(crate) struct Clock {
     line: RefCell<[u8; DATE_LINE.len()]>,
@@ -26,7 +31,7 @@ impl Clock {
 
     /// Monotonic time. Tests that pause tokio's clock move it by hand.
     pub(crate) fn now(&self) -> Instant {
-        Instant::now()
+        now()
     }
 
     /// Appends the `Date` header line that is right for `now`.

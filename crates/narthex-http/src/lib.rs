@@ -27,6 +27,7 @@ pub mod rendezvous;
 mod request;
 mod target;
 mod threads;
+pub mod tls;
 mod transport;
 mod worker;
 

@@ -2,6 +2,7 @@
 //! request path.
 
 mod connect;
+mod handshake;
 mod live;
 
 use std::cell::{Cell, RefCell};
@@ -25,6 +26,7 @@ use crate::journal::Journal;
 use crate::limits::{Limits, Timeouts};
 use crate::reason::Reason;
 use crate::request::Handler;
+use crate::tls::Bindings;
 use crate::worker::connect::Served;
 
 /// One read takes at most this much. The buffer is the worker's: an idle connection holds none.
@@ -70,6 +72,7 @@ pub struct Worker {
     journal: RefCell<Option<Rc<Journal>>>,
     journaled: Cell<bool>,
     bandwidth: RefCell<Option<Arc<Bandwidth>>>,
+    tls: RefCell<Option<Arc<Bindings>>>,
     #[expect(clippy::vec_box, reason = "the boxes are what is kept")]
     spare: RefCell<Vec<Box<Noted>>>,
 }
@@ -100,6 +103,7 @@ impl Worker {
             journal: RefCell::default(),
             journaled: Cell::new(false),
             bandwidth: RefCell::default(),
+            tls: RefCell::default(),
             spare: RefCell::default(),
         })
     }

@@ -48,7 +48,7 @@ pub(crate) async fn serve<H: Handler>(connection: Rc<Connection>, transport: Tra
     let handshake = timeout(wait, builder(worker.limits().max_head).handshake(socket));
     let h2 = tokio::select! {
         handshake = handshake => handshake,
-        () = killed(&connection) => return,
+        () = connection.killed() => return,
     };
     match h2 {
         Ok(Ok(h2)) => {
@@ -59,12 +59,6 @@ pub(crate) async fn serve<H: Handler>(connection: Rc<Connection>, transport: Tra
         }
         Ok(Err(error)) => tracing::debug!(%error, "an HTTP/2 connection did not begin"),
         Err(_) => mux::refused(&connection, Reason::TimerHeaderWait),
-    }
-}
-
-async fn killed(connection: &Connection) {
-    while !connection.is_killed() {
-        connection.changed().await;
     }
 }
 

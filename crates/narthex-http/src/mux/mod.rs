@@ -70,6 +70,13 @@ impl Connection {
         self.nudge();
     }
 
+    /// Waits until the connection is to end.
+    pub(crate) async fn killed(&self) {
+        while !self.is_killed() {
+            self.changed().await;
+        }
+    }
+
     pub(crate) fn is_killed(&self) -> bool {
         self.killed.get()
     }

@@ -4,7 +4,9 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::rc::Rc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
+use bytes::BytesMut;
 use narthex_proto::prefix::Scheme;
 use tokio::net::TcpStream;
 use tokio::task::spawn_local;
@@ -19,6 +21,7 @@ use crate::reason::Reason;
 use crate::request::{ConnectionInfo, Handler, TlsInfo};
 use crate::transport::Transport;
 use crate::worker::Worker;
+use crate::worker::handshake::{Spoken, shake_hands};
 
 static NEXT_CONNECTION: AtomicU64 = AtomicU64::new(1);
 
@@ -74,6 +77,15 @@ impl Worker {
         let info = info_of(&stream, peer, scheme);
         let handler = Rc::clone(handler);
         let counts = (permit, counted);
+        if scheme == Scheme::Https {
+            let connection = mux::Connection::new(Rc::clone(self), info, None);
+            let registered = self.register(Served::Streams(Rc::clone(&connection)));
+            spawn_local(async move {
+                let _counts = counts;
+                serve_tls(stream, connection, registered, handler).await;
+            });
+            return;
+        }
         let conn = self.http1(Transport::from(stream), info, None);
         let registered = self.register(Served::Http1(Rc::clone(&conn)));
         spawn_local(async move {
@@ -91,6 +103,46 @@ impl Worker {
     fn register(self: &Rc<Self>, served: Served) -> Registered {
         let key = self.connections.borrow_mut().insert(served);
         Registered { worker: Rc::clone(self), key }
+    }
+}
+
+/// `connection` stands for it until it is known what the client speaks.
+async fn serve_tls<H: Handler>(stream: TcpStream, connection: Rc<mux::Connection>, registered: Registered, handler: Rc<H>) {
+    let (worker, info) = (Rc::clone(&registered.worker), connection.info);
+    let shaken = shake_hands(stream, info.local, worker.tls());
+    let shaken = tokio::select! {
+        shaken = within(worker.timeouts().header_wait, shaken) => shaken,
+        () = connection.killed() => return,
+    };
+    let (stream, tls, spoken) = match shaken {
+        Some(Ok(shaken)) => shaken,
+        Some(Err(error)) => {
+            tracing::debug!(%error, peer = %info.peer, "a TLS handshake failed");
+            return;
+        }
+        None => return mux::refused(&connection, Reason::TimerHeaderWait),
+    };
+    let (transport, tls) = (Transport::from(stream), Some(Rc::new(tls)));
+    match spoken {
+        Spoken::Http2 => {
+            let connection = mux::Connection::new(worker, info, tls);
+            registered.becomes(Served::Streams(Rc::clone(&connection)));
+            h2::serve(connection, transport, BytesMut::new(), handler).await;
+        }
+        Spoken::Http1 => {
+            let conn = worker.http1(transport, info, tls);
+            registered.becomes(Served::Http1(Rc::clone(&conn)));
+            serve_http1(conn, registered, handler).await;
+        }
+        Spoken::Challenge => {}
+    }
+}
+
+/// `None` if it took too long.
+async fn within<F: Future>(limit: Option<Duration>, future: F) -> Option<F::Output> {
+    match limit {
+        Some(limit) => tokio::time::timeout(limit, future).await.ok(),
+        None => Some(future.await),
     }
 }
 

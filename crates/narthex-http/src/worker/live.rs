@@ -10,6 +10,7 @@ use crate::bandwidth::{Bandwidth, Whose};
 use crate::h1::report::Noted;
 use crate::journal::Journal;
 use crate::limits::{Limits, Timeouts};
+use crate::tls::Bindings;
 use crate::worker::Worker;
 
 /// Records whose memory is kept for the next ones.
@@ -47,6 +48,15 @@ impl Worker {
             conn.pace(Whose::Server, bandwidth.as_ref());
         }
         *self.bandwidth.borrow_mut() = bandwidth;
+    }
+
+    /// Answers TLS handshakes by these bindings from now on. Without any, all fail.
+    pub fn set_tls(&self, bindings: Option<Arc<Bindings>>) {
+        *self.tls.borrow_mut() = bindings;
+    }
+
+    pub(crate) fn tls(&self) -> Option<Arc<Bindings>> {
+        self.tls.borrow().clone()
     }
 
     pub(crate) fn bandwidth(&self) -> Option<Arc<Bandwidth>> {
