@@ -1,7 +1,7 @@
 //! The embedded provider: the app's own listeners, with the same HTTP engine and routing table that the host has.
 
 use std::cell::Cell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, TcpListener};
 use std::num::NonZeroU16;
@@ -25,11 +25,14 @@ use crate::lifetime::{Changes, Phases, Stop, Workers};
 use crate::live::{self, Live, Updates};
 use crate::request::{ConnectionInfo, Head, Heads, Told};
 use crate::request_control::RequestControl;
+use crate::tls::{Certificates, TlsSettings};
 use crate::tuning::{FineTune, OperatingMode};
 use crate::upgrade::Donor;
 
 /// How often a port that is free for one address family may turn out to be taken for the other.
 const PORT_ATTEMPTS: usize = 16;
+/// How often the files of certificates are looked at.
+const LOOK: Duration = Duration::from_secs(1);
 
 type Prefixes = Table<(), ()>;
 
@@ -38,6 +41,7 @@ pub(crate) struct Embedded {
     pub(crate) prefixes: Vec<PrefixSpec>,
     pub(crate) group: GroupSettings,
     pub(crate) limits: Limits,
+    pub(crate) tls: TlsSettings,
     pub(crate) fine_tune: FineTune,
     pub(crate) workers: usize,
     pub(crate) told: Told,
@@ -58,9 +62,18 @@ impl Embedded {
             OperatingMode::SingleAcceptor => 1,
         };
         let Bound { prefixes, table, listeners } = bind(&self.prefixes, accepting)?;
+        let secure = prefixes.iter().filter(|prefix| prefix.scheme() == Scheme::Https);
+        if let (Some(prefix), None) = (secure.clone().next(), &self.tls.fallback)
+            && self.tls.by_name.is_empty()
+        {
+            return Err(Error::NoCertificate(prefix.to_string()));
+        }
+        let ports: BTreeSet<u16> = secure.map(|prefix| prefix.port().get()).collect();
+        let mut certificates = Certificates::load(&self.tls, &Vec::from_iter(ports))?;
+        let bindings = (!certificates.is_empty()).then(|| certificates.bindings());
         let table = Arc::new(table);
         let (acceptor, sources) = sources(&self.fine_tune, self.workers, listeners)?;
-        let mut running = live::Running::new(self.group, self.limits);
+        let mut running = live::Running::new(self.group, self.limits, bindings);
         let mut workers = Workers::new();
         for (index, source) in sources.into_iter().enumerate() {
             let (app, table, phases) = (app.clone(), Arc::clone(&table), workers.phases());
@@ -81,11 +94,18 @@ impl Embedded {
             })?;
         }
         ready(&prefixes);
+        let mut look = tokio::time::interval(LOOK);
         loop {
             let asked = tokio::select! {
                 () = stop.wait() => break,
                 () = workers.one_ended() => return Err(Error::WorkerDied),
                 asked = changes.next() => asked,
+                _ = look.tick(), if !certificates.is_empty() => {
+                    if certificates.follow_files() {
+                        running.set_tls(certificates.bindings()).await?;
+                    }
+                    continue;
+                }
             };
             let changed = tokio::select! {
                 () = stop.wait() => break,
@@ -102,22 +122,22 @@ impl Embedded {
 }
 
 /// Where each worker's connections come from. The acceptor, if there is one, accepts until it is dropped.
-fn sources(tune: &FineTune, workers: usize, listeners: Vec<Vec<TcpListener>>) -> Result<(Option<Acceptor>, Vec<Source>)> {
+fn sources(tune: &FineTune, workers: usize, listeners: Vec<Vec<Listener>>) -> Result<(Option<Acceptor>, Vec<Source>)> {
     if tune.operating_mode == OperatingMode::OnePerWorker {
         return Ok((None, listeners.into_iter().map(Source::Listeners).collect()));
     }
     let started = Acceptor::start("narthex-acceptor".to_owned(), workers);
     let (acceptor, inboxes) = started.map_err(Error::io("start the accepting thread"))?;
-    for listener in listeners.into_iter().flatten() {
+    for (listener, scheme) in listeners.into_iter().flatten() {
         let address = listener.local_addr().map_err(Error::io("find out the port"))?;
-        acceptor.listen(address, listener, Scheme::Http);
+        acceptor.listen(address, listener, scheme);
     }
     Ok((Some(acceptor), inboxes.into_iter().map(Source::Inbox).collect()))
 }
 
 /// Where a worker's connections come from.
 enum Source {
-    Listeners(Vec<TcpListener>),
+    Listeners(Vec<Listener>),
     Inbox(Inbox),
 }
 
@@ -131,10 +151,10 @@ async fn run_worker<S: App>(
     let mut accepting: JoinSet<io::Result<()>> = JoinSet::new();
     match source {
         Source::Listeners(listeners) => {
-            for listener in listeners {
+            for (listener, scheme) in listeners {
                 let (worker, handler) = (Rc::clone(&worker), Rc::clone(&handler));
                 accepting.spawn_local(async move {
-                    worker.accept(tokio::net::TcpListener::from_std(listener)?, Scheme::Http, handler).await
+                    worker.accept(tokio::net::TcpListener::from_std(listener)?, scheme, handler).await
                 });
             }
         }
@@ -253,6 +273,7 @@ fn head<'a>(
         relative: relative.path_and_query.as_bytes(),
         headers: request.headers().map(|(name, value)| (name.as_bytes(), value)),
         upgrade: request.wants_upgrade,
+        certificate: request.tls.and_then(|tls| tls.client_certificate.as_deref()).unwrap_or_default(),
         connection: ConnectionInfo {
             peer: connection.peer,
             local: connection.local,
@@ -276,31 +297,34 @@ struct Bound {
     prefixes: Vec<UrlPrefix>,
     table: Prefixes,
     /// For each that accepts.
-    listeners: Vec<Vec<TcpListener>>,
+    listeners: Vec<Vec<Listener>>,
 }
+
+/// An open port, and what is spoken there.
+type Listener = (TcpListener, Scheme);
 
 /// Opens what `specs` need, once for each of `times` that accept.
 fn bind(specs: &[PrefixSpec], times: usize) -> Result<Bound> {
     let mut bound = Bound { prefixes: Vec::new(), table: Table::new(), listeners: (0..times).map(|_| Vec::new()).collect() };
     let mut ports = BTreeMap::new();
     for spec in specs {
-        if spec.scheme() == Scheme::Https {
-            return Err(Error::TlsUnavailable(spec.to_string()));
-        }
         match spec.resolve() {
             Some(prefix) => {
-                let hosts: &mut Vec<_> = ports.entry(prefix.port()).or_default();
+                let (scheme, hosts) = ports.entry(prefix.port()).or_insert_with(|| (prefix.scheme(), Vec::new()));
+                if *scheme != prefix.scheme() {
+                    return Err(Error::OtherScheme(prefix.to_string(), prefix.port().get()));
+                }
                 hosts.push(prefix.host().clone());
                 bound.add(prefix)?;
             }
             None => {
-                let prefix = spec.with_port(bound.listen_anywhere(spec.host())?);
+                let prefix = spec.with_port(bound.listen_anywhere(spec.host(), spec.scheme())?);
                 bound.add(prefix)?;
             }
         }
     }
-    for (port, hosts) in ports {
-        bound.listen(port.get(), &merged(hosts.iter().flat_map(addresses).collect()))?;
+    for (port, (scheme, hosts)) in ports {
+        bound.listen(port.get(), scheme, &merged(hosts.iter().flat_map(addresses).collect()))?;
     }
     Ok(bound)
 }
@@ -313,7 +337,7 @@ impl Bound {
     }
 
     /// Opens a port on each of these addresses. A machine without IPv6 is served over IPv4 alone.
-    fn listen(&mut self, port: u16, ips: &[IpAddr]) -> Result<u16, ListenError> {
+    fn listen(&mut self, port: u16, scheme: Scheme, ips: &[IpAddr]) -> Result<u16, ListenError> {
         let mut port = port;
         let mut opened = Vec::new();
         for ip in ips {
@@ -330,18 +354,18 @@ impl Bound {
         }
         for listeners in opened {
             for (worker, listener) in self.listeners.iter_mut().zip(listeners) {
-                worker.push(listener);
+                worker.push((listener, scheme));
             }
         }
         Ok(port)
     }
 
     /// Opens any port that is free on all addresses of `host`.
-    fn listen_anywhere(&mut self, host: &PrefixHost) -> Result<NonZeroU16> {
+    fn listen_anywhere(&mut self, host: &PrefixHost, scheme: Scheme) -> Result<NonZeroU16> {
         let ips = addresses(host);
         let mut attempt = 1;
         loop {
-            match self.listen(0, &ips) {
+            match self.listen(0, scheme, &ips) {
                 Ok(port) => {
                     let none = || Error::io("find out the port")(std::io::ErrorKind::AddrNotAvailable.into());
                     return NonZeroU16::new(port).ok_or_else(none);

@@ -173,6 +173,7 @@ impl<S: App> Worker<S> {
             relative,
             headers: fields.iter(block),
             upgrade: request.upgrade,
+            certificate: request.certificate,
             connection: ConnectionInfo {
                 peer: request.peer,
                 local: request.local,
