@@ -27,6 +27,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Host(arguments) => host::run(arguments),
         Command::Show(what) => verbs::show(what),
         Command::Add(what) => verbs::add(what),
+        Command::Update(what) => verbs::update(what),
         Command::Delete(what) => verbs::delete(what),
         Command::Flush(what) => verbs::flush(&what),
         Command::Dump(socket) => verbs::dump(&socket),

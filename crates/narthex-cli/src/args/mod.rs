@@ -11,6 +11,7 @@ mod iplisten;
 mod number;
 mod servicestate;
 mod setting;
+mod sslcert;
 mod timeout;
 mod urlacl;
 mod words;
@@ -29,6 +30,7 @@ pub(crate) use host::HostArguments;
 pub(crate) use iplisten::{IplistenAddress, ShowIplisten};
 pub(crate) use servicestate::{ShowServicestate, View};
 pub(crate) use setting::{AddSetting, DeleteSetting, ShowSetting};
+pub(crate) use sslcert::{BindingOptions, ChangeSslcert, DeleteSslcert, Negotiation, ShowSslcert, Switch};
 pub(crate) use timeout::{AddTimeout, DeleteTimeout, ShowTimeout};
 pub(crate) use urlacl::{AddUrlacl, DeleteUrlacl, ShowUrlacl};
 
@@ -58,6 +60,9 @@ pub(crate) enum Command {
     /// Reserve a URL, or set what a running host goes by
     #[command(subcommand)]
     Add(Add),
+    /// Change a TLS binding; what is not named stays as it is
+    #[command(subcommand)]
+    Update(Update),
     /// End a reservation, set something back to its default, or empty the cache
     #[command(subcommand)]
     Delete(Delete),
@@ -91,6 +96,8 @@ pub(crate) enum Show {
     Cacheparam(ShowCacheparam),
     /// The host's settings, with what each does
     Setting(ShowSetting),
+    /// The TLS bindings: which certificate answers where, and how long it is valid
+    Sslcert(ShowSslcert),
     /// The responses in the cache
     Cachestate(ShowCachestate),
 }
@@ -108,6 +115,15 @@ pub(crate) enum Add {
     Cacheparam(AddCacheparam),
     /// Set one of the host's settings
     Setting(AddSetting),
+    /// Bind a certificate to a name, an address or a port: handshakes there are answered with it
+    Sslcert(ChangeSslcert),
+}
+
+#[derive(Debug, PartialEq, Eq, Subcommand)]
+#[command(disable_help_subcommand = true)]
+pub(crate) enum Update {
+    /// Change the certificate or the options of a TLS binding
+    Sslcert(ChangeSslcert),
 }
 
 #[derive(Debug, PartialEq, Eq, Subcommand)]
@@ -123,6 +139,8 @@ pub(crate) enum Delete {
     Cacheparam(DeleteCacheparam),
     /// Set a setting back to its default
     Setting(DeleteSetting),
+    /// End a TLS binding
+    Sslcert(DeleteSslcert),
     /// Remove responses from the cache
     Cache(DeleteCache),
 }
@@ -186,7 +204,7 @@ pub(crate) fn parse(words: impl IntoIterator<Item = OsString>) -> anyhow::Result
 /// Every verb and parameter, with netsh's spelling of them in the help.
 fn definition() -> clap::Command {
     let mut definition = Arguments::command();
-    for verb in ["show", "add", "delete"] {
+    for verb in ["show", "add", "update", "delete"] {
         definition = definition.mut_subcommand(verb, |verb| {
             let objects: Vec<_> = verb.get_subcommands().map(|object| object.get_name().to_owned()).collect();
             objects.iter().fold(verb, |verb, object| verb.mut_subcommand(object, words::with_netsh_spelling_in_help))

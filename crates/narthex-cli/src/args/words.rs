@@ -7,20 +7,21 @@ use anyhow::bail;
 use clap::error::ErrorKind;
 use clap::{Arg, Command};
 
-/// The objects of netsh that this version does not have, and the verbs that netsh has for them.
-const OBJECTS_OF_TLS: [&str; 2] = ["sslcert", "sslpropertyex"];
-const VERBS_OF_TLS: [&str; 4] = ["add", "update", "delete", "show"];
+use super::sslcert::REFUSED;
+
+/// netsh's verbs for what a binding's HTTP/2 is allowed.
+const SSLPROPERTYEX: &str = "sslpropertyex";
 
 /// The words with every `key=value` replaced that `definition` has a parameter for.
 ///
 /// # Errors
-/// A [`clap::Error`] that names the keys, if a key is none of them. Another error for the verbs of TLS.
+/// A [`clap::Error`] that names the keys, if a key is none of them. Another error for verbs of netsh that are settings here.
 pub(super) fn with_netsh_spelling_replaced(
     words: impl IntoIterator<Item = OsString>,
     definition: &Command,
 ) -> anyhow::Result<Vec<OsString>> {
     let words: Vec<OsString> = words.into_iter().collect();
-    refuse_tls(&words)?;
+    refuse_properties(&words)?;
     let mut verb = definition;
     let mut is_value = false;
     let mut replaced = Vec::with_capacity(words.len());
@@ -44,10 +45,11 @@ pub(super) fn with_netsh_spelling_replaced(
         } else if std::mem::take(&mut is_value) {
             replaced.push(word);
         } else if text.starts_with('-') {
+            refuse_key(verb, text.trim_start_matches('-').split('=').next().unwrap_or_default())?;
             is_value = takes_next_word(verb, text);
             replaced.push(word);
         } else {
-            replaced.push(option(verb, text)?.unwrap_or(word));
+            replaced.push(option(verb, text)?.or_else(|| flag(verb, text)).unwrap_or(word));
         }
     }
     Ok(replaced)
@@ -68,19 +70,16 @@ pub(super) fn with_netsh_spelling_in_help(verb: Command) -> Command {
     verb.after_help(format!("In netsh's spelling: {line}"))
 }
 
-fn refuse_tls(words: &[OsString]) -> anyhow::Result<()> {
-    let is_one_of = |index: usize, names: &[&str]| {
-        let word = words.get(index).and_then(|word| word.to_str());
-        word.is_some_and(|word| names.iter().any(|name| word.eq_ignore_ascii_case(name)))
-    };
-    if is_one_of(1, &VERBS_OF_TLS) && is_one_of(2, &OBJECTS_OF_TLS) {
-        bail!("the sslcert verbs come with TLS in a later version of Narthex; this version serves http:// only");
-    }
-    if is_one_of(1, &["update"]) {
+fn refuse_properties(words: &[OsString]) -> anyhow::Result<()> {
+    let is = |index: usize, name: &str| words.get(index).is_some_and(|word| word.eq_ignore_ascii_case(name));
+    if is(2, SSLPROPERTYEX) {
         bail!(
-            "update is a verb of sslcert, and the sslcert verbs come with TLS in a later version of Narthex; \
-             to change anything else, delete it and add it again"
+            "{SSLPROPERTYEX} is about HTTP/2, for which the host has settings: narthex add setting \
+             settingtype=http2_initial_window value=1048576 (narthex show setting lists all)"
         );
+    }
+    if is(1, "update") && words.get(2).is_some_and(|word| !is(2, "sslcert") && !word.to_string_lossy().starts_with('-')) {
+        bail!("update is a verb of sslcert; to change anything else, delete it and add it again");
     }
     Ok(())
 }
@@ -105,7 +104,25 @@ fn option(verb: &Command, word: &str) -> Result<Option<OsString>, clap::Error> {
     if verb.has_subcommands() {
         return Ok(None);
     }
+    refuse_key(verb, key)?;
     Err(unknown_key(verb, key))
+}
+
+/// A switch that is typed as a word of its own, such as `self-signed`.
+fn flag(verb: &Command, word: &str) -> Option<OsString> {
+    if verb.get_name() != "sslcert" {
+        return None;
+    }
+    let is = |argument: &&Arg| !argument.get_action().takes_values() && argument.get_long() == Some(word);
+    verb.get_arguments().find(is).map(|_| format!("--{word}").into())
+}
+
+/// Whether it is one of netsh's keys for which there is something else here.
+fn refuse_key(verb: &Command, key: &str) -> Result<(), clap::Error> {
+    let refused = REFUSED.iter().find(|(name, _)| verb.get_name() == "sslcert" && name.eq_ignore_ascii_case(key));
+    let Some((name, instead)) = refused else { return Ok(()) };
+    let message = format!("`sslcert` has no {name}: {instead}");
+    Err(verb.clone().error(ErrorKind::UnknownArgument, message))
 }
 
 fn unknown_key(verb: &Command, key: &str) -> clap::Error {
@@ -153,18 +170,17 @@ mod tests {
     }
 
     #[test]
-    fn the_verbs_of_tls_are_understood_and_come_later() {
-        for line in [
-            "narthex add sslcert ipport=0.0.0.0:443 certhash=00 appid={0}",
-            "narthex update sslcert",
-            "narthex delete sslcert --help",
-            "narthex show sslcert json=enable",
-            "narthex update sslpropertyex ipport=0.0.0.0:443 propertyid=0",
+    fn what_netsh_updates_and_this_does_not_is_told_with_the_way_to_change_it() {
+        for (line, said) in [
+            ("narthex update sslpropertyex ipport=0.0.0.0:443 propertyid=0", "settingtype=http2_initial_window"),
+            ("narthex show sslpropertyex", "settingtype=http2_initial_window"),
+            ("narthex update urlacl url=http://+:80/", "delete it and add it again"),
         ] {
             let error = parsed(line).expect_err(line);
             assert!(error.downcast_ref::<clap::Error>().is_none(), "{line}");
-            assert!(error.to_string().contains("come with TLS in a later version"), "{line}: {error}");
+            assert!(error.to_string().contains(said), "{line}: {error}");
         }
+        assert!(parsed("narthex update --help").unwrap_err().to_string().contains("sslcert"));
     }
 
     #[test]

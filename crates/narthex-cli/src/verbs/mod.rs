@@ -6,6 +6,7 @@ mod explain;
 mod iplisten;
 mod servicestate;
 mod setting;
+mod sslcert;
 mod timeout;
 mod urlacl;
 
@@ -13,7 +14,7 @@ use narthex_host::admin::{AdminError, Answer, Question};
 use serde::Serialize;
 
 use crate::admin::ask;
-use crate::args::{Add, Asking, Delete, Flush, Show, SocketArgument};
+use crate::args::{Add, Asking, Delete, Flush, Show, SocketArgument, Update};
 use crate::output::{print, print_exactly, print_json};
 
 pub(crate) use explain::run as explain;
@@ -27,6 +28,7 @@ pub(crate) fn show(what: Show) -> anyhow::Result<()> {
         Show::Timeout(typed) => timeout::show(&typed),
         Show::Cacheparam(typed) => cacheparam::show(&typed),
         Show::Setting(typed) => setting::show(typed),
+        Show::Sslcert(typed) => sslcert::show(typed),
         Show::Cachestate(typed) => cache::show(typed),
     }
 }
@@ -43,6 +45,14 @@ pub(crate) fn add(what: Add) -> anyhow::Result<()> {
             command(&typed.asking, &Question::AddCacheparam { param: typed.kind.into(), value: typed.value })
         }
         Add::Setting(typed) => command(&typed.asking, &Question::AddSetting { name: typed.settingtype, value: typed.value }),
+        Add::Sslcert(typed) => sslcert::add(typed),
+    }
+}
+
+/// `narthex update`.
+pub(crate) fn update(what: Update) -> anyhow::Result<()> {
+    match what {
+        Update::Sslcert(typed) => sslcert::update(typed),
     }
 }
 
@@ -54,6 +64,7 @@ pub(crate) fn delete(what: Delete) -> anyhow::Result<()> {
         Delete::Timeout(typed) => command(&typed.asking, &Question::DeleteTimeout { timer: typed.timeouttype.into() }),
         Delete::Cacheparam(typed) => command(&typed.asking, &Question::DeleteCacheparam { param: typed.kind.into() }),
         Delete::Setting(typed) => command(&typed.asking, &Question::DeleteSetting { name: typed.settingtype }),
+        Delete::Sslcert(typed) => sslcert::delete(typed),
         Delete::Cache(typed) => {
             command(&typed.asking, &Question::DeleteCache { url: typed.url, recursive: typed.recursive.is_yes() })
         }

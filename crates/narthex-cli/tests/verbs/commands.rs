@@ -2,11 +2,17 @@
 
 use std::process::Command;
 
-use narthex_host::admin::{Answer, Grant, Question};
+use narthex_host::admin::{Answer, BindingKey, BindingOption as O, BindingSpec, Grant, Question};
 use narthex_host::config::{CacheParam, MachineTimer};
 use narthex_proto::wire::Principal;
 
 use crate::fake_host::{FakeHost, stderr, stdout};
+
+fn options(said: &[(O, &str)]) -> BindingSpec {
+    let mut options = BindingSpec::default();
+    said.iter().for_each(|(option, value)| options.set(*option, value).unwrap());
+    options
+}
 
 /// Command lines of one meaning, and the question that they ask.
 fn commands() -> Vec<([&'static str; 2], Question)> {
@@ -16,6 +22,7 @@ fn commands() -> Vec<([&'static str; 2], Question)> {
     let cache_url = || Some("http://a:80/x?y=1".to_owned());
     let [v4, v6] = ["192.0.2.1", "::1"].map(|address| address.parse().unwrap());
     let setting = || "queue_length".to_owned();
+    let name = || BindingKey::hostname_port("a.example:443").unwrap();
     vec![
         (
             ["add urlacl url=http://+:80/shop/ user=root", "add urlacl --url http://+:80/shop/ --user 0"],
@@ -60,6 +67,31 @@ fn commands() -> Vec<([&'static str; 2], Question)> {
         (
             ["delete setting settingtype=queue_length", "delete setting --settingtype queue_length"],
             Question::DeleteSetting { name: setting() },
+        ),
+        (
+            [
+                "add sslcert hostnameport=a.example:443 certfile=/c keyfile=/k disablehttp2=enable",
+                "add sslcert --disablehttp2 Enable --keyfile=/k --certfile /c --hostnameport A.example:443",
+            ],
+            Question::AddSslcert {
+                binding: name(),
+                options: options(&[(O::Certificate, "/c"), (O::Key, "/k"), (O::Http2, "false")]),
+            },
+        ),
+        (
+            ["add sslcert ccs=443 directory=/d", "add sslcert --directory /d --ccs 443"],
+            Question::AddSslcert { binding: BindingKey::Ccs(443), options: options(&[(O::Directory, "/d")]) },
+        ),
+        (
+            [
+                "update sslcert hostnameport=a.example:443 disabletls12=enable",
+                "update sslcert --hostnameport a.example:443 --minversion 1.3",
+            ],
+            Question::UpdateSslcert { binding: name(), options: options(&[(O::MinVersion, "1.3")]) },
+        ),
+        (
+            ["delete sslcert hostnameport=a.example:443", "delete sslcert --hostnameport=a.example:443"],
+            Question::DeleteSslcert { binding: name() },
         ),
         (["delete cache", "delete cache"], Question::DeleteCache { url: None, recursive: false }),
         (

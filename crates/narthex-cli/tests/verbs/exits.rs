@@ -11,7 +11,9 @@ const REFUSAL: &str = "cannot reserve http://+:80/shop/: user \"web\" may not: a
 #[test]
 fn what_the_host_refuses_is_1_and_its_sentence_is_told() {
     let host = FakeHost::that(Says::Refused(REFUSAL));
-    for line in ["add urlacl url=http://+:80/shop/ everyone=yes", "show urlacl", "dump", "explain http://a/", "reload"] {
+    for line in
+        ["add urlacl url=http://+:80/shop/ everyone=yes", "show urlacl", "dump", "explain http://a/", "reload", "show sslcert"]
+    {
         let output = host.run(&line.split(' ').collect::<Vec<_>>());
         assert_eq!(output.status.code(), Some(1), "{line}");
         assert_eq!(stderr(&output), format!("narthex: {REFUSAL}\n"), "{line}");
@@ -57,14 +59,14 @@ fn without_a_host_it_is_3_and_the_command_that_starts_one_is_named() {
 }
 
 #[test]
-fn the_verbs_of_tls_are_1_and_said_to_come() {
-    let output = narthex(Path::new("/nowhere"), &["add", "sslcert", "ipport=0.0.0.0:443", "certhash=00"]);
+fn what_netsh_knows_of_tls_and_this_does_not_is_told_with_what_to_type_instead() {
+    let nowhere = Path::new("/nowhere");
+    let output = narthex(nowhere, &["add", "sslcert", "ipport=0.0.0.0:443", "certhash=00", "appid={0}"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(stderr(&output).contains("certhash") && stderr(&output).contains("certfile= and keyfile="), "{}", stderr(&output));
+    let output = narthex(nowhere, &["update", "sslpropertyex", "ipport=0.0.0.0:443", "propertyid=0", "receivewindow=1"]);
     assert_eq!(output.status.code(), Some(1));
-    assert!(stderr(&output).contains("the sslcert verbs come with TLS in a later version"), "{}", stderr(&output));
-    for line in [["--help"].as_slice(), &["add", "--help"], &["show", "--help"]] {
-        let help = narthex(Path::new("/nowhere"), line);
-        assert!(help.status.success() && !stdout(&help).contains("sslcert"), "{}", stdout(&help));
-    }
+    assert!(stderr(&output).contains("settingtype=http2_initial_window"), "{}", stderr(&output));
 }
 
 #[test]

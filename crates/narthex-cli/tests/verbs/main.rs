@@ -7,3 +7,4 @@ mod documents;
 mod exits;
 mod fake_host;
 mod shows;
+mod sslcert;

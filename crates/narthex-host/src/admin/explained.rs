@@ -7,7 +7,7 @@ use narthex_proto::prefix::{Scheme, UrlPrefix};
 use narthex_proto::wire::Activity;
 use serde::Serialize;
 
-use super::NamedGrant;
+use super::{NamedGrant, SslcertState};
 
 /// Where a request for a URL goes, and why.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -43,6 +43,8 @@ pub struct Explained {
     pub shadowed: Vec<ShadowedEntry>,
     /// Who would get the URL if the reservations that come first and have no app were not there.
     pub would_go_to: Option<Holder>,
+    /// How its TLS handshake goes, if it has one.
+    pub tls: Option<ExplainedTls>,
     /// The URL group of the registration.
     pub group: Option<ExplainedGroup>,
     /// Its request queue.
@@ -76,10 +78,21 @@ pub enum Answered {
     TooLong,
     /// The port speaks the other one of http and https.
     WrongScheme,
+    /// The TLS handshake fails: no binding answers it, or one that refuses connections.
+    NoHandshake,
     /// The connection is refused: nobody listens there.
     NotListening,
     /// Another program has the port.
     OtherProgram,
+}
+
+/// A TLS handshake.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ExplainedTls {
+    /// The binding that answers it.
+    pub binding: Option<SslcertState>,
+    /// Why it fails, and the command that helps.
+    pub failure: Option<String>,
 }
 
 /// A user of the machine.
@@ -221,7 +234,7 @@ pub struct Obstacle {
 pub enum ObstacleKind {
     /// The URL is no UrlPrefix.
     Invalid,
-    /// The host has no TLS certificates.
+    /// No TLS binding has a certificate for it.
     NoTls,
     /// The user may not.
     AccessDenied,

@@ -2,6 +2,7 @@
 
 mod explained;
 pub mod sddl;
+mod sslcert;
 mod verbs;
 
 use std::io::{self, Read, Write};
@@ -15,9 +16,10 @@ use serde::{Deserialize, Serialize};
 
 pub use crate::control::names::is_invisible;
 pub use explained::{
-    Answered, CookingRules, Explained, ExplainedGroup, ExplainedPort, ExplainedQueue, Holder, LoopbackRule, Obstacle,
-    ObstacleKind, PortState, Process, Reading, Registering, ReservedFor, ShadowedEntry, Sharing, User,
+    Answered, CookingRules, Explained, ExplainedGroup, ExplainedPort, ExplainedQueue, ExplainedTls, Holder, LoopbackRule,
+    Obstacle, ObstacleKind, PortState, Process, Reading, Registering, ReservedFor, ShadowedEntry, Sharing, User,
 };
+pub use sslcert::{BindingKey, BindingOption, BindingSpec, CertificateState, HostnamePort, OptionKind, SslcertState};
 pub use verbs::{Answer, CachedState, CacheparamState, Grant, NamedGrant, Question, SettingState, TimerState, UrlaclState};
 
 /// A host answers at once or is stuck.

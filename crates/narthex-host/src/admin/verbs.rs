@@ -6,6 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use narthex_proto::wire::Principal;
 use serde::{Deserialize, Serialize};
 
+use super::sslcert::{BindingKey, BindingSpec, SslcertState};
 use crate::config::{CacheParam, MachineTimer};
 
 /// A question or a command.
@@ -44,6 +45,14 @@ pub enum Question {
     DeleteSetting { name: String },
     /// All of them, or one.
     ShowSetting { name: Option<String> },
+    /// Make a TLS binding. It is an error if there is one with this key already.
+    AddSslcert { binding: BindingKey, options: BindingSpec },
+    /// Change what is said of a binding, and leave the rest of it.
+    UpdateSslcert { binding: BindingKey, options: BindingSpec },
+    /// End a binding.
+    DeleteSslcert { binding: BindingKey },
+    /// The bindings, or this one.
+    ShowSslcert { binding: Option<BindingKey> },
     /// What the response cache holds: everything, or below this URL.
     ShowCachestate { url: Option<String> },
     /// Remove responses from the cache: all, that of this URL, or all below it.
@@ -75,6 +84,8 @@ pub enum Answer {
     Cacheparams(Vec<CacheparamState>),
     /// Settings.
     Settings(Vec<SettingState>),
+    /// TLS bindings.
+    Sslcerts(Vec<SslcertState>),
     /// What the cache holds.
     Cachestate(Vec<CachedState>),
     /// Commands, one a line.

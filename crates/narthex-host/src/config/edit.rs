@@ -1,5 +1,7 @@
 //! Changes of the file's text. Everything that a change does not concern stays as the person wrote it, byte by byte.
 
+mod binding;
+
 use std::net::IpAddr;
 use std::ops::Range;
 
@@ -9,15 +11,19 @@ use toml_edit::{Array, Document, DocumentMut, InlineTable, Item, Table, Value};
 
 use super::accounts;
 use super::error::ConfigError;
-use super::model::{MachineTimer, Reserved};
+use super::model::{Bound, MachineTimer, Reserved};
 use super::settings::Setting;
-use crate::admin::Grant;
+use crate::admin::{BindingKey, Grant};
 
 /// What a verb changes. `None` takes the entry out, which means the default.
 #[derive(Clone, Debug)]
 pub(crate) enum Edit {
     Reserve(Reserved),
     Unreserve(UrlPrefix),
+    Bind(Bound),
+    /// What a binding is to be, instead of what it is.
+    Rebind(Bound),
+    Unbind(BindingKey),
     Listen(IpAddr),
     Unlisten(IpAddr),
     Timer(MachineTimer, Option<u16>),
@@ -30,6 +36,7 @@ pub(crate) fn apply(text: &str, edit: &Edit) -> Result<String, ConfigError> {
     let document = Document::parse(text).map_err(failed)?;
     let cut = match edit {
         Edit::Unreserve(prefix) => cut_reservation(text, &document, prefix),
+        Edit::Unbind(key) => binding::cut(text, &document, key),
         Edit::Timer(timer, None) => cut_entry(text, &document, "timeouts", timer.name()),
         Edit::Setting(setting, None) => cut_entry(text, &document, "settings", setting.name),
         _ => None,
@@ -40,13 +47,15 @@ pub(crate) fn apply(text: &str, edit: &Edit) -> Result<String, ConfigError> {
     let mut document = document.into_mut();
     match edit {
         Edit::Reserve(reserved) => add_reservation(&mut document, reserved),
+        Edit::Bind(bound) => binding::add(&mut document, bound),
+        Edit::Rebind(bound) => binding::change(&mut document, bound),
         Edit::Listen(address) => add_address(&mut document, *address),
         Edit::Unlisten(address) => remove_address(&mut document, *address),
         Edit::Timer(timer, seconds) => {
             set(&mut document, "timeouts", timer.name(), seconds.map(|seconds| i64::from(seconds).into()))
         }
         Edit::Setting(setting, value) => set(&mut document, "settings", setting.name, value.clone()),
-        Edit::Unreserve(_) => {}
+        Edit::Unreserve(_) | Edit::Unbind(_) => {}
     }
     Ok(lines_ended_as_in(text, document.to_string()))
 }

@@ -37,6 +37,11 @@ pub(crate) const HEADER: &str = "\
 #   [[urlacl]]                          who may register a URL and those below it
 #   url = \"http://+:80/shop/\"
 #   allow = [{ user = \"web\" }, { group = \"devs\", delegate = true }, { everyone = true }]
+#
+#   [[binding]]                         which certificate answers TLS handshakes
+#   hostnameport = \"shop.example.com:443\"
+#   certificate = \"shop.pem\"
+#   key = \"shop.key\"
 
 ";
 
@@ -100,6 +105,20 @@ pub(crate) struct Stamp {
     changed: (i64, i64),
 }
 
+impl Stamp {
+    /// What a file is like now; `None` if there is none.
+    pub(crate) fn of(path: &Path) -> Option<Self> {
+        let metadata = fs::metadata(path).ok()?;
+        Some(Self {
+            device: metadata.dev(),
+            inode: metadata.ino(),
+            size: metadata.size(),
+            modified: (metadata.mtime(), metadata.mtime_nsec()),
+            changed: (metadata.ctime(), metadata.ctime_nsec()),
+        })
+    }
+}
+
 impl ConfigFile {
     /// Names the file and removes what a writer that was killed has left beside it.
     pub(crate) fn new(path: PathBuf) -> Self {
@@ -127,6 +146,12 @@ impl ConfigFile {
 
     pub(crate) fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Where its relative paths begin.
+    pub(crate) fn directory(&self) -> PathBuf {
+        let path = std::path::absolute(&self.path).unwrap_or_else(|_| self.path.clone());
+        directory(&path).to_owned()
     }
 
     /// The text; a file that does not exist has none.
@@ -170,14 +195,7 @@ impl ConfigFile {
 
     /// What the file is like now; `None` if there is none.
     pub(crate) fn stamp(&self) -> Option<Stamp> {
-        let metadata = fs::metadata(&self.path).ok()?;
-        Some(Stamp {
-            device: metadata.dev(),
-            inode: metadata.ino(),
-            size: metadata.size(),
-            modified: (metadata.mtime(), metadata.mtime_nsec()),
-            changed: (metadata.ctime(), metadata.ctime_nsec()),
-        })
+        Stamp::of(&self.path)
     }
 
     /// Replaces the text by what `change` makes of the present one. Blocks while another writer does the same.

@@ -18,6 +18,6 @@ pub use settings::{SETTINGS, Setting};
 
 pub(crate) use edit::{Edit, apply};
 pub(crate) use file::{ConfigFile, HEADER, Stamp};
-pub(crate) use model::{Config, Reserved, Settings};
+pub(crate) use model::{Bound, Config, Reserved, Settings};
 pub(crate) use parse::{Parsed, parse};
-pub(crate) use watch::Watch;
+pub(crate) use watch::{PERIOD, Watch};

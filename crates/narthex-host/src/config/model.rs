@@ -8,12 +8,13 @@ use narthex_proto::prefix::UrlPrefix;
 use narthex_proto::wire::{LogFormat, Logging, Rollover};
 use serde::{Deserialize, Serialize};
 
-use crate::admin::Grant;
+use crate::admin::{BindingKey, BindingSpec, Grant};
 
 /// A configuration that has been found valid.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Config {
     pub(crate) reservations: Vec<Reserved>,
+    pub(crate) bindings: Vec<Bound>,
     pub(crate) iplisten: Vec<IpAddr>,
     /// Seconds; 65535 disables.
     pub(crate) idle_connection: Option<u16>,
@@ -26,6 +27,13 @@ pub(crate) struct Config {
 pub(crate) struct Reserved {
     pub(crate) prefix: UrlPrefix,
     pub(crate) grants: Vec<Grant>,
+}
+
+/// A TLS binding (sslcert) of the configuration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Bound {
+    pub(crate) key: BindingKey,
+    pub(crate) options: BindingSpec,
 }
 
 /// A machine-wide timer: those that run before it is known whose request it is.
@@ -144,6 +152,14 @@ pub(crate) struct Settings {
     pub(crate) error_log_rollover: Rollover,
     /// See [`central_log`](Self::central_log): [`LogFormat::Off`] is none.
     pub(crate) access_log: Logging,
+    /// Whether clients may speak HTTP/2, and HTTP/3; a TLS binding can only say no.
+    pub(crate) http2: bool,
+    pub(crate) http3: bool,
+    /// Answers tell of HTTP/3.
+    pub(crate) alt_svc: bool,
+    pub(crate) http2_max_streams: u32,
+    /// Bytes.
+    pub(crate) http2_initial_window: u32,
     /// `HttpSys` takes `\` and `%2F` for separators, as HTTP.sys does.
     pub(crate) cooking: Cooking,
     /// Connections are accepted by one thread and dealt out, instead of by every worker.
@@ -189,6 +205,11 @@ impl Default for Settings {
             error_log_max_size: 1 << 20,
             error_log_rollover: Rollover::Size,
             access_log: Logging { format: LogFormat::Off, ..Logging::default() },
+            http2: true,
+            http3: true,
+            alt_svc: true,
+            http2_max_streams: 100,
+            http2_initial_window: 65_535,
             cooking: Cooking::Strict,
             single_acceptor: false,
         }

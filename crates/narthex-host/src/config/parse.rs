@@ -1,5 +1,7 @@
 //! From the file's text to a [`Config`], or to an error with the place in the text and what to write instead.
 
+mod binding;
+
 use std::net::IpAddr;
 use std::ops::Range;
 
@@ -25,7 +27,7 @@ pub(crate) struct Parsed {
 
 type Span = Option<Range<usize>>;
 
-const SECTIONS: [&str; 4] = ["iplisten", "timeouts", "settings", "urlacl"];
+const SECTIONS: [&str; 5] = ["iplisten", "timeouts", "settings", "urlacl", "binding"];
 
 /// Reads a configuration.
 pub(crate) fn parse(text: &str) -> Result<Parsed, ConfigError> {
@@ -41,10 +43,8 @@ pub(crate) fn parse(text: &str) -> Result<Parsed, ConfigError> {
             "timeouts" => reader.timeouts(item)?,
             "settings" => reader.settings(item)?,
             "urlacl" => reader.urlacls(item)?,
-            "sslcert" => {
-                let message = "this version has no TLS certificates yet: remove [[sslcert]], which a later version reads";
-                return Err(ConfigError::at(text, key.or(item.span()), message));
-            }
+            "binding" => reader.bindings(item)?,
+            "sslcert" => return Err(reader.wrong(key.or(item.span()), "write [[binding]] instead of [[sslcert]]")),
             _ => return Err(reader.unknown(name, key.or(item.span()), "the file", &SECTIONS)),
         }
     }

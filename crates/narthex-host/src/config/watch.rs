@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::file::{ConfigFile, Stamp};
 
 /// Two looks, and a change is noticed about a second after the last write.
-const PERIOD: Duration = Duration::from_millis(500);
+pub(crate) const PERIOD: Duration = Duration::from_millis(500);
 
 /// Watches a configuration file.
 #[derive(Debug)]

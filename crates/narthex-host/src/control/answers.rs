@@ -2,8 +2,10 @@
 //! thread then puts it in force.
 
 mod dump;
+pub(super) mod sslcert;
 
 use std::net::IpAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use narthex_proto::prefix::{PrefixError, PrefixSpec, UrlPrefix};
@@ -45,6 +47,11 @@ impl Configuration {
         let text = file.read()?;
         let Parsed { config, .. } = parse(&file, text.as_deref())?;
         Ok(Self { file, current: Arc::new(config), text, seen })
+    }
+
+    /// Where relative paths of the configuration begin.
+    pub(crate) fn directory(&self) -> PathBuf {
+        self.file.directory()
     }
 
     pub(crate) fn current(&self) -> &Arc<Config> {
@@ -118,7 +125,11 @@ impl Configuration {
     pub(crate) fn concerns(question: &Question) -> bool {
         !matches!(
             question,
-            Question::ShowCachestate { .. } | Question::DeleteCache { .. } | Question::FlushLogbuffer | Question::Explain { .. }
+            Question::ShowCachestate { .. }
+                | Question::DeleteCache { .. }
+                | Question::FlushLogbuffer
+                | Question::Explain { .. }
+                | Question::ShowSslcert { .. }
         )
     }
 
@@ -138,7 +149,7 @@ impl Configuration {
                 Answer::Cacheparams(CacheParam::ALL.iter().map(|param| cacheparam(current, *param)).collect())
             }
             Question::ShowSetting { name } => Answer::Settings(settings(current, name.as_deref())?),
-            Question::Dump => Answer::Script(dump::script(current)),
+            Question::Dump => Answer::Script(dump::script(current, &self.file.directory())),
             Question::Reload => {
                 caller.check_operator("reloading the configuration")?;
                 let config = self.reload(routes).map_err(|error| {
@@ -188,6 +199,9 @@ impl Configuration {
                     Ok(Edit::Unreserve(prefix))
                 })
             }
+            Question::AddSslcert { binding, options } => self.bind(binding, options, routes),
+            Question::UpdateSslcert { binding, options } => self.rebind(binding, options, routes),
+            Question::DeleteSslcert { binding } => self.unbind(binding, routes),
             Question::AddIplisten { address } => self.edit(routes, "IP address successfully added", |config, _| {
                 let address = address.to_canonical();
                 if config.iplisten.contains(&address) {

@@ -4,13 +4,14 @@ mod registering;
 #[cfg(test)]
 mod tests;
 mod text;
+mod tls;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use narthex_http::{ListenError, Reason};
 use narthex_proto::cooked::Cooking;
 use narthex_proto::explain::{AskedUrl, ExplainError, Explanation, Match, Outcome};
-use narthex_proto::prefix::UrlPrefix;
+use narthex_proto::prefix::{Scheme, UrlPrefix};
 use narthex_proto::wire::{Activity, Principal, RefusalCode, Verbosity};
 
 use super::Shared;
@@ -77,7 +78,9 @@ fn explain(state: &State, asked: &Asked<'_>, look: Look<'_>) -> Result<Explained
     };
     let (local, local_assumed) = arrival(state, &url, asked.local);
     let routed = route(state, &url, local);
-    let (answered, reason, unheard) = fate(state, &url, &routed, look);
+    let tls = (url.scheme == Scheme::Https).then(|| tls::handshake(state, &url, local));
+    let handshake_fails = tls.as_ref().is_some_and(|tls| tls.failure.is_some());
+    let (answered, reason, unheard) = fate(state, &url, &routed, handshake_fails, look);
     let found = routed.decided_by.as_ref().and_then(|decided| bound(state, decided));
     let verbosity = found.map(|(_, queue)| queue.rules.verbosity);
     let resets = verbosity == Some(Verbosity::Basic) && reason.and_then(Reason::status) == Some(503);
@@ -102,6 +105,7 @@ fn explain(state: &State, asked: &Asked<'_>, look: Look<'_>) -> Result<Explained
         decided_by: routed.decided_by.as_ref().map(|entry| holder(state, entry)),
         shadowed: shadowed.map(|lost| ShadowedEntry { holder: holder(state, &lost.entry), why: lost.reason }).collect(),
         would_go_to: routed.would_go_to.as_ref().map(|entry| holder(state, entry)),
+        tls,
         group: found.map(|(group, _)| ExplainedGroup { id: group.id, state: activity(group.active) }),
         queue: found.map(|(_, entry)| queue(state, entry)),
         other_reading: if is_url { other_reading(&routed) } else { None },
@@ -157,7 +161,13 @@ fn listens(state: &State, address: SocketAddr) -> bool {
 }
 
 /// What a request meets: the reason token of a refusal, and more about an address that this host does not listen on.
-fn fate(state: &State, url: &AskedUrl, routed: &Explanation, look: Look<'_>) -> (Answered, Option<Reason>, Option<String>) {
+fn fate(
+    state: &State,
+    url: &AskedUrl,
+    routed: &Explanation,
+    handshake_fails: bool,
+    look: Look<'_>,
+) -> (Answered, Option<Reason>, Option<String>) {
     if !listens(state, routed.local) {
         return match look(routed.local) {
             Err(ListenError::InUse(_, holder)) => (Answered::OtherProgram, None, Some(holder.to_string())),
@@ -168,6 +178,7 @@ fn fate(state: &State, url: &AskedUrl, routed: &Explanation, look: Look<'_>) -> 
     let limits = settings::limits(&state.config);
     let (answered, reason) = match routed.outcome {
         Outcome::WrongScheme => (Answered::WrongScheme, None),
+        _ if handshake_fails => (Answered::NoHandshake, None),
         _ if url.target_length > limits.max_target => (Answered::TooLong, Some(Reason::UrlLength)),
         _ if !limits.allow_segments_of(&url.path) => (Answered::TooLong, Some(Reason::Url)),
         Outcome::Reserved => (Answered::Reserved, Some(Reason::NotAvailable)),

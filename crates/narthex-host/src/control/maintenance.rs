@@ -1,14 +1,17 @@
 //! What operators do with the cache and the logs while the host runs.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
+use narthex_proto::prefix::UrlPrefix;
 use narthex_proto::wire::RefusalCode;
 use tokio::time::timeout;
 
+use super::answers::sslcert::not_bound;
 use super::state::Refusal;
 use super::{Shared, all};
-use crate::admin::{Answer, CachedState};
+use crate::admin::{Answer, BindingKey, CachedState};
 use crate::cache::{Flush, Reported, UrlFilter};
 use crate::worker::Command;
 
@@ -58,6 +61,35 @@ impl Shared {
         let cooking = self.configuration.borrow().current().settings.cooking;
         let parse = |url| UrlFilter::parse(url, recursive, cooking);
         url.map(parse).transpose().map_err(|error| Refusal::new(RefusalCode::Invalid, error.to_string()))
+    }
+
+    pub(super) fn sslcerts(&self, key: Option<&BindingKey>) -> Result<Answer, Refusal> {
+        let states = self.state.borrow().certificates.states(key);
+        match key {
+            Some(key) if states.is_empty() => Err(not_bound(key)),
+            _ => Ok(Answer::Sslcerts(states)),
+        }
+    }
+
+    /// Tells the workers by which bindings to answer handshakes; connections that are open go on as they are.
+    pub(super) fn publish_bindings(&self) {
+        let bindings = Arc::clone(self.state.borrow().certificates.bindings());
+        self.tell(|| Command::Tls(Arc::clone(&bindings)));
+    }
+
+    /// Renews those bindings whose files have changed.
+    pub(super) async fn follow_certificates(&self) {
+        let _one_at_a_time = self.changing.lock().await;
+        let renewed = self.state.borrow_mut().certificates.follow_files();
+        if renewed {
+            self.publish_bindings();
+        }
+    }
+
+    /// The registrations whose handshakes fail.
+    pub(super) fn without_certificate(&self) -> Vec<UrlPrefix> {
+        let state = self.state.borrow();
+        state.certificates.uncovered(state.snapshot.routes.registrations().map(|(prefix, _)| prefix))
     }
 
     pub(super) async fn flush_logs(&self) -> Result<Answer, Refusal> {

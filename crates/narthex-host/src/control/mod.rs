@@ -2,6 +2,7 @@
 
 mod allowance;
 pub(crate) mod answers;
+mod certificates;
 mod connection;
 mod explain;
 mod fragments;
@@ -26,7 +27,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use narthex_http::{Acceptor, Admission, Bandwidth};
-use narthex_proto::prefix::{Scheme, UrlPrefix};
+use narthex_proto::prefix::UrlPrefix;
 use narthex_proto::wire::{GroupSettings, Owner, Properties, QueueSettings, RefusalCode};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::task::spawn_local;
@@ -34,15 +35,16 @@ use tokio::time::Instant;
 
 use crate::admin::{Answer, Question};
 use crate::cache::CacheBudget;
-use crate::config::Config;
 use crate::config::accounts::Groups;
+use crate::config::{self, Config};
 use crate::host::HostOptions;
 use crate::log::Logs;
 use crate::snapshot::{AppId, Snapshot};
 use crate::socket::HostSocket;
 use crate::worker::{Command, Report};
 use answers::Configuration;
-use ports::PortChange;
+use certificates::Certificates;
+use ports::{Opened, PortChange};
 use reservations::Caller;
 use state::{Refusal, State};
 
@@ -86,6 +88,8 @@ impl Control {
     ) -> Self {
         let config = Arc::clone(configuration.current());
         let mut state = State::new(workers.len(), options.listen.clone(), config, means.logs.clone());
+        state.certificates = Certificates::new(configuration.directory());
+        state.certificates.follow(&configuration.current().bindings);
         if means.acceptor.is_some() {
             state.ports.one_socket_each();
         }
@@ -208,15 +212,15 @@ impl Shared {
         for closed in closing {
             closed.await;
         }
-        for (address, mut listeners) in change.opened {
+        for Opened { address, scheme, mut listeners } in change.opened {
             if let Some(acceptor) = &self.means.acceptor {
                 if let Some(listener) = listeners.pop() {
-                    acceptor.listen(address, listener, Scheme::Http);
+                    acceptor.listen(address, listener, scheme);
                 }
                 continue;
             }
             for (worker, listener) in self.workers.iter().zip(listeners) {
-                let _ = worker.send(Command::Listen { address, listener });
+                let _ = worker.send(Command::Listen { address, listener, scheme });
             }
         }
     }
@@ -233,6 +237,7 @@ impl Shared {
                 caller.check_operator("flushing the logs")?;
                 return self.flush_logs().await;
             }
+            Question::ShowSslcert { binding } => return self.sslcerts(binding.as_ref()),
             Question::Explain { url, local, user } => return explain::answer(self, caller, url, *local, *user),
             _ => {}
         }
@@ -245,10 +250,12 @@ impl Shared {
             self.configuration.borrow_mut().answer(caller, question, &state.snapshot.routes)
         };
         let (answer, config) = answered?;
+        let before = self.without_certificate();
         if let Some(config) = config {
             self.configure(config).await;
         }
-        Ok(answer)
+        let lost = self.without_certificate().into_iter().filter(|prefix| !before.contains(prefix)).collect();
+        Ok(certificates::with_warning(answer, lost))
     }
 
     /// Takes the configuration file as it is now, if it is valid.
@@ -280,6 +287,8 @@ impl Shared {
                 if config.settings.log_directory != self.means.log_directory {
                     tracing::warn!("log_directory takes effect when the host is started again");
                 }
+                self.state.borrow_mut().certificates.follow(&config.bindings);
+                self.publish_bindings();
                 all(self.ask(|done| Command::Configure { config: Arc::clone(&config), done })).await;
                 self.publish(change).await;
             }
@@ -360,8 +369,19 @@ pub(crate) async fn run(
             }
         })
     };
+    shared.publish_bindings();
+    let renewing = {
+        let shared = Rc::clone(&shared);
+        spawn_local(async move {
+            loop {
+                tokio::time::sleep(config::PERIOD).await;
+                shared.follow_certificates().await;
+            }
+        })
+    };
     let within = stop.await.unwrap_or(Duration::ZERO);
     following.abort();
+    renewing.abort();
     accepting.abort();
     // New apps find no socket from here on; the present ones finish what they have.
     drop(socket);

@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 use std::num::NonZeroU16;
 
 use narthex_http::ListenError;
-use narthex_proto::prefix::{PrefixHost, PrefixSpec, UrlPrefix};
+use narthex_proto::prefix::{PrefixHost, PrefixSpec, Scheme, UrlPrefix};
 use narthex_proto::wire::RefusalCode;
 
 use super::state::Refusal;
@@ -13,8 +13,16 @@ use super::state::Refusal;
 /// Sockets that a change has opened and addresses that it has closed.
 #[derive(Default)]
 pub(crate) struct PortChange {
-    pub(crate) opened: Vec<(SocketAddr, Vec<TcpListener>)>,
+    pub(crate) opened: Vec<Opened>,
     pub(crate) closed: Vec<SocketAddr>,
+}
+
+/// An address that is open now, with a socket for each thread that accepts. Whether it speaks TLS, its first registration says:
+/// the routing table takes none of another scheme on the port.
+pub(crate) struct Opened {
+    pub(crate) address: SocketAddr,
+    pub(crate) scheme: Scheme,
+    pub(crate) listeners: Vec<TcpListener>,
 }
 
 /// What is open.
@@ -70,14 +78,14 @@ impl Ports {
     /// The open address, be it by what `change` has opened, where connections to `address` arrive: itself, or every
     /// interface of its family.
     fn open_at(&self, address: SocketAddr, change: &PortChange) -> Option<SocketAddr> {
-        let open = |at: &SocketAddr| self.users.contains_key(at) || change.opened.iter().any(|(opened, _)| opened == at);
+        let open = |at: &SocketAddr| self.users.contains_key(at) || change.opened.iter().any(|opened| opened.address == *at);
         let every: IpAddr = if address.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
         [address, SocketAddr::new(every, address.port())].into_iter().find(open)
     }
 
     /// Whether an address of one interface, of the family of `every`, is open on this port.
     fn has_literal_on(&self, port: u16, every: IpAddr, change: &PortChange) -> bool {
-        let open = self.users.keys().chain(change.opened.iter().map(|(address, _)| address));
+        let open = self.users.keys().chain(change.opened.iter().map(|opened| &opened.address));
         open.into_iter().any(|address| address.port() == port && address.is_ipv4() == every.is_ipv4())
     }
 
@@ -97,7 +105,7 @@ impl Ports {
             match listen(ip, port, self.sockets) {
                 Ok(listeners) => {
                     port = listeners.first().and_then(|first| first.local_addr().ok()).map_or(port, |address| address.port());
-                    change.opened.push((SocketAddr::new(ip, port), listeners));
+                    change.opened.push(Opened { address: SocketAddr::new(ip, port), scheme: spec.scheme(), listeners });
                     heard = true;
                 }
                 // A machine without IPv6 is not a reason to serve nobody.

@@ -1,9 +1,11 @@
 //! The host's state for people and programs.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 
 use crate::admin::{GroupState, ListenerState, QueueState, ServiceState, SessionState, TimeoutState};
 use narthex_http::Timeouts;
+use narthex_proto::prefix::Scheme;
 use narthex_proto::wire::Activity;
 
 use super::Shared;
@@ -46,7 +48,11 @@ pub(super) async fn service_state(shared: &Shared) -> ServiceState {
             })
             .collect(),
     });
-    let mut listeners: Vec<_> = state.ports.open().map(|address| ListenerState { address, scheme: "http".to_owned() }).collect();
+    let schemes: BTreeMap<u16, Scheme> =
+        state.snapshot.routes.listening_ports().map(|(port, scheme)| (port.get(), scheme)).collect();
+    let scheme = |port| schemes.get(&port).map_or("http", |scheme| scheme.as_str()).to_owned();
+    let mut listeners: Vec<_> =
+        state.ports.open().map(|address| ListenerState { address, scheme: scheme(address.port()) }).collect();
     listeners.sort_by_key(|listener| (listener.address.port(), listener.address.ip()));
     ServiceState {
         version: env!("CARGO_PKG_VERSION").to_owned(),

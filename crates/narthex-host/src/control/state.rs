@@ -3,14 +3,16 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU16;
+use std::path::PathBuf;
 use std::sync::Arc;
 
-use narthex_proto::prefix::{PrefixSpec, Scheme, UrlPrefix};
+use narthex_proto::prefix::{PrefixSpec, UrlPrefix};
 use narthex_proto::routing::Conflict;
 use narthex_proto::wire::{GroupSettings, Logging, Owner, Properties, QueueSettings, RefusalCode};
 use tokio::sync::Semaphore;
 
 use super::allowance::Taken;
+use super::certificates::Certificates;
 use super::names::{self, MOST_OF_NAME, MOST_OF_URL};
 use super::ports::{PortChange, Ports, release};
 use super::queues::{self, Found, Opener};
@@ -20,10 +22,6 @@ use crate::config::Config;
 use crate::log::{Log, LogError, Logs};
 use crate::snapshot::{AppId, GroupCounters, Registration, Routes, Snapshot, fill_gap, first_gap, trim_gaps};
 
-/// The scheme of prefixes that need a certificate, of which this host has none yet.
-pub(crate) const WITHOUT_CERTIFICATES: Scheme = Scheme::Https;
-/// Why such a prefix is refused.
-pub(crate) const NO_CERTIFICATES: &str = "this host has no TLS certificates yet; register an http:// prefix";
 /// Registrations of one app that can hold a worker's memory. Far beyond what programs need.
 pub(super) const MOST_URLS: usize = 100_000;
 /// URL groups of one app, and so its queues.
@@ -104,6 +102,7 @@ pub(crate) struct State {
     defaults: Defaults,
     pub(crate) config: Arc<Config>,
     pub(crate) logs: Logs,
+    pub(crate) certificates: Certificates,
     pub(crate) snapshot: Snapshot,
     pub(crate) apps: BTreeMap<AppId, App>,
     /// Prefixes that several processes of one queue have registered: those beside the one in the routes, and their groups'
@@ -123,6 +122,7 @@ impl State {
             defaults: Defaults::of(&config),
             config: Arc::default(),
             logs,
+            certificates: Certificates::new(PathBuf::new()),
             snapshot: Snapshot::empty(),
             apps: BTreeMap::new(),
             co_owners: HashMap::new(),
@@ -243,16 +243,15 @@ impl State {
                 Refusal::new(RefusalCode::Invalid, format!("cannot register {}: {reason}", names::shown(url, MOST_OF_URL)))
             };
             let spec: PrefixSpec = url.parse().map_err(|error: narthex_proto::prefix::PrefixError| cannot(&error.to_string()))?;
-            if spec.scheme() == WITHOUT_CERTIFICATES {
-                return Err(cannot(NO_CERTIFICATES));
-            }
             // Before a port is opened for somebody who may not have it.
             if let Some(port) = NonZeroU16::new(spec.port()) {
                 self.may_register(owner, &spec.with_port(port))?;
+                self.certificates.check(&spec).map_err(|reason| cannot(&reason))?;
             }
             let prefix = self.ports.open_for(&spec, &mut change)?;
             if spec.port() == 0 {
                 self.may_register(owner, &prefix)?;
+                self.certificates.check(&PrefixSpec::from(&prefix)).map_err(|reason| cannot(&reason))?;
             }
             let addresses = self.ports.heard(&prefix, &change);
             fresh.extend(addresses.iter().filter(|address| !owner.addresses.contains_key(address)).copied());

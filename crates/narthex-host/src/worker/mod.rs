@@ -18,6 +18,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use narthex_http::descriptor::Foreign;
+use narthex_http::tls::Bindings;
 use narthex_http::{Admission, Bandwidth, Counts, Ended, Inbox, Journal, Refused, Settings, Timeouts, Worker};
 use narthex_proto::prefix::Scheme;
 use narthex_proto::wire::CachePolicy;
@@ -43,6 +44,8 @@ pub(crate) enum Command {
     Publish { snapshot: Arc<Snapshot>, done: oneshot::Sender<()> },
     /// Use these limits and timers from now on.
     Configure { config: Arc<Config>, done: oneshot::Sender<()> },
+    /// Answer handshakes by these bindings from now on.
+    Tls(Arc<Bindings>),
     /// Another worker has stored this response.
     CacheStored(Arc<Entry>),
     /// Store a fragment of this registration, and say what the other workers are to be given.
@@ -66,7 +69,7 @@ pub(crate) enum Command {
     /// Hand over what is to be logged.
     HandOverLogs { done: oneshot::Sender<()> },
     /// Accept here.
-    Listen { address: SocketAddr, listener: TcpListener },
+    Listen { address: SocketAddr, listener: TcpListener, scheme: Scheme },
     /// Stop accepting there, and say when the address is free. Connections go on.
     Close { address: SocketAddr, done: oneshot::Sender<()> },
     /// A data connection of an app, after its greeting.
@@ -279,6 +282,7 @@ pub(crate) async fn run(options: WorkerOptions, mut commands: UnboundedReceiver<
                 state.caching.set_settings(cache_settings_of(&config));
                 let _ = done.send(());
             }
+            Command::Tls(bindings) => worker.set_tls(bindings),
             Command::CacheStored(entry) => state.caching.stored(entry, &state.snapshot.borrow()),
             Command::FragmentStore { name, registration, policy, bytes, done } => {
                 let _ = done.send(state.caching.store_fragment(name, registration, policy, bytes));
@@ -304,7 +308,7 @@ pub(crate) async fn run(options: WorkerOptions, mut commands: UnboundedReceiver<
             }
             // Its Register came just before the host was stopped.
             Command::Listen { .. } if stopping => {}
-            Command::Listen { address, listener } => {
+            Command::Listen { address, listener, scheme } => {
                 let listener = match tokio::net::TcpListener::from_std(listener) {
                     Ok(listener) => listener,
                     Err(error) => {
@@ -314,7 +318,7 @@ pub(crate) async fn run(options: WorkerOptions, mut commands: UnboundedReceiver<
                 };
                 let (worker, relay) = (Rc::clone(&worker), Rc::clone(&relay));
                 let accepting = spawn_local(async move {
-                    if let Err(error) = worker.accept(listener, Scheme::Http, relay).await {
+                    if let Err(error) = worker.accept(listener, scheme, relay).await {
                         tracing::error!(%address, %error, "accepting has ended");
                     }
                 });

@@ -1,3 +1,5 @@
+mod bindings;
+
 use super::super::parse::parse;
 use super::super::{HEADER, SETTINGS};
 use super::*;

@@ -1,3 +1,5 @@
+mod bindings;
+
 use super::super::model::Settings;
 use super::*;
 
@@ -24,7 +26,7 @@ fn everything_that_can_be_said_is_read() {
         url = "HTTP://+/Shop"
         allow = [{ user = "root" }, { group = 44, listen = false, delegate = true }, { everyone = true, delegate = true }]
     "#;
-    let Config { reservations, iplisten, idle_connection, header_wait, settings } = parse(text).unwrap().config;
+    let Config { reservations, bindings: _, iplisten, idle_connection, header_wait, settings } = parse(text).unwrap().config;
     assert_eq!(iplisten, ["127.0.0.1".parse::<IpAddr>().unwrap(), "::1".parse().unwrap()]);
     assert_eq!((idle_connection, header_wait), (Some(60), Some(65535)));
     let expected = Settings { queue_length: 10, max_request_body: None, loopback_rule: false, ..Settings::default() };
@@ -65,7 +67,7 @@ fn every_mistake_has_its_place_and_its_remedy() {
         ("iplisten = <<\"127.0.0.1\"", "a list"),
         ("iplisten = [\"127.0.0.1\", <<\"localhost\"]", "not an IP address"),
         ("iplisten = [\"127.0.0.1\", <<\"::ffff:127.0.0.1\"]", "listed twice"),
-        ("[[<<sslcert]]\nipport = \"0.0.0.0:443\"", "no TLS certificates yet"),
+        ("[[<<sslcert]]\nipport = \"0.0.0.0:443\"", "[[binding]] instead"),
         ("urlacl = <<[]", "[[urlacl]]"),
         ("<<[[urlacl]]\nallow = [{ everyone = true }]", "no url"),
         ("<<[[urlacl]]\nurl = \"http://+:80/a/\"", "no allow"),

@@ -50,6 +50,21 @@ macro_rules! size {
     };
 }
 
+/// A `u32` that always has a value.
+macro_rules! count {
+    ($field:ident, $least:expr, $most:expr) => {
+        Kind::Number {
+            least: $least,
+            most: $most,
+            none: None,
+            get: |settings| Some(settings.$field.into()),
+            set: |settings, value| {
+                settings.$field = value.and_then(|value| value.try_into().ok()).unwrap_or(settings.$field);
+            },
+        }
+    };
+}
+
 /// A `u64` that always has a value.
 macro_rules! number {
     ($field:ident, $least:expr, $most:expr) => {
@@ -159,15 +174,7 @@ pub const SETTINGS: &[Setting] = &[
         "queue_length",
         "How many requests may wait in a request queue that does not say; one more is answered 503.",
         [],
-        Kind::Number {
-            least: 1,
-            most: 65_535,
-            none: None,
-            get: |settings| Some(settings.queue_length.into()),
-            set: |settings, value| {
-                settings.queue_length = value.and_then(|value| value.try_into().ok()).unwrap_or(settings.queue_length);
-            },
-        }
+        count!(queue_length, 1, 65_535)
     ),
     setting!(
         "response_cache",
@@ -310,6 +317,31 @@ pub const SETTINGS: &[Setting] = &[
                 Ok(())
             },
         }
+    ),
+    setting!("http2", "Whether clients may speak HTTP/2; a TLS binding can still say no.", ["EnableHttp2Tls"], flag!(http2)),
+    setting!(
+        "http3",
+        "Whether clients may speak HTTP/3 where a TLS binding is; a binding can still say no.",
+        ["EnableHttp3"],
+        flag!(http3)
+    ),
+    setting!(
+        "alt_svc",
+        "Whether answers tell clients with an Alt-Svc header that they may come by HTTP/3.",
+        ["EnableAltSvc"],
+        flag!(alt_svc)
+    ),
+    setting!(
+        "http2_max_streams",
+        "How many requests of one HTTP/2 connection may be open at once; more are refused, and the client tries again.",
+        [],
+        count!(http2_max_streams, 1, 10_000)
+    ),
+    setting!(
+        "http2_initial_window",
+        "How many bytes of a request body an HTTP/2 client may send before the app reads.",
+        ["Http2InitialWindowSize"],
+        count!(http2_initial_window, 65_535, 16_777_216)
     ),
     setting!(
         "cooking",

@@ -1,14 +1,18 @@
 //! The configuration as a script, which an operator can keep and run again.
 
+use std::path::Path;
+
 use narthex_proto::wire::Principal;
 
 use super::super::reservations::quoted;
 use super::{cacheparam, setting_state, timer_state};
-use crate::admin::{CacheparamState, Grant, TimerState, sddl};
-use crate::config::{self, CacheParam, Config, MachineTimer, Reserved, SETTINGS, Setting};
+use crate::admin::{BindingOption, CacheparamState, Grant, OptionKind, TimerState, sddl};
+use crate::config::{self, Bound, CacheParam, Config, MachineTimer, Reserved, SETTINGS, Setting};
 
 /// The commands that make the configuration from the defaults.
-pub(super) fn script(config: &Config) -> String {
+///
+/// Relative paths of bindings begin at `directory`, wherever the script is run.
+pub(super) fn script(config: &Config, directory: &Path) -> String {
     let mut lines = vec!["# The configuration of a Narthex host. An operator runs these commands to make it again.".to_owned()];
     lines.extend(config.iplisten.iter().map(|address| format!("narthex add iplisten ipaddress={address}")));
     for TimerState { timer, seconds, .. } in
@@ -31,6 +35,9 @@ pub(super) fn script(config: &Config) -> String {
     let mut reserved: Vec<&Reserved> = config.reservations.iter().collect();
     reserved.sort_by(|one, other| one.prefix.cmp(&other.prefix));
     lines.extend(reserved.into_iter().map(add_urlacl));
+    let mut bindings: Vec<&Bound> = config.bindings.iter().collect();
+    bindings.sort_by(|one, other| one.key.cmp(&other.key));
+    lines.extend(bindings.into_iter().map(|bound| add_sslcert(bound, directory)));
     lines.join("\n") + "\n"
 }
 
@@ -44,5 +51,42 @@ fn add_urlacl(reserved: &Reserved) -> String {
             format!("narthex add urlacl url={url} user={user} listen={} delegate={}", yes_no(listen), yes_no(delegate))
         }
         grants => format!("narthex add urlacl url={url} sddl={}", quoted(&sddl::print(grants))),
+    }
+}
+
+fn add_sslcert(bound: &Bound, directory: &Path) -> String {
+    let mut line = format!("narthex add sslcert {}={}", bound.key.kind(), quoted(&bound.key.value()));
+    for (option, value) in bound.options.said() {
+        let value = match option.kind() {
+            OptionKind::Path => directory.join(value).display().to_string(),
+            _ => value.to_owned(),
+        };
+        line += &typed(option, &value);
+    }
+    line
+}
+
+/// An option as netsh would have it typed.
+fn typed(option: BindingOption, value: &str) -> String {
+    use BindingOption as O;
+    let on_off = |key: &str, is_on: bool| format!(" {key}={}", if is_on { "enable" } else { "disable" });
+    let is_true = value == "true";
+    match option {
+        O::SelfSigned => " self-signed".to_owned(),
+        O::Acme => " acme".to_owned(),
+        O::Http2 => on_off("disablehttp2", !is_true),
+        O::Http3 => on_off("disablequic", !is_true),
+        O::EarlyData => on_off("earlydata", is_true),
+        O::SessionTickets => on_off("enablesessionticket", is_true),
+        O::Reject => on_off("reject", is_true),
+        O::ClientCertificates => {
+            let word = match value {
+                "required" => "require",
+                "optional" => "enable",
+                _ => "disable",
+            };
+            format!(" clientcertnegotiation={word}")
+        }
+        _ => format!(" {}={}", option.typed(), quoted(value)),
     }
 }

@@ -242,8 +242,9 @@ fn what_is_shown_says_what_is_default() {
 #[test]
 fn a_dump_has_what_differs_from_the_defaults_as_commands() {
     let mut host = setup("");
-    assert_eq!(host.ask(BOB, &Question::Dump).unwrap(), Answer::Script(script(&Config::default())));
-    assert_eq!(script(&Config::default()).lines().filter(|line| !line.starts_with('#')).count(), 0);
+    let directory = std::path::Path::new("/etc/narthex");
+    assert_eq!(host.ask(BOB, &Question::Dump).unwrap(), Answer::Script(script(&Config::default(), directory)));
+    assert_eq!(script(&Config::default(), directory).lines().filter(|line| !line.starts_with('#')).count(), 0);
     let text = r#"
         iplisten = ["::1"]
         [timeouts]
@@ -258,6 +259,18 @@ fn a_dump_has_what_differs_from_the_defaults_as_commands() {
         [[urlacl]]
         url = "http://+:80/a b/"
         allow = [{ user = 3900000001 }]
+        [[binding]]
+        hostnameport = "*.example:443"
+        certificate = "a b.pem"
+        key = "/k"
+        client_certificates = "required"
+        ca = "ca"
+        http2 = false
+        session_tickets = false
+        [[binding]]
+        ipport = "[::]:443"
+        self_signed = true
+        min_version = "1.3"
     "#;
     let expected = r#"narthex add iplisten ipaddress=::1
 narthex add timeout timeouttype=idleconnectiontimeout value=60
@@ -265,8 +278,10 @@ narthex add cacheparam type=maxcachesize value=0
 narthex add setting settingtype=log_directory value='/var/log/it'\''s here'
 narthex add urlacl url='http://+:80/a b/' user=3900000001 listen=yes delegate=no
 narthex add urlacl url=http://+:80/b/ sddl='D:(A;;GA;;;S-1-22-1-0)(A;;GX;;;S-1-22-2-3900000100)'
+narthex add sslcert ipport='[::]:443' self-signed minversion=1.3
+narthex add sslcert hostnameport='*.example:443' certfile='/etc/narthex/a b.pem' keyfile=/k clientcertnegotiation=require cafile=/etc/narthex/ca disablehttp2=enable enablesessionticket=disable
 "#;
-    let script = script(setup(text).configuration.current());
+    let script = script(setup(text).configuration.current(), directory);
     assert_eq!(script.split_once('\n').unwrap().1, expected);
 }
 

@@ -11,7 +11,7 @@ use crate::admin::{ExplainedPort, Obstacle, ObstacleKind, PortState, Registering
 use crate::control::names::{self, MOST_OF_URL};
 use crate::control::queues::{self, Opener};
 use crate::control::reservations::{self, Caller};
-use crate::control::state::{NO_CERTIFICATES, State, WITHOUT_CERTIFICATES};
+use crate::control::state::State;
 
 /// Of the entries that a prefix has URLs in common with.
 const MOST_SHOWN: usize = 100;
@@ -52,9 +52,6 @@ fn prefix(url: &str) -> Result<UrlPrefix, String> {
 
 fn judge(state: &State, caller: &Caller, prefix: UrlPrefix, look: Look<'_>, found: &mut Registering) {
     let (routes, settings) = (&state.snapshot.routes, &state.config.settings);
-    if prefix.scheme() == WITHOUT_CERTIFICATES {
-        found.meets(ObstacleKind::NoTls, NO_CERTIFICATES);
-    }
     let denied = reservations::may_register(routes, caller, &prefix, settings).err();
     found.reservation = routes.covering_reservation(&prefix).map(|(reserved, reservation)| ReservedFor {
         prefix: reserved.clone(),
@@ -67,6 +64,9 @@ fn judge(state: &State, caller: &Caller, prefix: UrlPrefix, look: Look<'_>, foun
     if let Some(refusal) = denied {
         let begin = format!("cannot register {prefix}: ");
         found.meets(ObstacleKind::AccessDenied, refusal.message.strip_prefix(&begin).unwrap_or(&refusal.message));
+    }
+    if let Err(reason) = state.certificates.check(&PrefixSpec::from(&prefix)) {
+        found.meets(ObstacleKind::NoTls, reason);
     }
     look_at_ports(state, &prefix, look, found);
     match routes.clone().register(prefix.clone(), crate::snapshot::Registration { id: 0, group: 0 }) {

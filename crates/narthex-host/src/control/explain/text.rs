@@ -101,6 +101,10 @@ fn headline(explained: &Explained) -> String {
         Answered::WrongScheme => {
             format!("gets no answer that it understands: port {} does not speak {}", local.port(), explained.scheme)
         }
+        Answered::NoHandshake => {
+            let failure = explained.tls.as_ref().and_then(|tls| tls.failure.as_deref()).unwrap_or_default();
+            format!("gets no answer, its TLS handshake fails: {failure}")
+        }
         Answered::NotListening => {
             let more = unheard.as_ref().map_or_else(String::new, |more| format!("; {more}"));
             format!("finds nobody, its connection is refused: this host does not listen on {local}{more}")
@@ -121,6 +125,7 @@ fn reasons(explained: &Explained) -> Vec<String> {
     if heard {
         lines.extend(arrives(explained));
     }
+    lines.extend(handshake(explained, heard));
     if explained.path != explained.typed_path {
         let (path, typed) = (names::shown(&explained.path, MOST_OF_URL), names::shown(&explained.typed_path, MOST_OF_URL));
         lines.push(format!("its canonical path is {path} (typed {typed})"));
@@ -150,6 +155,31 @@ fn reasons(explained: &Explained) -> Vec<String> {
     lines.extend(would_go_to(explained));
     lines.extend(other_reading(explained));
     lines
+}
+
+/// Which certificate the client gets, or, where that is not the answer already, why it would get none.
+fn handshake(explained: &Explained, heard: bool) -> Option<String> {
+    let tls = explained.tls.as_ref().filter(|_| explained.answered != Answered::WrongScheme)?;
+    let (Some(binding), None) = (&tls.binding, &tls.failure) else {
+        return tls
+            .failure
+            .as_ref()
+            .filter(|_| !heard)
+            .map(|failure| format!("if it did, its TLS handshake would fail: {failure}"));
+    };
+    let mut line = format!("the TLS binding {} answers its handshake", binding.key);
+    if let Some(certificate) = &binding.certificate {
+        let until = certificate.not_after.split('T').next().unwrap_or_default();
+        let (subject, left) = (&certificate.subject, certificate.days_left);
+        line += &match left {
+            ..0 => format!(" with the certificate of {subject}, which expired on {until}"),
+            _ => format!(" with the certificate of {subject}, valid until {until} ({left} days left)"),
+        };
+    }
+    if let Some(problem) = &binding.problem {
+        line += &format!("; its renewal failed: {problem}");
+    }
+    Some(line)
 }
 
 /// Unless any address would do.

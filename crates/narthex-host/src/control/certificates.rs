@@ -1,0 +1,189 @@
+//! The TLS bindings in force: made from the configuration and the files that it names, and made again when those change. What
+//! cannot be used is told once; what was there before goes on.
+
+mod load;
+#[cfg(test)]
+mod tests;
+mod text;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use narthex_http::tls::Bindings;
+use narthex_proto::prefix::{PrefixHost, PrefixSpec, Scheme, UrlPrefix};
+
+use crate::admin::{BindingKey, BindingOption, BindingSpec, SslcertState};
+use crate::config::{Bound, Stamp};
+
+pub(in crate::control) use load::{Loaded, load};
+pub(in crate::control) use text::{how_to_trust, remedy, with_warning};
+
+/// The TLS bindings of a host.
+pub(crate) struct Certificates {
+    /// Where relative paths begin.
+    directory: PathBuf,
+    entries: Vec<Entry>,
+    bindings: Arc<Bindings>,
+}
+
+/// A binding of the configuration.
+struct Entry {
+    bound: Bound,
+    /// What answers handshakes. If there is a problem, this is older.
+    loaded: Option<Loaded>,
+    problem: Option<String>,
+    files: Vec<Watched>,
+}
+
+/// A file that a binding was made from.
+#[derive(Debug)]
+struct Watched {
+    path: PathBuf,
+    /// As it was just before it was read.
+    read: Option<Stamp>,
+    /// As it was last looked at.
+    seen: Option<Stamp>,
+}
+
+impl Certificates {
+    pub(crate) fn new(directory: PathBuf) -> Self {
+        Self { directory, entries: Vec::new(), bindings: Arc::new(Bindings::new(Vec::new())) }
+    }
+
+    /// What the workers are to go by.
+    pub(crate) fn bindings(&self) -> &Arc<Bindings> {
+        &self.bindings
+    }
+
+    /// Goes by these from now on.
+    pub(crate) fn follow(&mut self, bounds: &[Bound]) {
+        let mut old = std::mem::take(&mut self.entries);
+        for bound in bounds {
+            let entry = match old.iter().position(|entry| entry.bound.key == bound.key).map(|index| old.swap_remove(index)) {
+                Some(same) if same.bound == *bound => same,
+                changed => {
+                    let loaded = changed.and_then(|entry| entry.loaded);
+                    let mut entry = Entry { bound: bound.clone(), loaded, problem: None, files: Vec::new() };
+                    entry.load(&self.directory);
+                    entry
+                }
+            };
+            self.entries.push(entry);
+        }
+        self.gather();
+    }
+
+    /// Makes those bindings again whose files have changed and come to rest. Whether there were any.
+    pub(crate) fn follow_files(&mut self) -> bool {
+        let mut renewed = false;
+        for entry in self.entries.iter_mut().filter_map(|entry| entry.look().then_some(entry)) {
+            entry.load(&self.directory);
+            renewed = true;
+        }
+        if renewed {
+            self.gather();
+        }
+        renewed
+    }
+
+    fn gather(&mut self) {
+        let usable = self.entries.iter().filter_map(|entry| entry.loaded.as_ref());
+        self.bindings = Arc::new(Bindings::new(usable.map(|loaded| Arc::clone(&loaded.binding)).collect()));
+    }
+
+    /// All of them, or this one, for people.
+    pub(crate) fn states(&self, key: Option<&BindingKey>) -> Vec<SslcertState> {
+        let mut entries: Vec<_> = self.entries.iter().filter(|entry| key.is_none_or(|key| entry.bound.key == *key)).collect();
+        entries.sort_by(|one, other| one.bound.key.cmp(&other.bound.key));
+        entries.into_iter().map(Entry::state).collect()
+    }
+
+    /// Whether handshakes for this prefix are answered; always for one without TLS.
+    ///
+    /// # Errors
+    /// Why not, and the command that helps.
+    pub(crate) fn check(&self, spec: &PrefixSpec) -> Result<(), String> {
+        if spec.scheme() == Scheme::Http || self.bindings.covers(spec.host(), spec.port()) {
+            return Ok(());
+        }
+        Err(self.missing(spec.host(), spec.port()))
+    }
+
+    fn missing(&self, host: &PrefixHost, port: u16) -> String {
+        let on_port = self.entries.iter().filter(|entry| entry.bound.key.port() == port);
+        let broken = on_port.filter(|entry| entry.loaded.is_none()).find(|entry| text::is_for(&entry.bound.key, host));
+        match broken {
+            Some(Entry { bound, problem, .. }) => {
+                let problem = problem.as_deref().unwrap_or("it has no certificate");
+                format!("its TLS binding {} cannot be used: {problem} (narthex show sslcert {})", bound.key, bound.key)
+            }
+            None => format!("no TLS binding has a certificate for it; an operator can add one: {}", remedy(host, port)),
+        }
+    }
+
+    /// The binding that answers a handshake.
+    pub(crate) fn answering(&self, local: std::net::SocketAddr, server_name: Option<&str>) -> Option<SslcertState> {
+        let binding = self.bindings.find(local, server_name)?;
+        let is = |entry: &&Entry| entry.loaded.as_ref().is_some_and(|loaded| Arc::ptr_eq(&loaded.binding, binding));
+        self.entries.iter().find(is).map(Entry::state)
+    }
+
+    /// Those of `prefixes` whose handshakes fail.
+    pub(crate) fn uncovered<'a>(&self, prefixes: impl Iterator<Item = &'a UrlPrefix>) -> Vec<UrlPrefix> {
+        prefixes.filter(|prefix| self.check(&PrefixSpec::from(*prefix)).is_err()).cloned().collect()
+    }
+}
+
+impl Entry {
+    /// Makes the binding from its files.
+    fn load(&mut self, directory: &Path) {
+        self.files = load::files(directory, &self.bound).into_iter().map(Watched::new).collect();
+        let key = &self.bound.key;
+        match load(directory, &self.bound) {
+            Ok(loaded) => {
+                if self.problem.take().is_some() || self.loaded.is_some() {
+                    tracing::info!("the TLS binding {key} has been renewed");
+                }
+                self.loaded = Some(loaded);
+            }
+            Err(problem) => {
+                let instead = match self.loaded {
+                    Some(_) => "it goes on with what it had",
+                    None => "its handshakes fail until that is corrected",
+                };
+                tracing::error!("the TLS binding {key} cannot be used: {problem}; {instead}");
+                self.problem = Some(problem);
+            }
+        }
+    }
+
+    /// Whether a file is another one than was read, and all rest: certificate and key are not replaced at one moment.
+    fn look(&mut self) -> bool {
+        let (mut changed, mut rest) = (false, true);
+        for file in &mut self.files {
+            let now = Stamp::of(&file.path);
+            changed |= now != file.read;
+            rest &= now == file.seen;
+            file.seen = now;
+        }
+        changed && rest
+    }
+
+    fn state(&self) -> SslcertState {
+        let mut options = BindingSpec::default();
+        for (option, value) in self.bound.options.said() {
+            let value = if option == BindingOption::Passphrase { "(not shown)" } else { value };
+            // It was read by the same rules.
+            let _ = options.set(option, value);
+        }
+        let certificate = self.loaded.as_ref().and_then(|loaded| loaded.certificate());
+        SslcertState { key: self.bound.key.clone(), options, certificate, problem: self.problem.clone() }
+    }
+}
+
+impl Watched {
+    fn new(path: PathBuf) -> Self {
+        let read = Stamp::of(&path);
+        Self { path, read, seen: read }
+    }
+}
