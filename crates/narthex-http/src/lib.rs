@@ -14,6 +14,7 @@ mod exchange;
 pub mod fields;
 mod h1;
 mod h2;
+mod h3;
 mod holder;
 mod journal;
 mod limits;
@@ -41,7 +42,7 @@ pub use journal::{Ended, Journal, Refused};
 pub use limits::{ConnectionCaps, Limits, Timeouts};
 #[cfg(unix)]
 pub use link::Link;
-pub use listen::{ListenError, Remedy, addresses, listen, listen_beside_own, look};
+pub use listen::{ListenError, Remedy, addresses, listen, listen_beside_own, listen_udp, look};
 pub use piece::Piece;
 pub use reason::Reason;
 pub use request::{ConnectionInfo, Handler, Request, TlsInfo};

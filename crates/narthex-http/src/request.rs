@@ -31,8 +31,8 @@ pub struct ConnectionInfo {
 pub struct TlsInfo {
     /// The protocol version.
     pub version: rustls::ProtocolVersion,
-    /// The cipher suite.
-    pub cipher_suite: rustls::CipherSuite,
+    /// The cipher suite. Not known of QUIC.
+    pub cipher_suite: Option<rustls::CipherSuite>,
     /// The name that the client asked for (SNI).
     pub server_name: Option<Box<str>>,
     /// The certificate that the client has shown and proved to own, DER.

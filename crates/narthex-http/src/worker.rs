@@ -5,6 +5,9 @@ mod connect;
 mod handshake;
 mod live;
 
+pub(crate) use connect::next_connection_id;
+pub(crate) use handshake::nobody;
+
 use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::io;
@@ -73,6 +76,7 @@ pub struct Worker {
     journaled: Cell<bool>,
     bandwidth: RefCell<Option<Arc<Bandwidth>>>,
     tls: RefCell<Option<Arc<Bindings>>>,
+    alt_svc: RefCell<Vec<u16>>,
     #[expect(clippy::vec_box, reason = "the boxes are what is kept")]
     spare: RefCell<Vec<Box<Noted>>>,
 }
@@ -104,6 +108,7 @@ impl Worker {
             journaled: Cell::new(false),
             bandwidth: RefCell::default(),
             tls: RefCell::default(),
+            alt_svc: RefCell::default(),
             spare: RefCell::default(),
         })
     }

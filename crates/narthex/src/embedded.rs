@@ -3,14 +3,17 @@
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, TcpListener};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, TcpListener, UdpSocket};
 use std::num::NonZeroU16;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
 use http::Version;
-use narthex_http::{Acceptor, BodyLength, Exchange, Handler, Inbox, Limits, ListenError, Reason, Worker, addresses, listen};
+use narthex_http::tls::Bindings;
+use narthex_http::{
+    Acceptor, BodyLength, Exchange, Handler, Inbox, Limits, ListenError, Reason, Worker, addresses, listen, listen_udp,
+};
 use narthex_proto::cooked::Relative;
 use narthex_proto::prefix::{PrefixHost, PrefixSpec, Scheme, UrlPrefix};
 use narthex_proto::routing::{Route, Table};
@@ -71,6 +74,8 @@ impl Embedded {
         let ports: BTreeSet<u16> = secure.map(|prefix| prefix.port().get()).collect();
         let mut certificates = Certificates::load(&self.tls, &Vec::from_iter(ports))?;
         let bindings = (!certificates.is_empty()).then(|| certificates.bindings());
+        let mut quic = quic_sockets(&listeners, bindings.as_deref());
+        let alt_svc: Vec<u16> = quic.iter().filter_map(|socket| Some(socket.local_addr().ok()?.port())).collect();
         let table = Arc::new(table);
         let (acceptor, sources) = sources(&self.fine_tune, self.workers, listeners)?;
         let mut running = live::Running::new(self.group, self.limits, bindings);
@@ -80,6 +85,8 @@ impl Embedded {
             let inline = self.fine_tune.inline_completion;
             let (live, updates, admission) = (running.live(), running.updates(), Arc::clone(&running.admission));
             let told = self.told;
+            // A connection that migrates is to stay on its worker.
+            let (quic, alt_svc) = (std::mem::take(&mut quic), alt_svc.clone());
             workers.spawn(format!("narthex-app-{index}"), move || {
                 let handler = Mounted {
                     calls: Calls::new(app, inline),
@@ -90,7 +97,9 @@ impl Embedded {
                     active: Cell::new(live.active),
                     verbosity: Cell::new(live.verbosity),
                 };
-                run_worker(live.worker(admission), source, Rc::new(handler), updates, phases)
+                let worker = live.worker(admission);
+                worker.set_alt_svc(alt_svc);
+                run_worker(worker, source, quic, Rc::new(handler), updates, phases)
             })?;
         }
         ready(&prefixes);
@@ -121,6 +130,21 @@ impl Embedded {
     }
 }
 
+/// A UDP socket for each address where HTTP/3 is to be served. Where there is none, clients have HTTP/2.
+fn quic_sockets(listeners: &[Vec<Listener>], bindings: Option<&Bindings>) -> Vec<UdpSocket> {
+    let Some(bindings) = bindings else { return Vec::new() };
+    let addresses = listeners.iter().flatten().filter(|(_, scheme)| *scheme == Scheme::Https);
+    let addresses: BTreeSet<_> = addresses.filter_map(|(listener, _)| listener.local_addr().ok()).collect();
+    let mut sockets = Vec::new();
+    for address in addresses.into_iter().filter(|address| bindings.offers_http3(*address)) {
+        match listen_udp(address) {
+            Ok(socket) => sockets.push(socket),
+            Err(error) => tracing::warn!("HTTP/3 is not served: {error}"),
+        }
+    }
+    sockets
+}
+
 /// Where each worker's connections come from. The acceptor, if there is one, accepts until it is dropped.
 fn sources(tune: &FineTune, workers: usize, listeners: Vec<Vec<Listener>>) -> Result<(Option<Acceptor>, Vec<Source>)> {
     if tune.operating_mode == OperatingMode::OnePerWorker {
@@ -144,6 +168,7 @@ enum Source {
 async fn run_worker<S: App>(
     worker: Rc<Worker>,
     source: Source,
+    quic: Vec<UdpSocket>,
     handler: Rc<Mounted<S>>,
     mut updates: Updates,
     mut phases: Phases,
@@ -165,6 +190,11 @@ async fn run_worker<S: App>(
                 Ok(())
             });
         }
+    }
+    let mut accepting_quic = JoinSet::new();
+    for socket in quic {
+        let (worker, handler) = (Rc::clone(&worker), Rc::clone(&handler));
+        accepting_quic.spawn_local(async move { worker.accept_quic(socket, handler).await });
     }
     loop {
         tokio::select! {

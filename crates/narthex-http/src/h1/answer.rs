@@ -192,7 +192,7 @@ impl Conn {
         drop(state);
         self.report_last();
         let mut state = self.state();
-        let asked = Asked { version: Version::Http11, head_only: false, persistent: false };
+        let asked = Asked { version: Version::Http11, head_only: false, persistent: false, alt_svc: None };
         state.begin(asked, BodyLength::Exact(0), false, None);
         if self.worker().is_journaled() {
             state.keep_line(head);

@@ -37,6 +37,7 @@ pub(crate) struct Conn {
     worker: Rc<Worker>,
     info: ConnectionInfo,
     tls: Option<Rc<TlsInfo>>,
+    alt_svc: Option<u16>,
     state: RefCell<State>,
     /// What the handler keeps for as long as the connection lives.
     attachment: RefCell<Option<Rc<dyn Any>>>,
@@ -68,10 +69,12 @@ pub(crate) struct IsHttp2(pub(crate) Transport, pub(crate) BytesMut);
 impl Conn {
     pub(crate) fn new(worker: Rc<Worker>, transport: Transport, info: ConnectionInfo, tls: Option<Rc<TlsInfo>>) -> Rc<Self> {
         let timeouts = RefCell::new(worker.timeouts());
+        let alt_svc = worker.alt_svc(&info);
         Rc::new(Self {
             worker,
             info,
             tls,
+            alt_svc,
             state: RefCell::new(State::new(transport)),
             attachment: RefCell::default(),
             timeouts,
@@ -455,7 +458,7 @@ impl Conn {
                 state.keep_line(head.raw);
             }
             let persistent = head.persistent && !self.worker.is_draining();
-            let asked = Asked { version: head.version, head_only: head.method == "HEAD", persistent };
+            let asked = Asked { version: head.version, head_only: head.method == "HEAD", persistent, alt_svc: self.alt_svc };
             state.begin(asked, head.body, head.expects_continue, limits.max_body);
             state.epoch
         };

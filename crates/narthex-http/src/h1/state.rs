@@ -107,7 +107,7 @@ impl State {
             continue_owed: false,
             trailers: Bytes::new(),
             reply: Reply::Complete,
-            asked: Asked { version: Version::Http11, head_only: false, persistent: true },
+            asked: Asked { version: Version::Http11, head_only: false, persistent: true, alt_svc: None },
             verbosity: Verbosity::Limited,
             write_closed: false,
             read_closed: false,

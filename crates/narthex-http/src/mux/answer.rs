@@ -11,6 +11,7 @@ use crate::fields::Fields;
 use crate::h1::encode::{Asked, Framing};
 use crate::h1::head::{BodyLength, Version};
 use crate::h1::state::Reply;
+use crate::mux::Connection;
 use crate::mux::carrier::Fault;
 use crate::mux::head;
 use crate::mux::report::Held;
@@ -65,7 +66,8 @@ impl Stream {
     ) -> Result<(), ExchangeClosed> {
         let mut state = self.awaited()?;
         let worker = &self.0.connection.worker;
-        let (head, framing) = head::response(worker.clock(), self.0.now(), asked(&state), status, headers, length);
+        let (head, framing) =
+            head::response(worker.clock(), self.0.now(), asked(&self.0.connection, &state), status, headers, length);
         state.reply = Reply::Streaming(framing);
         state.note_status(status);
         state.out.push_back(Out::Head(head, false));
@@ -197,8 +199,9 @@ impl Stream {
     }
 }
 
-fn asked(state: &State) -> Asked {
-    Asked { version: Version::Http2, head_only: state.head_only, persistent: true }
+fn asked(connection: &Connection, state: &State) -> Asked {
+    let (head_only, alt_svc) = (state.head_only, connection.alt_svc);
+    Asked { version: Version::Http2, head_only, persistent: true, alt_svc }
 }
 
 /// Lets body bytes wait to be sent.
@@ -249,7 +252,7 @@ impl Inner {
     ) {
         let length = BodyLength::Exact(body.len() as u64);
         let clock = self.connection.worker.clock();
-        let (head, framing) = head::response(clock, self.now(), asked(state), status, headers, length);
+        let (head, framing) = head::response(clock, self.now(), asked(&self.connection, state), status, headers, length);
         state.note_status(status);
         let body = if framing == Framing::None { Piece::EMPTY } else { body };
         state.out.push_back(Out::Head(head, false));

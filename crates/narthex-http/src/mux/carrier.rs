@@ -21,6 +21,7 @@ pub(crate) enum Fault {
 /// The stream beneath an exchange.
 pub(crate) enum Carrier {
     Http2(crate::h2::Carrier),
+    Http3(crate::h3::Carrier),
     /// The stream is over, whichever way.
     Gone,
 }
@@ -29,10 +30,8 @@ impl Carrier {
     /// Whether more can be sent now.
     pub(crate) fn poll_idle(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Reason>> {
         match self {
-            Self::Http2(_) => {
-                let _ = cx;
-                Poll::Ready(Ok(()))
-            }
+            Self::Http2(_) => Poll::Ready(Ok(())),
+            Self::Http3(stream) => stream.poll_idle(cx),
             Self::Gone => Poll::Ready(Err(Reason::ConnectionDropped)),
         }
     }
@@ -41,6 +40,8 @@ impl Carrier {
     pub(crate) fn poll_capacity(&mut self, cx: &mut Context<'_>, want: usize) -> Poll<Result<usize, Reason>> {
         match self {
             Self::Http2(stream) => stream.poll_capacity(cx, want),
+            // Its sending half waits for room by itself.
+            Self::Http3(_) => Poll::Ready(Ok(want)),
             Self::Gone => Poll::Ready(Err(Reason::ConnectionDropped)),
         }
     }
@@ -49,6 +50,7 @@ impl Carrier {
     pub(crate) fn send_interim(&mut self, head: Response<()>) -> Result<(), Reason> {
         match self {
             Self::Http2(stream) => stream.send_interim(head),
+            Self::Http3(stream) => stream.send_head(head, false),
             Self::Gone => Err(Reason::ConnectionDropped),
         }
     }
@@ -56,6 +58,7 @@ impl Carrier {
     pub(crate) fn send_head(&mut self, head: Response<()>, end: bool) -> Result<(), Reason> {
         match self {
             Self::Http2(stream) => stream.send_head(head, end),
+            Self::Http3(stream) => stream.send_head(head, end),
             Self::Gone => Err(Reason::ConnectionDropped),
         }
     }
@@ -63,6 +66,7 @@ impl Carrier {
     pub(crate) fn send_data(&mut self, bytes: Bytes, end: bool) -> Result<(), Reason> {
         match self {
             Self::Http2(stream) => stream.send_data(bytes, end),
+            Self::Http3(stream) => stream.send_data(bytes, end),
             Self::Gone => Err(Reason::ConnectionDropped),
         }
     }
@@ -71,6 +75,7 @@ impl Carrier {
     pub(crate) fn send_trailers(&mut self, trailers: HeaderMap) -> Result<(), Reason> {
         match self {
             Self::Http2(stream) => stream.send_trailers(trailers),
+            Self::Http3(stream) => stream.send_trailers(trailers),
             Self::Gone => Err(Reason::ConnectionDropped),
         }
     }
@@ -78,6 +83,7 @@ impl Carrier {
     pub(crate) fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Reason>>> {
         match self {
             Self::Http2(stream) => stream.poll_data(cx),
+            Self::Http3(stream) => stream.poll_data(cx),
             Self::Gone => Poll::Ready(Some(Err(Reason::ConnectionDropped))),
         }
     }
@@ -86,6 +92,7 @@ impl Carrier {
     pub(crate) fn poll_trailers(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<HeaderMap>, Reason>> {
         match self {
             Self::Http2(stream) => stream.poll_trailers(cx),
+            Self::Http3(stream) => stream.poll_trailers(cx),
             Self::Gone => Poll::Ready(Err(Reason::ConnectionDropped)),
         }
     }
@@ -94,14 +101,17 @@ impl Carrier {
     pub(crate) fn poll_reset(&mut self, cx: &mut Context<'_>) -> Poll<Reason> {
         match self {
             Self::Http2(stream) => stream.poll_reset(cx),
+            Self::Http3(stream) => stream.poll_reset(cx),
             Self::Gone => Poll::Ready(Reason::ConnectionDropped),
         }
     }
 
     /// Breaks the stream off.
     pub(crate) fn reset(&mut self, fault: Fault) {
-        if let Self::Http2(stream) = self {
-            stream.reset(fault);
+        match self {
+            Self::Http2(stream) => stream.reset(fault),
+            Self::Http3(stream) => stream.reset(fault),
+            Self::Gone => {}
         }
         *self = Self::Gone;
     }

@@ -1,6 +1,6 @@
 //! Heads: a request's as HTTP/1.1 would have it, a response's as a list of fields.
 
-use http::header::{CONTENT_LENGTH, COOKIE, DATE, HOST};
+use http::header::{ALT_SVC, CONTENT_LENGTH, COOKIE, DATE, HOST};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, Uri, request};
 use narthex_proto::prefix::Scheme;
 use tokio::time::Instant;
@@ -131,6 +131,11 @@ pub(crate) fn response<'h>(
         }
     }
     fields.insert(DATE, clock.date_value(now));
+    if let Some(port) = asked.alt_svc.filter(|_| !fields.contains_key(ALT_SVC))
+        && let Ok(value) = HeaderValue::from_str(&encode::alt_svc(port))
+    {
+        fields.insert(ALT_SVC, value);
+    }
     if tunnel {
         return (head, Framing::Raw);
     }

@@ -14,7 +14,7 @@ mod state;
 mod stream;
 mod told;
 
-use std::cell::Cell;
+use std::cell::{Cell, OnceCell};
 use std::fmt;
 use std::rc::Rc;
 
@@ -32,7 +32,9 @@ use crate::worker::Worker;
 pub(crate) struct Connection {
     pub(crate) worker: Rc<Worker>,
     pub(crate) info: ConnectionInfo,
-    pub(crate) tls: Option<Rc<TlsInfo>>,
+    tls: OnceCell<Rc<TlsInfo>>,
+    /// The port where HTTP/3 is served too.
+    pub(crate) alt_svc: Option<u16>,
     /// Streams that have not ended.
     streams: Cell<usize>,
     /// Responses that were completed.
@@ -51,7 +53,19 @@ impl fmt::Debug for Connection {
 impl Connection {
     pub(crate) fn new(worker: Rc<Worker>, info: ConnectionInfo, tls: Option<Rc<TlsInfo>>) -> Rc<Self> {
         let (streams, completed, killed) = (Cell::new(0), Cell::new(0), Cell::new(false));
-        Rc::new(Self { worker, info, tls, streams, completed, killed, changed: Notify::new() })
+        let tls = tls.map(OnceCell::from).unwrap_or_default();
+        let alt_svc = worker.alt_svc(&info);
+        Rc::new(Self { worker, info, tls, alt_svc, streams, completed, killed, changed: Notify::new() })
+    }
+
+    /// What is known of its TLS.
+    pub(crate) fn tls(&self) -> Option<&TlsInfo> {
+        self.tls.get().map(|tls| &**tls)
+    }
+
+    /// The handshake is complete. Once.
+    pub(crate) fn set_tls(&self, tls: TlsInfo) {
+        let _ = self.tls.set(Rc::new(tls));
     }
 
     /// Makes the connection's task look at what has changed.

@@ -96,7 +96,7 @@ fn begin<H: Handler>(
         expects_continue: head.expects_continue,
         wants_upgrade: tunnel,
         connection: &connection.info,
-        tls: connection.tls.as_deref(),
+        tls: connection.tls(),
         headers: head.headers,
     };
     worker.count_request();

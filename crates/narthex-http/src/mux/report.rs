@@ -100,7 +100,7 @@ impl Inner {
     /// The exchange is over but for what waits to be sent: a noted one ends when that has left.
     pub(super) fn over(&self, state: &mut State) {
         state.note_received();
-        state.due |= state.noted.is_some() && state.out.is_empty();
+        state.due |= state.noted.is_some() && state.all_is_sent();
     }
 
     /// Tells the journal what is due. Called with the state free.
@@ -111,7 +111,7 @@ impl Inner {
             state.due = false;
             let refused = state.refused.take();
             let line = if refused.is_some() { std::mem::take(&mut state.line) } else { Vec::new() };
-            let over = state.reply == Reply::Complete && (state.out.is_empty() || state.broken.is_some());
+            let over = state.reply == Reply::Complete && (state.all_is_sent() || state.broken.is_some());
             (refused, line, state.noted.take_if(|_| over), state.tag)
         };
         let worker = &self.connection.worker;

@@ -53,6 +53,8 @@ pub(super) struct State {
     /// The stream's task.
     pub(super) waker: Waker,
     pub(super) out: VecDeque<Out>,
+    /// The carrier has not taken all of what it was given.
+    pub(super) sending: bool,
     /// Bytes in `out`.
     pub(super) buffered: usize,
     /// Bytes of the body that the carrier took since somebody asked.
@@ -90,6 +92,7 @@ impl State {
             carrier,
             waker: Waker::noop().clone(),
             out: VecDeque::new(),
+            sending: false,
             buffered: 0,
             drained: 0,
             reply: Reply::Awaited,
@@ -118,7 +121,7 @@ impl State {
     /// The stream cannot go on. What waits to be sent is dropped.
     pub(super) fn break_off(&mut self, reason: Reason, fault: Fault) {
         if self.broken.is_none() {
-            if self.reply != Reply::Complete || !self.out.is_empty() {
+            if self.reply != Reply::Complete || !self.all_is_sent() {
                 self.refused_with(reason, None);
             }
             self.noted_is_broken(reason);
@@ -126,20 +129,34 @@ impl State {
         self.broken.get_or_insert(reason);
         self.carrier.reset(fault);
         self.out.clear();
+        self.sending = false;
         self.buffered = 0;
         self.reply = Reply::Complete;
+    }
+
+    /// Whether nothing waits any more.
+    pub(super) fn all_is_sent(&self) -> bool {
+        self.out.is_empty() && !self.sending
     }
 
     /// Sends what waits, as far as there is room. Returns whether anything was sent.
     pub(super) fn pump(&mut self, cx: &mut Context<'_>, now: Instant, timeouts: &Timeouts) -> bool {
         let (mut progressed, mut taken) = (false, 0);
-        while !self.out.is_empty() {
-            match self.step(cx, now) {
+        loop {
+            // What was handed over last may still be on its way to the carrier.
+            let step = match self.carrier.poll_idle(cx) {
+                Poll::Pending => Ok(Step::Full),
+                Poll::Ready(Err(reason)) if !self.all_is_sent() => Err(reason),
+                Poll::Ready(_) if self.out.is_empty() => break,
+                Poll::Ready(_) => self.step(cx, now),
+            };
+            match step {
                 Ok(Step::Sent(bytes)) => {
                     progressed = true;
                     taken += bytes as u64;
                 }
                 Ok(Step::Full) => {
+                    self.sending = true;
                     if taken > 0 || !self.deadlines.is_watching_writes() {
                         self.deadlines.taken(now, taken, timeouts.min_send_rate);
                     }
@@ -155,15 +172,13 @@ impl State {
                 }
             }
         }
+        self.sending = false;
         self.deadlines.all_taken();
         self.due |= self.noted.is_some() && self.reply == Reply::Complete;
         progressed
     }
 
     fn step(&mut self, cx: &mut Context<'_>, now: Instant) -> Result<Step, Reason> {
-        if self.carrier.poll_idle(cx)?.is_pending() {
-            return Ok(Step::Full);
-        }
         match self.out.pop_front() {
             None => Ok(Step::Sent(0)),
             Some(Out::Interim(head)) => self.carrier.send_interim(head).map(|()| Step::Sent(0)),

@@ -158,7 +158,7 @@ impl Inner {
         loop {
             let mut state = self.state();
             state.pump(cx, self.now(), &self.timeouts.borrow());
-            if state.out.is_empty() {
+            if state.all_is_sent() {
                 let completed = &self.connection.completed;
                 completed.set(completed.get() + u64::from(state.broken.is_none()));
                 return Poll::Ready(());
@@ -175,7 +175,7 @@ impl Inner {
 
     /// A tunnel ends when both sides have ended theirs, or the app has and nobody reads what the client sends.
     fn poll_tunnel_end(&self, state: &mut State, abandoned: bool) -> bool {
-        if state.reply != Reply::Streaming(Framing::Raw) || !state.write_closed || !state.out.is_empty() {
+        if state.reply != Reply::Streaming(Framing::Raw) || !state.write_closed || !state.all_is_sent() {
             return false;
         }
         if state.body == Body::Done || abandoned {
@@ -228,7 +228,7 @@ impl Drop for Running<'_> {
         // Nobody else can hold it here but a task that panics.
         if let Ok(state) = inner.state.try_borrow_mut() {
             let mut state = Held::new(state, inner);
-            if state.reply != Reply::Complete || state.noted.is_some() || !state.out.is_empty() {
+            if state.reply != Reply::Complete || state.noted.is_some() || !state.all_is_sent() {
                 state.break_off(reason, Fault::Internal);
             }
             // An unread rest of the body is told to the client by this.

@@ -80,6 +80,19 @@ impl Bindings {
         })
     }
 
+    /// Whether a binding offers HTTP/3 to connections to `local`.
+    #[must_use]
+    pub fn offers_http3(&self, local: SocketAddr) -> bool {
+        self.all.iter().any(|binding| binding.at().is_at(local) && binding.offers_http3())
+    }
+
+    /// Whether HTTP/3 clients at `local` may send requests before the handshake is complete.
+    #[must_use]
+    pub(crate) fn allows_early_data(&self, local: SocketAddr) -> bool {
+        let mut here = self.all.iter().filter(|binding| binding.at().is_at(local) && binding.offers_http3()).peekable();
+        here.peek().is_some() && here.all(|binding| binding.options().early_data)
+    }
+
     /// For HTTP/3 at `local`. `None` if no binding there offers it.
     ///
     /// # Errors
@@ -93,7 +106,7 @@ impl Bindings {
         let resolver = Arc::new(ForQuic { bindings: Arc::clone(self), local });
         let mut config = builder.with_no_client_auth().with_cert_resolver(resolver);
         config.alpn_protocols.push(b"h3".to_vec());
-        if here().all(|binding| binding.options().early_data) {
+        if self.allows_early_data(local) {
             // The only value besides 0 that QUIC allows (RFC 9001 section 4.6.1).
             config.max_early_data_size = u32::MAX;
         }

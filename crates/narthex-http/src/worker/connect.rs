@@ -12,6 +12,7 @@ use tokio::net::TcpStream;
 use tokio::task::spawn_local;
 
 use crate::acceptor::Counted;
+use crate::admission::Permit;
 use crate::bandwidth::Whose;
 use crate::h1::conn::{Conn, IsHttp2};
 use crate::h1::report;
@@ -24,6 +25,11 @@ use crate::worker::Worker;
 use crate::worker::handshake::{Spoken, shake_hands};
 
 static NEXT_CONNECTION: AtomicU64 = AtomicU64::new(1);
+
+/// Unique in this process.
+pub(crate) fn next_connection_id() -> u64 {
+    NEXT_CONNECTION.fetch_add(1, Ordering::Relaxed)
+}
 
 /// A connection as its worker knows it.
 #[derive(Clone)]
@@ -100,6 +106,15 @@ impl Worker {
         conn
     }
 
+    /// A place among the connections that the server may have, if there is one.
+    pub(crate) fn admit(&self, client: IpAddr) -> Option<Permit> {
+        self.admission.admit(client)
+    }
+
+    pub(crate) fn register_streams(self: &Rc<Self>, connection: &Rc<mux::Connection>) -> Registered {
+        self.register(Served::Streams(Rc::clone(connection)))
+    }
+
     fn register(self: &Rc<Self>, served: Served) -> Registered {
         let key = self.connections.borrow_mut().insert(served);
         Registered { worker: Rc::clone(self), key }
@@ -156,7 +171,7 @@ async fn serve_http1<H: Handler>(conn: Rc<Conn>, registered: Registered, handler
 }
 
 /// A connection's place in the worker's register, given back even if its task panics or is dropped.
-struct Registered {
+pub(crate) struct Registered {
     worker: Rc<Worker>,
     key: usize,
 }
@@ -185,7 +200,7 @@ impl Drop for Registered {
 fn info_of(stream: &TcpStream, peer: SocketAddr, scheme: Scheme) -> ConnectionInfo {
     let unknown = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
     let local = stream.local_addr().map_or(unknown, canonical);
-    ConnectionInfo { id: NEXT_CONNECTION.fetch_add(1, Ordering::Relaxed), peer, local, scheme, secure: scheme == Scheme::Https }
+    ConnectionInfo { id: next_connection_id(), peer, local, scheme, secure: scheme == Scheme::Https }
 }
 
 /// One answer, one attempt: a client over the limit must not cost more.

@@ -46,7 +46,7 @@ pub(super) async fn shake_hands(
     let unsettled = || io::Error::from(io::ErrorKind::InvalidData);
     let info = TlsInfo {
         version: session.protocol_version().ok_or_else(unsettled)?,
-        cipher_suite: session.negotiated_cipher_suite().ok_or_else(unsettled)?.suite(),
+        cipher_suite: session.negotiated_cipher_suite().ok_or_else(unsettled)?.suite().into(),
         server_name: session.server_name().map(Into::into),
         client_certificate: session.peer_certificates().and_then(<[_]>::first).map(|leaf| Bytes::copy_from_slice(leaf)),
     };
@@ -64,7 +64,7 @@ impl ResolvesServerCert for Nobody {
 }
 
 /// Made anew each time: what a client that is at the wrong door gets need not be quick.
-fn nobody() -> Arc<ServerConfig> {
+pub(crate) fn nobody() -> Arc<ServerConfig> {
     let builder = ServerConfig::builder_with_provider(crate::tls::provider()).with_safe_default_protocol_versions();
     // The versions and the suites are the provider's own.
     let builder = builder.expect("a provider has what its own defaults need");

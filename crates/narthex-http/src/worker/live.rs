@@ -4,12 +4,14 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use narthex_proto::cooked::Cooking;
+use narthex_proto::prefix::Scheme;
 use tokio::time::Instant;
 
 use crate::bandwidth::{Bandwidth, Whose};
 use crate::h1::report::Noted;
 use crate::journal::Journal;
 use crate::limits::{Limits, Timeouts};
+use crate::request::ConnectionInfo;
 use crate::tls::Bindings;
 use crate::worker::Worker;
 
@@ -53,6 +55,17 @@ impl Worker {
     /// Answers TLS handshakes by these bindings from now on. Without any, all fail.
     pub fn set_tls(&self, bindings: Option<Arc<Bindings>>) {
         *self.tls.borrow_mut() = bindings;
+    }
+
+    /// Tells clients of TLS on these ports, by HTTP/1.1 and HTTP/2, that HTTP/3 is served there too (`Alt-Svc`). Holds for
+    /// connections from now on.
+    pub fn set_alt_svc(&self, ports: Vec<u16>) {
+        *self.alt_svc.borrow_mut() = ports;
+    }
+
+    pub(crate) fn alt_svc(&self, info: &ConnectionInfo) -> Option<u16> {
+        let port = info.local.port();
+        (info.scheme == Scheme::Https && self.alt_svc.borrow().contains(&port)).then_some(port)
     }
 
     pub(crate) fn tls(&self) -> Option<Arc<Bindings>> {
