@@ -21,8 +21,7 @@ mod strangers;
 mod tests;
 
 use std::cell::{Cell, RefCell};
-use std::collections::{BTreeSet, HashMap};
-use std::net::SocketAddr;
+use std::collections::HashMap;
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -47,6 +46,7 @@ use crate::worker::{Command, Report};
 use answers::Configuration;
 use certificates::Certificates;
 use ports::{Opened, PortChange};
+use quic::Quic;
 use reservations::Caller;
 use state::{Refusal, State};
 
@@ -114,8 +114,7 @@ struct Shared {
     connections: Arc<Semaphore>,
     /// The same for each user who has connected.
     users: RefCell<HashMap<u32, Arc<Semaphore>>>,
-    /// The UDP addresses that are open.
-    quic: RefCell<BTreeSet<SocketAddr>>,
+    quic: RefCell<Quic>,
     stopping: Cell<bool>,
 }
 

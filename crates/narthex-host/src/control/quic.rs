@@ -9,12 +9,21 @@ use narthex_proto::prefix::Scheme;
 use super::Shared;
 use crate::worker::Command;
 
+/// What the workers know of HTTP/3.
+#[derive(Default)]
+pub(super) struct Quic {
+    open: BTreeSet<SocketAddr>,
+    /// The ports that clients are told of.
+    told: BTreeSet<u16>,
+}
+
 impl Shared {
     /// Opens and closes what the ports and the bindings ask for now. An address that cannot be opened is tried again with the
     /// next change; until then its clients have HTTP/2.
     pub(super) fn follow_quic(&self) {
         let wanted = self.wanted();
-        let mut open = self.quic.borrow_mut();
+        let mut quic = self.quic.borrow_mut();
+        let Quic { open, told } = &mut *quic;
         for address in open.difference(&wanted).copied() {
             self.tell(|| Command::CloseQuic { address });
         }
@@ -34,9 +43,12 @@ impl Shared {
                 Err(error) => tracing::warn!("HTTP/3 is not served: {error}"),
             }
         }
-        let told = self.configuration.borrow().current().settings.alt_svc;
-        let ports: BTreeSet<u16> = open.iter().filter(|_| told).map(SocketAddr::port).collect();
-        self.tell(|| Command::AltSvc(ports.iter().copied().collect()));
+        let tells = self.configuration.borrow().current().settings.alt_svc;
+        let ports: BTreeSet<u16> = open.iter().filter(|_| tells).map(SocketAddr::port).collect();
+        if ports != *told {
+            self.tell(|| Command::AltSvc(ports.iter().copied().collect()));
+            *told = ports;
+        }
     }
 
     fn wanted(&self) -> BTreeSet<SocketAddr> {
