@@ -69,6 +69,7 @@ pub fn router(settings: Settings) -> Router {
         .route("/trailers", get(trailers))
         .route("/evil/{kind}", any(evil))
         .route("/ws", any(web_socket))
+        .route("/certificate", get(certificate))
         .fallback(echo)
         .layer(map_response(sign));
     let router = if settings.whole_bodies { router.layer(from_fn(whole_body)) } else { router };
@@ -91,6 +92,14 @@ async fn whole_body(request: Request, next: Next) -> Response {
     match axum::body::to_bytes(body, usize::MAX).await {
         Ok(bytes) => next.run(Request::from_parts(head, bytes.into())).await,
         Err(_) => StatusCode::IM_A_TEAPOT.into_response(),
+    }
+}
+
+/// Whom the client's certificate is about, and its fingerprint.
+async fn certificate(request: Request) -> String {
+    match request.extensions().get::<narthex::PeerCertificate>() {
+        Some(shown) => format!("{} {} {}", shown.subject(), shown.alternative_names().join(","), shown.fingerprint()),
+        None => "none".to_owned(),
     }
 }
 
