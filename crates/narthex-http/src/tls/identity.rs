@@ -39,6 +39,11 @@ impl Identity {
         Ok(Self { key: Arc::new(certified), leaf, place: place.to_owned() })
     }
 
+    /// Where it was read from.
+    pub(super) fn place(&self) -> &str {
+        &self.place
+    }
+
     /// Whether it is valid at `now`. For who adds it: one that is in use already is used to its end and beyond, since a client
     /// that says "expired" tells more than one that cannot connect.
     pub(super) fn check_time(&self, now: UnixTime) -> Result<(), TlsError> {
