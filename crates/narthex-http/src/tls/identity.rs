@@ -11,6 +11,7 @@ use x509_parser::time::ASN1Time;
 
 use super::error::TlsError;
 use super::facts::PeerCertificate;
+use super::name;
 
 /// What a server shows and signs with.
 #[derive(Clone, Debug)]
@@ -82,8 +83,8 @@ fn check_order(place: &str, chain: &[CertificateDer<'_>]) -> Result<(), TlsError
             return Err(TlsError::Chain {
                 place: place.to_owned(),
                 number: index + 1,
-                subject: format!("its issuer is {}", one.issuer()),
-                issuer: next.subject().to_string(),
+                subject: format!("its issuer is {}", name::text(one.issuer())),
+                issuer: name::text(next.subject()),
             });
         }
     }

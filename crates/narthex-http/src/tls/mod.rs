@@ -22,6 +22,7 @@ mod directory;
 mod error;
 mod facts;
 mod identity;
+mod name;
 mod options;
 mod source;
 #[cfg(test)]

@@ -222,7 +222,9 @@ fn an_authority_is_kept_and_its_key_is_its_owners() {
     assert_eq!(leaf.alternative_names(), ["DNS:localhost", "IP:127.0.0.1", "IP:::1"]);
     assert_eq!(leaf.common_name().as_deref(), Some("localhost"));
     assert!(leaf.issuer().contains("Narthex development authority"));
-    assert_eq!(leaf.fingerprint().len(), 32 * 3 - 1);
+    assert_eq!((leaf.fingerprint().len(), leaf.thumbprint().len()), (32 * 3 - 1, 40));
+    assert!(leaf.is_for("LOCALHOST") && leaf.is_for("127.0.0.1") && leaf.is_for("[::1]"));
+    assert!(!leaf.is_for("a.localhost") && !leaf.is_for("127.0.0.2"));
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt;
