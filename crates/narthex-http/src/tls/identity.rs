@@ -6,6 +6,7 @@ use rustls::crypto::aws_lc_rs::sign::any_supported_type;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
 use rustls::sign::CertifiedKey;
 use x509_parser::certificate::X509Certificate;
+use x509_parser::error::X509Error;
 use x509_parser::prelude::FromDer;
 use x509_parser::time::ASN1Time;
 
@@ -86,6 +87,10 @@ fn check_order(place: &str, chain: &[CertificateDer<'_>]) -> Result<(), TlsError
                 subject: format!("its issuer is {}", name::text(one.issuer())),
                 issuer: name::text(next.subject()),
             });
+        }
+        // Algorithms that cannot be checked here are left to the client.
+        if let Err(X509Error::SignatureVerificationError) = one.verify_signature(Some(next.public_key())) {
+            return Err(TlsError::Signature { place: place.to_owned(), number: index + 1 });
         }
     }
     Ok(())

@@ -24,6 +24,7 @@ mod facts;
 mod identity;
 mod name;
 mod options;
+mod pkcs12;
 mod source;
 #[cfg(test)]
 mod tests;

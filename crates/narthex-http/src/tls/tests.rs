@@ -162,6 +162,11 @@ fn mistakes_with_files_are_named() {
     assert!(load(&good.0, &good.1).is_ok());
     let encrypted = write("enc.pem", b"-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----\n");
     let der = write("cert.der", &[0x30, 0x82, 1, 2]);
+    let pfx = write("cert.pfx", &[0x30, 0x82, 9, 9, 2, 1, 3, 0x30]);
+    let utf16 = write("utf16.pem", &[0xff, 0xfe, b'-', 0]);
+    let damaged = write("damaged.pem", b"-----BEGIN CERTIFICATE-----\n$$$$\n-----END CERTIFICATE-----\n");
+    let marked = write("marked.pem", format!("\u{feff}{}", issued.certificate).as_bytes());
+    assert!(load(&marked, &good.1).is_ok());
     let foreign = made.issue("b.test").certificate;
     let twisted = write("chain.pem", format!("{}{}", issued.certificate, foreign).as_bytes());
     for (certificate, key, part) in [
@@ -170,10 +175,44 @@ fn mistakes_with_files_are_named() {
         (good.0.clone(), good.0.clone(), "has no private key"),
         (good.0.clone(), encrypted, "is encrypted: decrypt it"),
         (der, good.1.clone(), "openssl x509 -inform der"),
+        (pfx, good.1.clone(), "PKCS#12 file that it is"),
+        (utf16, good.1.clone(), "this one is UTF-16"),
+        (damaged, good.1.clone(), "certificate 1 in"),
         (twisted, good.1.clone(), "put the server's certificate first"),
     ] {
         let error = load(&certificate, &key).unwrap_err();
         assert!(error.contains(part), "{part}: {error}");
+    }
+}
+
+#[test]
+fn a_chain_of_another_authority_with_the_same_name_is_refused() {
+    let (made, other) = (Made::new(), Made::new());
+    let issued = made.issue("a.test");
+    let load = |made: &Made| {
+        let authority = std::fs::read_to_string(made.authority.certificate_file()).unwrap();
+        let chain = format!("{}{authority}", issued.certificate);
+        text(&Issued { certificate: chain, key: issued.key.clone() }).load().map(drop)
+    };
+    assert!(load(&made).is_ok());
+    assert!(matches!(load(&other), Err(TlsError::Signature { number: 1, .. })));
+}
+
+#[test]
+fn a_bad_file_of_authorities_or_revoked_certificates_is_named() {
+    let made = Made::new();
+    let bad = made.path().join("bad.der");
+    std::fs::write(&bad, [0x30, 0x82, 1, 2]).unwrap();
+    let ca = made.authority.certificate_file();
+    for rules in [
+        ClientCertificates::new(Demand::Optional).authorities(&bad),
+        ClientCertificates::new(Demand::Optional).authorities(ca).revoked(&bad),
+        ClientCertificates::new(Demand::Optional).authorities(ca).revoked(ca),
+    ] {
+        let file = rules.files().last().unwrap().display().to_string();
+        let options = TlsOptions { client_certificates: rules, ..TlsOptions::default() };
+        let error = Binding::new("0.0.0.0:1".parse().unwrap(), &made.source("a.test"), options).unwrap_err().to_string();
+        assert!(error.contains(&file), "{error}");
     }
 }
 
