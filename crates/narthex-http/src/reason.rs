@@ -27,6 +27,7 @@
 //! | header block too long | 400 `RequestLength` | 431 ([`Reason::RequestLength`]) |
 //! | body too long | 413 `EntityTooLarge` | same ([`Reason::EntityTooLarge`]) |
 //! | bad header line, line end, number | 400 `Header`, `Invalid_CR/LF`, `Number` | same; bare LF and chunked with a length too (smuggling) |
+//! | request on a connection of another TLS binding, past its client certificates | served | 421 `Hostname` ([`Reason::Misdirected`]) |
 //! | Host bad or unknown | 400 `Hostname` | same ([`Reason::Hostname`], [`Reason::UnknownHost`]) |
 //! | POST or PUT without length | 411 `LengthRequired` | never: RFC 9112 section 6.3, there is no body |
 //! | precondition | 412 `Precondition` | 417 ([`Reason::Precondition`]), for an `Expect` that is not known |
@@ -64,6 +65,8 @@ pub enum Reason {
     RequestLength,
     /// The `Host` is missing, repeated or malformed.
     Hostname,
+    /// The request is for a host whose TLS binding asks more of clients than the one that this connection's handshake was for.
+    Misdirected,
     /// No registration on this port answers to the request's host.
     UnknownHost,
     /// The host is known, but no registration covers the path.
@@ -127,7 +130,7 @@ impl Reason {
             Self::Number => "Number",
             Self::FieldLength => "FieldLength",
             Self::RequestLength => "RequestLength",
-            Self::Hostname | Self::UnknownHost => "Hostname",
+            Self::Hostname | Self::UnknownHost | Self::Misdirected => "Hostname",
             Self::NotFound => "NotFound",
             Self::EntityTooLarge => "EntityTooLarge",
             Self::NotImplemented => "N/I",
@@ -164,6 +167,7 @@ impl Reason {
             Self::EntityTooLarge => 413,
             Self::UrlLength => 414,
             Self::Precondition => 417,
+            Self::Misdirected => 421,
             Self::FieldLength | Self::RequestLength => 431,
             Self::Internal => 500,
             Self::NotImplemented => 501,
@@ -195,6 +199,7 @@ impl Reason {
             Self::FieldLength => "A request header is too long.",
             Self::RequestLength => "The request's headers are too large.",
             Self::Hostname => "The request's Host is missing or not valid.",
+            Self::Misdirected => "This connection is not for the request's host: connect anew, with its name.",
             Self::UnknownHost => "No program on this port serves the request's host name.",
             Self::NotFound => "No program on this port serves this path.",
             Self::EntityTooLarge => "The request body is too large.",

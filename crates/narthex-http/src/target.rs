@@ -6,6 +6,8 @@ use narthex_proto::host::RequestHost;
 use crate::h1::head::Head;
 use crate::limits::Limits;
 use crate::reason::Reason;
+use crate::request::{ConnectionInfo, TlsInfo};
+use crate::tls::Bindings;
 use crate::worker::Worker;
 
 /// The target, and the authority that it has itself: that replaces `Host` (RFC 9112 section 3.2.2).
@@ -29,4 +31,20 @@ pub(crate) fn judge<'a>(
     let authority = cooked.authority().map(|text| RequestHost::parse(text.as_bytes()));
     let authority = authority.transpose().map_err(|_| Reason::Hostname)?;
     Ok((cooked, authority))
+}
+
+/// Whether a request for `host` may come on this connection: not if the host's own TLS binding asks more of clients than the one
+/// that the handshake was for. A client that names one host to TLS and another to HTTP must not get past that.
+pub(crate) fn check_binding(
+    host: Option<&RequestHost<'_>>,
+    connection: &ConnectionInfo,
+    tls: Option<&TlsInfo>,
+    worker: &Worker,
+) -> Result<(), Reason> {
+    let (Some(host), Some(tls)) = (host, tls) else { return Ok(()) };
+    let admits = |bindings: &Bindings| {
+        let name = if host.ip().is_some() { return true } else { host.name() };
+        bindings.admits(connection.local, tls.server_name.as_deref(), name)
+    };
+    if worker.tls().is_none_or(|bindings| admits(&bindings)) { Ok(()) } else { Err(Reason::Misdirected) }
 }

@@ -73,6 +73,16 @@ pub enum PrefixHost {
     Weak,
 }
 
+impl PrefixHost {
+    /// How a request, or a TLS handshake, spells this name: lower case, punycode. Empty unless the host is a name.
+    pub fn wire_name(&self) -> String {
+        match self {
+            Self::Name(name) => punycode::to_ascii(name),
+            _ => String::new(),
+        }
+    }
+}
+
 impl fmt::Display for PrefixHost {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -118,10 +128,7 @@ impl UrlPrefix {
     /// Puts a prefix together from parts that the grammar has already checked.
     fn new(scheme: Scheme, host: PrefixHost, port: NonZeroU16, path: &str) -> Self {
         let origin = format!("{scheme}://{host}:{port}");
-        let wire_host = match &host {
-            PrefixHost::Name(name) => punycode::to_ascii(name).into_boxed_str(),
-            _ => Box::default(),
-        };
+        let wire_host = host.wire_name().into_boxed_str();
         Self(Arc::new(Inner {
             path: origin.len(),
             text: (origin + path).into_boxed_str(),

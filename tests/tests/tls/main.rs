@@ -27,7 +27,7 @@ struct Setup {
 struct Subject {
     // Fields are dropped in order.
     app: Process,
-    _host: Option<Host>,
+    host: Option<Host>,
     address: SocketAddr,
     authority: Authority,
     rogue: Authority,
@@ -86,7 +86,7 @@ impl Subject {
         let mut app = App::spawn(provider, host.as_ref(), &options);
         app.line("ready ");
         let address = SocketAddr::from(([127, 0, 0, 1], port));
-        Self { app, _host: host, address, authority, rogue, _directory: directory }
+        Self { app, host, address, authority, rogue, _directory: directory }
     }
 
     fn ask(&self, arguments: &[&str], request: &str) -> Seen {
@@ -214,6 +214,22 @@ suites! {
     only_the_chosen_versions_and_ciphers_are_spoken: super::versions_and_ciphers;
     sessions_are_resumed_in_both_versions: super::sessions_are_resumed;
     alpn_decides_which_http_is_spoken: super::alpn_decides;
+}
+
+#[test]
+fn who_names_another_host_in_the_request_does_not_get_past_its_client_certificates() {
+    let subject = Subject::start(Provider::Shared, Setup::default());
+    let host = subject.host.as_ref().expect("the provider has a host");
+    let (certificate, ca) = (subject.authority.issue("other", Use::Server), subject.authority.file());
+    let (certificate, ca) = (certificate.display(), ca.display());
+    let key = format!("hostnameport=secret.test:{}", subject.address.port());
+    let (certificate, key_file) = (format!("certfile={certificate}"), format!("keyfile={certificate}"));
+    let ca = format!("cafile={ca}");
+    host.operate(&["add", "sslcert", &key, &certificate, &key_file, &ca, "clientcertnegotiation=require"]);
+    let request = "GET /whoami HTTP/1.1\r\nHost: secret.test\r\nConnection: close\r\n\r\n";
+    let seen = subject.ask(&[], request);
+    assert!(seen.text.contains("HTTP/1.1 421 "), "{}", seen.text);
+    assert!(subject.get(&[]).is_ok());
 }
 
 #[test]

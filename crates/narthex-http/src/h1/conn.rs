@@ -469,12 +469,19 @@ impl Conn {
                 return Begun::Refused;
             }
         };
+        let host = authority.as_ref().or(head.host.as_ref());
+        if self.tls.is_some()
+            && let Err(reason) = target::check_binding(host, &self.info, self.tls.as_deref(), &self.worker)
+        {
+            self.refuse(self.state(), reason);
+            return Begun::Refused;
+        }
         let request = Request {
             raw: head.raw,
             method: head.method,
             target: head.target,
             cooked: &cooked,
-            host: authority.as_ref().or(head.host.as_ref()),
+            host,
             version: head.version,
             body: head.body,
             expects_continue: head.expects_continue,

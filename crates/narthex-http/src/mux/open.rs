@@ -85,12 +85,14 @@ fn begin<H: Handler>(
         state.body = if body.is_empty() { Body::Done } else { Body::Open };
     }
     let (cooked, authority) = target::judge(&head, worker, limits)?;
+    let host = authority.as_ref().or(head.host.as_ref());
+    target::check_binding(host, &connection.info, connection.tls(), worker)?;
     let request = Request {
         raw: head.raw,
         method: head.method,
         target: head.target,
         cooked: &cooked,
-        host: authority.as_ref().or(head.host.as_ref()),
+        host,
         version,
         body,
         expects_continue: head.expects_continue,

@@ -1,7 +1,7 @@
 //! Where a binding answers.
 
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
 
@@ -104,23 +104,6 @@ impl BindingAt {
             Self::IpPort(address) => address.port(),
             Self::HostPort { port, .. } | Self::Directory { port, .. } => *port,
         }
-    }
-
-    /// Whether connections to `local` may be meant.
-    pub(super) fn is_at(&self, local: SocketAddr) -> bool {
-        match self {
-            Self::IpPort(address) => address.port() == local.port() && covers(address.ip(), local.ip()),
-            Self::HostPort { port, .. } | Self::Directory { port, .. } => *port == local.port(),
-        }
-    }
-}
-
-/// Whether a binding at `bound` answers connections to `ip`.
-fn covers(bound: IpAddr, ip: IpAddr) -> bool {
-    match bound {
-        IpAddr::V4(Ipv4Addr::UNSPECIFIED) => ip.is_ipv4(),
-        IpAddr::V6(Ipv6Addr::UNSPECIFIED) => ip.is_ipv6(),
-        exact => exact == ip,
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use rustls::ServerConfig;
 use rustls::crypto::aws_lc_rs::Ticketer;
 use rustls::pki_types::UnixTime;
-use rustls::server::{ProducesTickets, ResolvesServerCert, ServerSessionMemoryCache};
+use rustls::server::{NoServerSessionStorage, ProducesTickets, ResolvesServerCert, ServerSessionMemoryCache};
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
 
 use super::at::BindingAt;
@@ -19,7 +19,7 @@ use super::options::TlsOptions;
 use super::source::Source;
 
 /// Sessions that are remembered where tickets are off.
-const SESSIONS: usize = 4096;
+pub(super) const SESSIONS: usize = 4096;
 
 /// A certificate, or a directory of them, at a place. It does not change: a renewal is another one.
 #[derive(Debug)]
@@ -70,13 +70,14 @@ impl Binding {
         Self::build(BindingAt::Directory { path, port }, Shows::Directory(directory), options, None)
     }
 
-    /// The same with what its files have now. Clients that have a session keep it.
+    /// The same with what its files have now. Clients that have a session keep it, unless client certificates are asked for: a
+    /// session that is resumed is not checked again, and what has changed may be who is trusted, or who is no longer.
     ///
     /// # Errors
     /// As for [`new`](Self::new).
     pub fn renewed(&self, source: &Source, options: TlsOptions) -> Result<Self, TlsError> {
-        let kept =
-            self.tickets.clone().filter(|_| options.client_certificates.demand() == self.options.client_certificates.demand());
+        let asks = |options: &TlsOptions| options.client_certificates.demand() != Demand::None;
+        let kept = self.tickets.clone().filter(|_| !asks(&options) && !asks(&self.options));
         Self::build(self.at.clone(), Shows::One(source.load()?), options, kept)
     }
 
@@ -96,6 +97,9 @@ impl Binding {
             Shows::Directory(directory) => directory.resolver(),
         };
         let config = tcp_config(&options, resolver, tickets.as_ref())?;
+        if let Shows::One(identity) = &shows {
+            options.check_key(config.crypto_provider(), identity)?;
+        }
         let mut only_http1 = config.clone();
         only_http1.alpn_protocols.retain(|protocol| protocol != b"h2");
         Ok(Self { at, options, shows, config: Arc::new(config), only_http1: Arc::new(only_http1), tickets })
@@ -142,10 +146,12 @@ impl Binding {
         if http2 { &self.config } else { &self.only_http1 }
     }
 
-    /// Whether HTTP/3 is offered: not where client certificates are asked for.
+    /// Whether HTTP/3 is offered: not where client certificates are asked for, nor without a cipher suite of TLS 1.3.
     #[must_use]
     pub fn offers_http3(&self) -> bool {
-        self.options.http3 && !self.options.reject && self.options.client_certificates.demand() == Demand::None
+        let options = &self.options;
+        let wanted = options.http3 && !options.reject && options.client_certificates.demand() == Demand::None;
+        wanted && options.has_tls13()
     }
 
     /// The files that it was made from, those of client certificates included.
@@ -164,9 +170,13 @@ fn tcp_config(
     let builder = ServerConfig::builder_with_provider(provider).with_protocol_versions(options.versions()?)?;
     let mut config = builder.with_client_cert_verifier(verifier).with_cert_resolver(resolver);
     config.ignore_client_order = true;
-    config.session_storage = ServerSessionMemoryCache::new(SESSIONS);
-    if let Some(tickets) = tickets {
-        config.ticketer = Arc::clone(tickets);
+    match tickets {
+        // The table takes its memory at once, for each binding.
+        Some(tickets) => {
+            config.session_storage = Arc::new(NoServerSessionStorage {});
+            config.ticketer = Arc::clone(tickets);
+        }
+        None => config.session_storage = ServerSessionMemoryCache::new(SESSIONS),
     }
     if options.http2 {
         config.alpn_protocols.push(b"h2".to_vec());

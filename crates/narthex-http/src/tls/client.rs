@@ -102,17 +102,31 @@ impl ClientCertificates {
         }
         let mut roots = RootCertStore::empty();
         for file in &self.authorities {
-            for certificate in certificates(&file.display().to_string(), &read(file)?)? {
-                roots.add(certificate)?;
+            let place = file.display().to_string();
+            for (index, certificate) in certificates(&place, &read(file)?)?.into_iter().enumerate() {
+                let error = |error: rustls::Error| TlsError::Certificate {
+                    place: place.clone(),
+                    number: index + 1,
+                    problem: error.to_string(),
+                };
+                roots.add(certificate).map_err(error)?;
             }
         }
         if roots.is_empty() {
             return Err(TlsError::ClientCertificates("give a PEM file with the certificates of who issues them".to_owned()));
         }
-        let mut builder = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider));
+        let roots = Arc::new(roots);
+        let builder = || WebPkiClientVerifier::builder_with_provider(Arc::clone(&roots), Arc::clone(provider));
+        let mut revoked = Vec::new();
         for file in &self.revoked {
-            builder = builder.with_crls(lists(file, read(file)?)?);
+            let lists = lists(file, read(file)?)?;
+            // Alone, so that it is known which file is bad.
+            builder().with_crls(lists.iter().cloned()).build().map_err(|error| {
+                TlsError::ClientCertificates(format!("{} is no revocation list that can be used: {error}", file.display()))
+            })?;
+            revoked.extend(lists);
         }
+        let mut builder = builder().with_crls(revoked);
         if self.demand == Demand::Optional {
             builder = builder.allow_unauthenticated();
         }

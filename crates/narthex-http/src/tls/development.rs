@@ -7,12 +7,19 @@ use std::fs;
 use std::io::{self, Write as _};
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use rcgen::{
-    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose, SanType,
+    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose, PublicKeyData,
+    SanType,
 };
-use rustls::pki_types::UnixTime;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, UnixTime};
+use x509_parser::certificate::X509Certificate;
+use x509_parser::prelude::FromDer;
 use x509_parser::time::ASN1Time;
+
+use super::at::ServerName;
 
 /// The most that browsers accept of a server's certificate.
 const LEAF_DAYS: i64 = 397;
@@ -34,7 +41,18 @@ pub enum DevelopmentError {
         /// What the OS says.
         source: io::Error,
     },
-    /// What is there is no authority, or the name is none.
+    /// What is there is no authority.
+    #[error("{} is of no use: {problem}; move {} and {} away, and clients have to trust the authority that is made then", .path.display(), CERTIFICATE, KEY)]
+    Unusable {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        problem: String,
+    },
+    /// There can be no certificate for it.
+    #[error("cannot make a certificate for {0}: give DNS names (international ones as xn--…), `*.` before one, or IP addresses")]
+    Name(String),
+    /// It cannot be made.
     #[error("cannot make a certificate: {0}")]
     Make(#[from] rcgen::Error),
 }
@@ -46,10 +64,10 @@ pub struct Authority {
     path: PathBuf,
 }
 
-/// A certificate with its chain, and its key, as PEM.
+/// A certificate and its key, as PEM.
 #[derive(Clone)]
 pub struct Issued {
-    /// The certificate, followed by the authority's.
+    /// The certificate alone: who trusts the authority has the other one.
     pub certificate: String,
     /// The key.
     pub key: String,
@@ -62,33 +80,30 @@ impl std::fmt::Debug for Issued {
 }
 
 impl Authority {
-    /// The authority of this directory; made if there is none, and so is the directory.
+    /// The authority of this directory; made if there is none, and so is the directory. Several may do so at once: the first key
+    /// is that of all.
     ///
     /// # Errors
     /// If files cannot be read or written, or have something else in them.
     pub fn in_directory(directory: &Path) -> Result<Self, DevelopmentError> {
+        fs::create_dir_all(directory).map_err(|source| DevelopmentError::File { path: directory.to_owned(), source })?;
         let (path, key_path) = (directory.join(CERTIFICATE), directory.join(KEY));
-        let file = |path: &Path| {
-            let path = path.to_owned();
-            move |source| DevelopmentError::File { path, source }
+        let unusable = |path: &Path, problem: String| DevelopmentError::Unusable { path: path.to_owned(), problem };
+        let certificate = read(&path)?;
+        let key = match (read(&key_path)?, &certificate) {
+            (Some(key), _) => key,
+            (None, Some(_)) => return Err(unusable(&path, format!("its key, {}, is not there", key_path.display()))),
+            (None, None) => first_key(&key_path)?,
         };
-        match (fs::read_to_string(&path), fs::read_to_string(&key_path)) {
-            (Ok(certificate), Ok(key)) => {
-                let issuer = Issuer::from_ca_cert_pem(&certificate, KeyPair::from_pem(&key)?)?;
-                return Ok(Self { issuer, path });
-            }
-            (Err(error), _) if error.kind() != io::ErrorKind::NotFound => return Err(file(&path)(error)),
-            (_, Err(error)) if error.kind() != io::ErrorKind::NotFound => return Err(file(&key_path)(error)),
-            _ => {}
-        }
-        fs::create_dir_all(directory).map_err(file(directory))?;
-        let key = KeyPair::generate()?;
-        let params = authority_params()?;
-        let certificate = params.self_signed(&key)?;
-        // The key first: a certificate without one would be taken for an authority that has lost its key.
-        write(&key_path, &key.serialize_pem(), 0o600).map_err(file(&key_path))?;
-        write(&path, &certificate.pem(), 0o644).map_err(file(&path))?;
-        Ok(Self { issuer: Issuer::new(params, key), path })
+        let key = KeyPair::from_pem(&key).map_err(|error| unusable(&key_path, error.to_string()))?;
+        let Some(certificate) = certificate else {
+            let params = authority_params(now())?;
+            write(&path, &params.self_signed(&key)?.pem(), 0o644)?;
+            return Ok(Self { issuer: Issuer::new(params, key), path });
+        };
+        check_authority(&certificate, &key, now()).map_err(|problem| unusable(&path, problem))?;
+        let issuer = Issuer::from_ca_cert_pem(&certificate, key).map_err(|error| unusable(&path, error.to_string()))?;
+        Ok(Self { issuer, path })
     }
 
     /// Where its certificate is: what browsers have to trust.
@@ -104,20 +119,26 @@ impl Authority {
     pub fn issue(&self, names: &[&str]) -> Result<Issued, DevelopmentError> {
         let mut params = CertificateParams::default();
         for name in names {
+            let wrong = || DevelopmentError::Name((*name).to_owned());
             params.subject_alt_names.push(match name.parse::<IpAddr>() {
                 Ok(ip) => SanType::IpAddress(ip),
-                Err(_) => SanType::DnsName((*name).try_into()?),
+                Err(_) => {
+                    let name: ServerName = name.parse().map_err(|_| wrong())?;
+                    SanType::DnsName(name.as_str().try_into().map_err(|_| wrong())?)
+                }
             });
-            if *name == "localhost" {
+            if name.eq_ignore_ascii_case("localhost") {
                 let loopback = [IpAddr::from([127, 0, 0, 1]), IpAddr::from([0, 0, 0, 0, 0, 0, 0, 1])];
                 params.subject_alt_names.extend(loopback.map(SanType::IpAddress));
             }
         }
-        params.distinguished_name.push(DnType::CommonName, names.first().copied().unwrap_or("localhost"));
+        let first = names.first().ok_or_else(|| DevelopmentError::Name("nothing".to_owned()))?;
+        // A common name has no place for more (RFC 5280, ub-common-name); what counts are the alternative names.
+        params.distinguished_name.push(DnType::CommonName, if first.len() <= 64 { first } else { "development" });
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
         params.use_authority_key_identifier_extension = true;
-        lasting(&mut params, LEAF_DAYS);
+        lasting(&mut params, now(), LEAF_DAYS);
         let key = KeyPair::generate()?;
         let certificate = params.signed_by(&key, &self.issuer)?;
         Ok(Issued { certificate: certificate.pem(), key: key.serialize_pem() })
@@ -130,23 +151,43 @@ impl Issued {
     /// # Errors
     /// If it cannot be written.
     pub fn write(&self, path: &Path) -> Result<(), DevelopmentError> {
-        let text = format!("{}{}", self.certificate, self.key);
-        write(path, &text, 0o600).map_err(|source| DevelopmentError::File { path: path.to_owned(), source })
+        write(path, &format!("{}{}", self.certificate, self.key), 0o600)
     }
 }
 
-fn authority_params() -> Result<CertificateParams, rcgen::Error> {
+fn now() -> i64 {
+    i64::try_from(UnixTime::now().as_secs()).unwrap_or(0)
+}
+
+fn authority_params(now: i64) -> Result<CertificateParams, rcgen::Error> {
     let mut params = CertificateParams::new(Vec::new())?;
     params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+    // Who gets hold of the key is to get no signed programs or mails with it.
+    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
     params.distinguished_name.push(DnType::CommonName, "Narthex development authority");
-    lasting(&mut params, AUTHORITY_DAYS);
+    lasting(&mut params, now, AUTHORITY_DAYS);
     Ok(params)
 }
 
+/// Whether what it issues now will be accepted by who trusts this certificate.
+fn check_authority(certificate: &str, key: &KeyPair, now: i64) -> Result<(), String> {
+    let der = CertificateDer::from_pem_slice(certificate.as_bytes()).map_err(|_| "it has no certificate".to_owned())?;
+    let (_, parsed) = X509Certificate::from_der(&der).map_err(|error| error.to_string())?;
+    if parsed.public_key().raw != key.subject_public_key_info() {
+        return Err(format!("it does not belong to the key in {KEY}"));
+    }
+    if !parsed.is_ca() {
+        return Err("it is not the certificate of an authority".to_owned());
+    }
+    if parsed.validity().not_after.timestamp() < now {
+        return Err(format!("it has expired: it was valid until {}", parsed.validity().not_after));
+    }
+    Ok(())
+}
+
 /// From yesterday, for machines whose clocks are late.
-fn lasting(params: &mut CertificateParams, days: i64) {
-    let now = i64::try_from(UnixTime::now().as_secs()).unwrap_or(0);
+fn lasting(params: &mut CertificateParams, now: i64, days: i64) {
     let at = |seconds: i64| ASN1Time::from_timestamp(seconds).map(|time| time.to_datetime());
     if let (Ok(from), Ok(until)) = (at(now - DAY), at(now + (days - 1) * DAY)) {
         params.not_before = from;
@@ -154,19 +195,112 @@ fn lasting(params: &mut CertificateParams, days: i64) {
     }
 }
 
+fn read(path: &Path) -> Result<Option<String>, DevelopmentError> {
+    match fs::read_to_string(path) {
+        Ok(text) => Ok(Some(text)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(source) => Err(DevelopmentError::File { path: path.to_owned(), source }),
+    }
+}
+
+/// A new key, or that of another process that was quicker: one that is there is never replaced, since there may be a certificate
+/// for it that is trusted.
+fn first_key(path: &Path) -> Result<String, DevelopmentError> {
+    let error = |source| DevelopmentError::File { path: path.to_owned(), source };
+    let key = KeyPair::generate()?.serialize_pem();
+    let new = aside(path);
+    let written = write_new(&new, &key, 0o600).and_then(|()| match fs::hard_link(&new, path) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => fs::read_to_string(path),
+        linked => linked.map(|()| key),
+    });
+    let _ = fs::remove_file(&new);
+    written.map_err(error)
+}
+
 /// Writes a file as a whole, or not at all.
-fn write(path: &Path, text: &str, mode: u32) -> io::Result<()> {
-    let new = path.with_extension("new");
+fn write(path: &Path, text: &str, mode: u32) -> Result<(), DevelopmentError> {
+    let new = aside(path);
+    let written = write_new(&new, text, mode).and_then(|()| fs::rename(&new, path));
+    written.map_err(|source| {
+        let _ = fs::remove_file(&new);
+        DevelopmentError::File { path: path.to_owned(), source }
+    })
+}
+
+fn write_new(path: &Path, text: &str, mode: u32) -> io::Result<()> {
     let mut options = fs::OpenOptions::new();
     options.write(true).create_new(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, mode);
     #[cfg(not(unix))]
     let _ = mode;
-    // What an earlier attempt has left.
-    let _ = fs::remove_file(&new);
-    let mut file = options.open(&new)?;
+    let mut file = options.open(path)?;
     file.write_all(text.as_bytes())?;
-    file.sync_all()?;
-    fs::rename(&new, path)
+    file.sync_all()
+}
+
+/// A name beside this one that nobody else uses, in this process or another.
+fn aside(path: &Path) -> PathBuf {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(format!(".{}-{}.new", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed)));
+    path.with_file_name(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use tempfile::TempDir;
+
+    use super::*;
+
+    #[test]
+    fn who_makes_an_authority_at_once_gets_the_same() {
+        let directory = TempDir::new().unwrap();
+        let threads: Vec<_> = (0..8)
+            .map(|_| {
+                let path = directory.path().to_owned();
+                std::thread::spawn(move || Authority::in_directory(&path).unwrap().issuer.key().serialize_pem())
+            })
+            .collect();
+        let keys: Vec<_> = threads.into_iter().map(|thread| thread.join().unwrap()).collect();
+        assert!(keys.iter().all(|key| *key == keys[0]));
+        let mut left: Vec<_> = fs::read_dir(directory.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        left.sort();
+        assert_eq!(left, [KEY, CERTIFICATE]);
+    }
+
+    #[test]
+    fn an_authority_that_is_of_no_use_says_why() {
+        let (one, other) = (TempDir::new().unwrap(), TempDir::new().unwrap());
+        Authority::in_directory(one.path()).unwrap();
+        Authority::in_directory(other.path()).unwrap();
+        let again = || Authority::in_directory(one.path()).unwrap_err().to_string();
+        fs::copy(other.path().join(KEY), one.path().join(KEY)).unwrap();
+        assert!(again().contains("does not belong to the key"), "{}", again());
+        fs::remove_file(one.path().join(KEY)).unwrap();
+        assert!(again().contains("is not there; move ca.pem and ca.key away"), "{}", again());
+        fs::remove_file(one.path().join(CERTIFICATE)).unwrap();
+        assert!(Authority::in_directory(one.path()).is_ok());
+    }
+
+    #[test]
+    fn an_authority_that_has_expired_issues_nothing() {
+        let key = KeyPair::generate().unwrap();
+        let certificate = authority_params(1_700_000_000).unwrap().self_signed(&key).unwrap().pem();
+        assert_eq!(check_authority(&certificate, &key, 1_700_000_000), Ok(()));
+        let late = check_authority(&certificate, &key, 1_700_000_000 + AUTHORITY_DAYS * DAY);
+        assert!(late.unwrap_err().contains("has expired"));
+    }
+
+    #[test]
+    fn what_is_no_name_gets_no_certificate() {
+        let directory = TempDir::new().unwrap();
+        let authority = Authority::in_directory(directory.path()).unwrap();
+        for wrong in ["", "a b", "bücher.test", "a..test", "*.*.test"] {
+            assert!(matches!(authority.issue(&[wrong]), Err(DevelopmentError::Name(_))), "{wrong:?}");
+        }
+        assert!(authority.issue(&[]).is_err());
+        let long = format!("{}.test", ["a"; 40].join("."));
+        assert!(authority.issue(&[&long]).is_ok() && authority.issue(&["*.a.test", "::1"]).is_ok());
+    }
 }

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 #[non_exhaustive]
 pub enum TlsError {
     /// A file cannot be read.
-    #[error("cannot read {}: {source}", .path.display())]
+    #[error("cannot read {}: {source}{}", .path.display(), advice(.source))]
     Read {
         /// The file.
         path: PathBuf,
@@ -70,6 +70,16 @@ pub enum TlsError {
         /// Who follows.
         issuer: String,
     },
+    /// The chain only looks like one.
+    #[error(
+        "certificate {number} in {place} was not signed with the key of the next one, though that has the issuer's name: get the chain that belongs to this certificate from who issued it"
+    )]
+    Signature {
+        /// Where they are.
+        place: String,
+        /// Which certificate it is, from 1.
+        number: usize,
+    },
     /// It is over.
     #[error("the certificate in {place} has expired: it was valid until {until}; renew it")]
     Expired {
@@ -86,8 +96,8 @@ pub enum TlsError {
         /// When it begins.
         from: String,
     },
-    /// The PKCS#12 file cannot be opened.
-    #[error("cannot open the PKCS#12 file {}: {problem}; check the passphrase", .path.display())]
+    /// The PKCS#12 file cannot be used.
+    #[error("cannot use the PKCS#12 file {}: {problem}", .path.display())]
     Pkcs12 {
         /// The file.
         path: PathBuf,
@@ -113,4 +123,12 @@ pub enum TlsError {
     /// What rustls says to a combination that passed all of this.
     #[error("TLS cannot be set up: {0}")]
     Rustls(#[from] rustls::Error),
+}
+
+fn advice(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::PermissionDenied => "; let the user that this runs as read it",
+        io::ErrorKind::NotFound => "; check the path",
+        _ => "",
+    }
 }

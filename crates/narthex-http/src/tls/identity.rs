@@ -6,11 +6,13 @@ use rustls::crypto::aws_lc_rs::sign::any_supported_type;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
 use rustls::sign::CertifiedKey;
 use x509_parser::certificate::X509Certificate;
+use x509_parser::error::X509Error;
 use x509_parser::prelude::FromDer;
 use x509_parser::time::ASN1Time;
 
 use super::error::TlsError;
 use super::facts::PeerCertificate;
+use super::name;
 
 /// What a server shows and signs with.
 #[derive(Clone, Debug)]
@@ -37,6 +39,11 @@ impl Identity {
             return Err(TlsError::Mismatch { certificate: place.to_owned(), key: key_place.to_owned() });
         }
         Ok(Self { key: Arc::new(certified), leaf, place: place.to_owned() })
+    }
+
+    /// Where it was read from.
+    pub(super) fn place(&self) -> &str {
+        &self.place
     }
 
     /// Whether it is valid at `now`. For who adds it: one that is in use already is used to its end and beyond, since a client
@@ -77,9 +84,13 @@ fn check_order(place: &str, chain: &[CertificateDer<'_>]) -> Result<(), TlsError
             return Err(TlsError::Chain {
                 place: place.to_owned(),
                 number: index + 1,
-                subject: format!("its issuer is {}", one.issuer()),
-                issuer: next.subject().to_string(),
+                subject: format!("its issuer is {}", name::text(one.issuer())),
+                issuer: name::text(next.subject()),
             });
+        }
+        // Algorithms that cannot be checked here are left to the client.
+        if let Err(X509Error::SignatureVerificationError) = one.verify_signature(Some(next.public_key())) {
+            return Err(TlsError::Signature { place: place.to_owned(), number: index + 1 });
         }
     }
     Ok(())

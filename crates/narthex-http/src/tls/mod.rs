@@ -22,7 +22,9 @@ mod directory;
 mod error;
 mod facts;
 mod identity;
+mod name;
 mod options;
+mod pkcs12;
 mod source;
 #[cfg(test)]
 mod tests;

@@ -7,6 +7,7 @@ use rustls::{NamedGroup, SupportedCipherSuite, SupportedProtocolVersion};
 
 use super::client::ClientCertificates;
 use super::error::TlsError;
+use super::identity::Identity;
 use super::provider;
 
 /// Mozilla's levels of compatibility, as far as they are safe.
@@ -178,5 +179,32 @@ impl TlsOptions {
             provider.kx_groups.retain(|group| listed.contains(&group.name()));
         }
         Ok(provider)
+    }
+
+    /// Whether this suite may be used.
+    pub(super) fn allows(&self, suite: SupportedCipherSuite) -> bool {
+        self.cipher_suites.is_empty() || self.cipher_suites.contains(&CipherSuiteName(suite))
+    }
+
+    /// Whether TLS 1.3 can be spoken.
+    pub(super) fn has_tls13(&self) -> bool {
+        self.cipher_suites.is_empty() || self.cipher_suites.iter().any(|suite| suite.0.tls13().is_some())
+    }
+
+    /// Suites of TLS 1.2 are for one kind of key; if none is for this one, every handshake would fail.
+    pub(super) fn check_key(&self, provider: &CryptoProvider, identity: &Identity) -> Result<(), TlsError> {
+        let goes = |suite: &SupportedCipherSuite| match suite {
+            SupportedCipherSuite::Tls13(_) => true,
+            SupportedCipherSuite::Tls12(suite) => identity.key.key.choose_scheme(suite.sign).is_some(),
+        };
+        if provider.cipher_suites.iter().any(goes) {
+            return Ok(());
+        }
+        Err(TlsError::Contradiction(format!(
+            "none of the cipher suites goes with the {:?} key of {}: add TLS_AES_128_GCM_SHA256, which goes with all, or those with \
+             that name in them",
+            identity.key.key.algorithm(),
+            identity.place()
+        )))
     }
 }

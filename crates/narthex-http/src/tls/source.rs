@@ -3,12 +3,12 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use p12_keystore::{KeyStore, Pkcs12ImportPolicy};
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 use super::error::TlsError;
 use super::identity::Identity;
+use super::pkcs12;
 
 /// Larger files are no certificates.
 const MOST: u64 = 4 << 20;
@@ -71,7 +71,7 @@ impl Source {
                 from_pem(&certificate.display().to_string(), &chain, &key.display().to_string(), &secret)
             }
             Self::PemText { certificate, key } => from_pem("the certificate's text", certificate, "the key's text", key),
-            Self::Pkcs12 { path, passphrase } => from_pkcs12(path, passphrase),
+            Self::Pkcs12 { path, passphrase } => pkcs12::load(path, &read(path)?, passphrase),
         }
     }
 }
@@ -87,34 +87,41 @@ pub(super) fn read(path: &Path) -> Result<Vec<u8>, TlsError> {
 
 /// The certificates of a PEM text.
 pub(super) fn certificates(place: &str, text: &[u8]) -> Result<Vec<CertificateDer<'static>>, TlsError> {
-    let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(text).collect();
-    match found {
-        Ok(found) if !found.is_empty() => Ok(found),
-        _ => Err(TlsError::NoCertificate(place.to_owned(), if text.first() == Some(&0x30) { NOT_DER } else { "" })),
+    let mut found = Vec::new();
+    for item in CertificateDer::pem_slice_iter(without_mark(text)) {
+        match item {
+            Ok(certificate) => found.push(certificate),
+            Err(error) => {
+                let (number, problem) = (found.len() + 1, format!("its PEM text is damaged ({error:?})"));
+                return Err(TlsError::Certificate { place: place.to_owned(), number, problem });
+            }
+        }
     }
+    if found.is_empty() { Err(TlsError::NoCertificate(place.to_owned(), instead(text, NOT_DER))) } else { Ok(found) }
 }
 
 fn from_pem(place: &str, chain: &[u8], key_place: &str, key: &[u8]) -> Result<Identity, TlsError> {
     let chain = certificates(place, chain)?;
-    let key = PrivateKeyDer::from_pem_slice(key).map_err(|_| {
-        let encrypted = memchr::memmem::find(key, b"ENCRYPTED").is_some();
-        match key.first() {
-            _ if encrypted => TlsError::EncryptedKey(key_place.to_owned()),
-            Some(0x30) => TlsError::NoKey(key_place.to_owned(), NOT_DER_KEY),
-            _ => TlsError::NoKey(key_place.to_owned(), ""),
+    let key = PrivateKeyDer::from_pem_slice(without_mark(key)).map_err(|_| {
+        if memchr::memmem::find(key, b"ENCRYPTED").is_some() {
+            return TlsError::EncryptedKey(key_place.to_owned());
         }
+        TlsError::NoKey(key_place.to_owned(), instead(key, NOT_DER_KEY))
     })?;
     Identity::new(place, chain, key_place, key)
 }
 
-fn from_pkcs12(path: &Path, passphrase: &str) -> Result<Identity, TlsError> {
-    let bytes = read(path)?;
-    let error = |problem: String| TlsError::Pkcs12 { path: path.to_owned(), problem };
-    let store =
-        KeyStore::from_pkcs12(&bytes, passphrase, Pkcs12ImportPolicy::Relaxed).map_err(|failure| error(failure.to_string()))?;
-    let (_, entry) = store.private_key_chain().ok_or_else(|| error("it has no private key with a certificate".to_owned()))?;
-    let chain = entry.certs().iter().map(|certificate| certificate.as_der().to_vec().into()).collect();
-    let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(entry.key().as_der().to_vec()));
-    let place = path.display().to_string();
-    Identity::new(&place, chain, &place, key)
+/// Editors on Windows begin a text with a mark, by which its first line would be none.
+fn without_mark(text: &[u8]) -> &[u8] {
+    text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text)
+}
+
+/// What a text that is not PEM is instead. DER of all kinds begins with a sequence; that of PKCS#12 has its version, 3, in it.
+fn instead(text: &[u8], not_der: &'static str) -> &'static str {
+    match text {
+        [0x30, 0x80, 2, 1, 3, ..] | [0x30, 0x82, _, _, 2, 1, 3, ..] => ", or give this one as the PKCS#12 file that it is",
+        [0x30, ..] => not_der,
+        [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => ", and save it as plain text: this one is UTF-16",
+        _ => "",
+    }
 }

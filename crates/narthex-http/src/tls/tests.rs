@@ -1,5 +1,7 @@
 //! Certificates made here, and what is made of them.
 
+mod handshakes;
+
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
@@ -95,6 +97,46 @@ fn a_prefix_is_covered_if_some_handshake_for_it_succeeds() {
 }
 
 #[test]
+fn a_prefix_is_not_covered_by_what_its_own_binding_refuses() {
+    let made = Made::new();
+    let reject = TlsOptions { reject: true, ..TlsOptions::default() };
+    let refused = Binding::new("a.test:443".parse().unwrap(), &made.source("a.test"), reject).unwrap();
+    let bindings = Bindings::new(vec![Arc::new(refused), made.binding("0.0.0.0:443", "b.test")]);
+    assert!(!bindings.covers(&PrefixHost::Name("a.test".into()), 443));
+    assert!(bindings.covers(&PrefixHost::Name("b.test".into()), 443));
+}
+
+#[test]
+fn an_international_name_is_covered_by_its_a_label() {
+    let made = Made::new();
+    let bindings = Bindings::new(vec![made.binding("xn--bcher-kva.test:443", "xn--bcher-kva.test")]);
+    assert!(bindings.covers(&PrefixHost::Name("bücher.test".into()), 443));
+}
+
+#[test]
+fn a_client_by_ipv4_at_a_socket_of_both_families_is_one_by_ipv4() {
+    let made = Made::new();
+    let bindings = Bindings::new(vec![made.binding("10.0.0.1:443", "one.test"), made.binding("[::]:443", "six.test")]);
+    let found = |at| bindings.find(local(at), None).map(|binding| binding.at().to_string());
+    assert_eq!(found("[::ffff:10.0.0.1]:443").as_deref(), Some("10.0.0.1:443"));
+    assert_eq!(found("[::ffff:10.0.0.2]:443"), None);
+    assert_eq!(found("[2001:db8::1]:443").as_deref(), Some("[::]:443"));
+}
+
+#[test]
+fn a_request_for_a_stricter_host_is_not_admitted_by_a_laxer_handshake() {
+    let made = Made::new();
+    let rules = ClientCertificates::new(Demand::Required).authorities(made.authority.certificate_file());
+    let options = TlsOptions { client_certificates: rules, ..TlsOptions::default() };
+    let strict = Binding::new("strict.test:443".parse().unwrap(), &made.source("strict.test"), options).unwrap();
+    let bindings = Bindings::new(vec![Arc::new(strict), made.binding("0.0.0.0:443", "any.test")]);
+    let admits = |name, host| bindings.admits(local("10.0.0.1:443"), name, host);
+    assert!(admits(Some("any.test"), "any.test") && admits(Some("any.test"), "other.test") && admits(None, "any.test"));
+    assert!(admits(Some("strict.test"), "strict.test") && admits(Some("strict.test"), "any.test"));
+    assert!(!admits(Some("any.test"), "strict.test") && !admits(None, "Strict.test"));
+}
+
+#[test]
 fn a_key_and_a_certificate_that_are_no_pair_are_refused() {
     let made = Made::new();
     let (one, other) = (made.issue("a.test"), made.issue("a.test"));
@@ -120,6 +162,11 @@ fn mistakes_with_files_are_named() {
     assert!(load(&good.0, &good.1).is_ok());
     let encrypted = write("enc.pem", b"-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----\n");
     let der = write("cert.der", &[0x30, 0x82, 1, 2]);
+    let pfx = write("cert.pfx", &[0x30, 0x82, 9, 9, 2, 1, 3, 0x30]);
+    let utf16 = write("utf16.pem", &[0xff, 0xfe, b'-', 0]);
+    let damaged = write("damaged.pem", b"-----BEGIN CERTIFICATE-----\n$$$$\n-----END CERTIFICATE-----\n");
+    let marked = write("marked.pem", format!("\u{feff}{}", issued.certificate).as_bytes());
+    assert!(load(&marked, &good.1).is_ok());
     let foreign = made.issue("b.test").certificate;
     let twisted = write("chain.pem", format!("{}{}", issued.certificate, foreign).as_bytes());
     for (certificate, key, part) in [
@@ -128,10 +175,44 @@ fn mistakes_with_files_are_named() {
         (good.0.clone(), good.0.clone(), "has no private key"),
         (good.0.clone(), encrypted, "is encrypted: decrypt it"),
         (der, good.1.clone(), "openssl x509 -inform der"),
+        (pfx, good.1.clone(), "PKCS#12 file that it is"),
+        (utf16, good.1.clone(), "this one is UTF-16"),
+        (damaged, good.1.clone(), "certificate 1 in"),
         (twisted, good.1.clone(), "put the server's certificate first"),
     ] {
         let error = load(&certificate, &key).unwrap_err();
         assert!(error.contains(part), "{part}: {error}");
+    }
+}
+
+#[test]
+fn a_chain_of_another_authority_with_the_same_name_is_refused() {
+    let (made, other) = (Made::new(), Made::new());
+    let issued = made.issue("a.test");
+    let load = |made: &Made| {
+        let authority = std::fs::read_to_string(made.authority.certificate_file()).unwrap();
+        let chain = format!("{}{authority}", issued.certificate);
+        text(&Issued { certificate: chain, key: issued.key.clone() }).load().map(drop)
+    };
+    assert!(load(&made).is_ok());
+    assert!(matches!(load(&other), Err(TlsError::Signature { number: 1, .. })));
+}
+
+#[test]
+fn a_bad_file_of_authorities_or_revoked_certificates_is_named() {
+    let made = Made::new();
+    let bad = made.path().join("bad.der");
+    std::fs::write(&bad, [0x30, 0x82, 1, 2]).unwrap();
+    let ca = made.authority.certificate_file();
+    for rules in [
+        ClientCertificates::new(Demand::Optional).authorities(&bad),
+        ClientCertificates::new(Demand::Optional).authorities(ca).revoked(&bad),
+        ClientCertificates::new(Demand::Optional).authorities(ca).revoked(ca),
+    ] {
+        let file = rules.files().last().unwrap().display().to_string();
+        let options = TlsOptions { client_certificates: rules, ..TlsOptions::default() };
+        let error = Binding::new("0.0.0.0:1".parse().unwrap(), &made.source("a.test"), options).unwrap_err().to_string();
+        assert!(error.contains(&file), "{error}");
     }
 }
 
@@ -151,6 +232,10 @@ fn options_that_there_are_not_are_refused_with_those_that_there_are() {
     assert!(build(TlsOptions { min_version: Some(MinVersion::Tls12), ..modern.clone() }).is_err());
     let old_suite = vec!["ECDHE-RSA-AES128-GCM-SHA256".parse().unwrap()];
     assert!(build(TlsOptions { cipher_suites: old_suite, ..modern }).is_err());
+    // The keys made here are of the kind ECDSA.
+    let for_rsa = vec!["ECDHE-RSA-AES128-GCM-SHA256".parse().unwrap()];
+    let error = build(TlsOptions { cipher_suites: for_rsa, ..TlsOptions::default() }).unwrap_err().to_string();
+    assert!(error.contains("goes with the ECDSA key"), "{error}");
     let nobody = ClientCertificates::new(Demand::Required);
     assert!(build(TlsOptions { client_certificates: nobody, ..TlsOptions::default() }).is_err());
 }
@@ -176,7 +261,9 @@ fn an_authority_is_kept_and_its_key_is_its_owners() {
     assert_eq!(leaf.alternative_names(), ["DNS:localhost", "IP:127.0.0.1", "IP:::1"]);
     assert_eq!(leaf.common_name().as_deref(), Some("localhost"));
     assert!(leaf.issuer().contains("Narthex development authority"));
-    assert_eq!(leaf.fingerprint().len(), 32 * 3 - 1);
+    assert_eq!((leaf.fingerprint().len(), leaf.thumbprint().len()), (32 * 3 - 1, 40));
+    assert!(leaf.is_for("LOCALHOST") && leaf.is_for("127.0.0.1") && leaf.is_for("[::1]"));
+    assert!(!leaf.is_for("a.localhost") && !leaf.is_for("127.0.0.2"));
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt;
@@ -198,4 +285,21 @@ fn http3_is_not_offered_where_certificates_are_asked_for() {
     let config = both.quic(at).unwrap().unwrap();
     assert_eq!(config.alpn_protocols, [b"h3".to_vec()]);
     assert_eq!(config.max_early_data_size, 0);
+}
+
+#[test]
+fn http3_has_the_cipher_suites_that_all_bindings_of_the_address_allow() {
+    let made = Made::new();
+    let with = |at: &str, suites: &[&str]| {
+        let cipher_suites = suites.iter().map(|suite| suite.parse().unwrap()).collect();
+        let options = TlsOptions { cipher_suites, ..TlsOptions::default() };
+        Arc::new(Binding::new(at.parse().unwrap(), &made.source("a.test"), options).unwrap())
+    };
+    let quic = |bindings: Vec<_>| Arc::new(Bindings::new(bindings)).quic(local("127.0.0.1:443"));
+    let (aes_128, aes_256) = ("TLS_AES_128_GCM_SHA256", "TLS_AES_256_GCM_SHA384");
+    let config = quic(vec![with("a.test:443", &[aes_128]), with("0.0.0.0:443", &[aes_256, aes_128])]).unwrap().unwrap();
+    assert_eq!(config.crypto_provider().cipher_suites.len(), 1);
+    let nothing = quic(vec![with("a.test:443", &[aes_128]), with("0.0.0.0:443", &[aes_256])]).unwrap_err();
+    assert!(nothing.to_string().contains("in common"), "{nothing}");
+    assert!(quic(vec![with("0.0.0.0:443", &["ECDHE-ECDSA-AES128-GCM-SHA256"])]).unwrap().is_none());
 }
