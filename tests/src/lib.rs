@@ -5,6 +5,7 @@
 pub mod app;
 pub mod case;
 pub mod client;
+pub mod grpc;
 pub mod pki;
 pub mod process;
 pub mod subject;

@@ -70,6 +70,7 @@ pub fn router(settings: Settings) -> Router {
         .route("/evil/{kind}", any(evil))
         .route("/ws", any(web_socket))
         .route("/certificate", get(certificate))
+        .route("/test.Echo/{method}", post(crate::grpc::serve))
         .fallback(echo)
         .layer(map_response(sign));
     let router = if settings.whole_bodies { router.layer(from_fn(whole_body)) } else { router };
