@@ -6,6 +6,7 @@ pub mod app;
 pub mod case;
 pub mod client;
 pub mod pki;
+pub mod h2;
 pub mod process;
 pub mod subject;
 pub mod wire_app;
