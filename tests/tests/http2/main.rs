@@ -17,12 +17,12 @@ macro_rules! suites {
     ($($test:ident: $cases:path;)*) => {
         mod embedded {
             $(#[test] fn $test() {
-                narthex_tests::h2::conformance::run(narthex_tests::Provider::Embedded, &$cases(), super::known::DEFECTS);
+                narthex_tests::h2::conformance::run(narthex_tests::Provider::Embedded, &$cases(), &super::known::KNOWN);
             })*
         }
         mod shared {
             $(#[test] fn $test() {
-                narthex_tests::h2::conformance::run(narthex_tests::Provider::Shared, &$cases(), super::known::DEFECTS);
+                narthex_tests::h2::conformance::run(narthex_tests::Provider::Shared, &$cases(), &super::known::KNOWN);
             })*
         }
     };
