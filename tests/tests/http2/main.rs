@@ -3,13 +3,16 @@
 //!
 //! `NARTHEX_CASE=word` runs only the cases whose name contains the word.
 
+mod behaviour;
 mod compression;
 mod fields;
+mod floods;
 mod frame_types;
 mod frames;
 mod known;
 mod messages;
 mod settings;
+mod stage;
 mod streams;
 mod windows;
 
