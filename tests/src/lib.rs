@@ -7,6 +7,7 @@ pub mod case;
 pub mod client;
 pub mod grpc;
 pub mod pki;
+pub mod h2;
 pub mod process;
 pub mod subject;
 pub mod wire_app;

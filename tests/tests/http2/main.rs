@@ -1,0 +1,43 @@
+//! HTTP/2 as raw frames: one body of cases, run unchanged against every provider. What the cases are follows RFC 9113 section by
+//! section, and RFC 7541 where it concerns a server; h2spec has most of them too.
+//!
+//! `NARTHEX_CASE=word` runs only the cases whose name contains the word.
+
+mod behaviour;
+mod compression;
+mod fields;
+mod floods;
+mod frame_types;
+mod frames;
+mod known;
+mod messages;
+mod settings;
+mod stage;
+mod streams;
+mod windows;
+
+macro_rules! suites {
+    ($($test:ident: $cases:path;)*) => {
+        mod embedded {
+            $(#[test] fn $test() {
+                narthex_tests::h2::conformance::run(narthex_tests::Provider::Embedded, &$cases(), &super::known::KNOWN);
+            })*
+        }
+        mod shared {
+            $(#[test] fn $test() {
+                narthex_tests::h2::conformance::run(narthex_tests::Provider::Shared, &$cases(), &super::known::KNOWN);
+            })*
+        }
+    };
+}
+
+suites! {
+    connections_begin_and_frames_are_read_as_rfc_9113_says: super::frames::cases;
+    streams_have_the_states_of_rfc_9113: super::streams::cases;
+    frames_of_each_type_are_checked: super::frame_types::cases;
+    settings_are_checked_and_obeyed: super::settings::cases;
+    windows_are_kept: super::windows::cases;
+    messages_are_framed_by_streams: super::messages::cases;
+    fields_are_checked_as_strictly_as_in_http_1: super::fields::cases;
+    field_blocks_are_decoded_as_rfc_7541_says: super::compression::cases;
+}
