@@ -43,6 +43,11 @@ access_log_max_size = 2000000
 access_log_local_time = true
 access_log_only = "errors"
 access_log_site = "all"
+http2 = false
+http3 = false
+alt_svc = false
+http2_max_streams = 50
+http2_initial_window = 100000
 cooking = "httpsys"
 single_acceptor = true
 
@@ -61,6 +66,18 @@ allow = [{ user = "root", listen = false, delegate = true }, { group = 4242 }, {
 [[urlacl]]
 url = "https://shop.example:444/"
 allow = [{ group = 4242 }]
+
+[[binding]]
+hostnameport = "*.shop.example:444"
+self_signed = true
+min_version = "1.3"
+session_tickets = false
+
+[[binding]]
+ipport = "[::]:444"
+self_signed = true
+http3 = false
+appid = "{00112233-4455-6677-8899-aabbccddeeff}"
 "#;
 
 const SHOWS: [&str; 6] = ["show urlacl", "show iplisten", "show timeout", "show cacheparam", "show setting", "dump"];
