@@ -3,6 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use http::HeaderValue;
 use tokio::time::Instant;
 
 /// A `Date` header line with an IMF-fixdate (RFC 9110 section 5.6.7).
@@ -10,20 +11,27 @@ const DATE_LINE: [u8; 37] = *b"date:                              \r\n";
 const NAME: usize = "date: ".len();
 const DATE: usize = 29;
 
+/// Monotonic time, for who has no worker.
+pub(crate) fn now() -> Instant {
+    Instant::now()
+}
+
 /// A worker's clock: monotonic time, and the `Date` header rendered once a second.
 pub(crate) struct Clock {
     line: RefCell<[u8; DATE_LINE.len()]>,
+    value: RefCell<HeaderValue>,
     date_expires: Cell<Option<Instant>>,
 }
 
 impl Clock {
     pub(crate) fn new() -> Self {
-        Self { line: RefCell::new(DATE_LINE), date_expires: Cell::new(None) }
+        let value = RefCell::new(HeaderValue::from_static(""));
+        Self { line: RefCell::new(DATE_LINE), value, date_expires: Cell::new(None) }
     }
 
     /// Monotonic time. Tests that pause tokio's clock move it by hand.
     pub(crate) fn now(&self) -> Instant {
-        Instant::now()
+        now()
     }
 
     /// Appends the `Date` header line that is right for `now`.
@@ -34,12 +42,23 @@ impl Clock {
         out.extend_from_slice(&*self.line.borrow());
     }
 
+    /// The value of the `Date` field that is right for `now`.
+    pub(crate) fn date_value(&self, now: Instant) -> HeaderValue {
+        if self.date_expires.get().is_none_or(|expires| now >= expires) {
+            self.render_date(now);
+        }
+        self.value.borrow().clone()
+    }
+
     #[expect(clippy::disallowed_methods, reason = "this is the clock")]
     fn render_date(&self, now: Instant) {
         let wall = SystemTime::now();
         let text = httpdate::fmt_http_date(wall);
         if let Some(place) = self.line.borrow_mut().get_mut(NAME..NAME + DATE).filter(|_| text.len() == DATE) {
             place.copy_from_slice(text.as_bytes());
+        }
+        if let Ok(value) = HeaderValue::from_str(&text) {
+            *self.value.borrow_mut() = value;
         }
         let into_second = wall.duration_since(UNIX_EPOCH).map_or(0, |since| since.subsec_nanos());
         let left = 1_000_000_000_u32.saturating_sub(into_second).max(1);

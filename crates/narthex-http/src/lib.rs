@@ -13,17 +13,22 @@ pub mod descriptor;
 mod exchange;
 pub mod fields;
 mod h1;
+mod h2;
+mod h3;
 mod holder;
 mod journal;
 mod limits;
 #[cfg(unix)]
 mod link;
 mod listen;
+mod mux;
 mod piece;
 mod reason;
 pub mod rendezvous;
 mod request;
+mod target;
 mod threads;
+pub mod tls;
 mod transport;
 mod worker;
 
@@ -37,9 +42,9 @@ pub use journal::{Ended, Journal, Refused};
 pub use limits::{ConnectionCaps, Limits, Timeouts};
 #[cfg(unix)]
 pub use link::Link;
-pub use listen::{ListenError, Remedy, addresses, listen, listen_beside_own, look};
+pub use listen::{ListenError, Remedy, addresses, listen, listen_beside_own, listen_udp, look};
 pub use piece::Piece;
 pub use reason::Reason;
-pub use request::{ConnectionInfo, Handler, Request};
+pub use request::{ConnectionInfo, Handler, Request, TlsInfo};
 pub use threads::{default_workers, spawn_worker};
 pub use worker::{Counts, Settings, Worker};

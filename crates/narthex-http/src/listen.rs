@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, UdpSocket};
 use std::path::PathBuf;
 
 use narthex_proto::prefix::PrefixHost;
@@ -13,6 +13,8 @@ use crate::holder::PortHolder;
 
 /// Connections that the kernel completes before they are accepted. The kernel caps it (`somaxconn`).
 const BACKLOG: i32 = 4096;
+/// Bytes of packets that may wait at a UDP socket.
+const UDP_BUFFER: usize = 2 << 20;
 
 /// Why a port could not be opened.
 #[derive(Debug, thiserror::Error)]
@@ -154,6 +156,25 @@ pub fn listen_beside_own(ip: IpAddr, port: u16, workers: usize) -> Result<Vec<Tc
         listeners.push(listener);
     }
     Ok(listeners)
+}
+
+/// Opens `address` for QUIC. It is on one worker alone: see [`Worker::accept_quic`](crate::Worker::accept_quic).
+///
+/// # Errors
+/// If the port is taken, forbidden, or the address is not this machine's.
+pub fn listen_udp(address: SocketAddr) -> Result<UdpSocket, ListenError> {
+    let open = || {
+        let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
+        if address.is_ipv6() {
+            socket.set_only_v6(true)?;
+        }
+        // A burst of packets is to find room. The kernel caps it; that is no reason not to serve.
+        let _ = (socket.set_recv_buffer_size(UDP_BUFFER), socket.set_send_buffer_size(UDP_BUFFER));
+        socket.set_nonblocking(true)?;
+        socket.bind(&address.into())?;
+        Ok(socket.into())
+    };
+    open().map_err(|error| ListenError::new(address, error))
 }
 
 /// What opening `address` would meet. Nothing is opened that a client could connect to.

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 
+use bytes::Bytes;
 use narthex_proto::cooked::CookedTarget;
 use narthex_proto::host::RequestHost;
 use narthex_proto::prefix::Scheme;
@@ -20,12 +21,29 @@ pub struct ConnectionInfo {
     pub local: SocketAddr,
     /// `https` when TLS is below.
     pub scheme: Scheme,
+    /// The client's own connection is encrypted: TLS is below, or a trusted proxy says that it is there.
+    pub secure: bool,
+}
+
+/// What TLS has settled for a connection.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct TlsInfo {
+    /// The protocol version.
+    pub version: rustls::ProtocolVersion,
+    /// The cipher suite. Not known of QUIC.
+    pub cipher_suite: Option<rustls::CipherSuite>,
+    /// The name that the client asked for (SNI).
+    pub server_name: Option<Box<str>>,
+    /// The certificate that the client has shown and proved to own, DER.
+    pub client_certificate: Option<Bytes>,
 }
 
 /// A valid request head, borrowed from the connection's buffer: who needs it longer copies what it needs.
 #[derive(Debug)]
 pub struct Request<'a> {
-    /// The head as it came, request line to empty line. Validated: strict line ends, one `Host`, unambiguous framing.
+    /// The head as it came, request line to empty line. Validated: strict line ends, one `Host`, unambiguous framing. What came
+    /// over HTTP/2 or HTTP/3 is put as HTTP/1.1 would have it; it has no framing fields then.
     pub raw: &'a [u8],
     /// The method, case preserved.
     pub method: &'a str,
@@ -35,7 +53,7 @@ pub struct Request<'a> {
     pub cooked: &'a CookedTarget<'a>,
     /// The host that the request is for: the target's authority if it has one, else `Host`; `None` for HTTP/1.0 without.
     pub host: Option<&'a RequestHost<'a>>,
-    /// HTTP/1.0 or 1.1.
+    /// What the client speaks.
     pub version: Version,
     /// How long the body is.
     pub body: BodyLength,
@@ -45,6 +63,8 @@ pub struct Request<'a> {
     pub wants_upgrade: bool,
     /// The connection.
     pub connection: &'a ConnectionInfo,
+    /// What is known of its TLS, if it has that.
+    pub tls: Option<&'a TlsInfo>,
     pub(crate) headers: &'a [httparse::Header<'a>],
 }
 

@@ -1,4 +1,4 @@
-//! The byte stream under a connection. Today TCP; TLS joins here, and nothing above it changes.
+//! The byte stream under a connection: TCP, or TLS over it. Nothing above knows which.
 
 use std::fs::File;
 use std::io::{self, IoSlice};
@@ -8,50 +8,114 @@ use std::task::{Context, Poll, ready};
 use bytes::BytesMut;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
+use tokio_rustls::server::TlsStream;
+
+/// The most of a file that is read at once where it cannot be sent without copying.
+const FILE_STEP: usize = 64 * 1024;
 
 pub(crate) struct Transport {
     /// Gone when the connection's task has ended, even if somebody still has a handle to its last exchange.
-    stream: Option<TcpStream>,
+    stream: Option<Stream>,
+}
+
+enum Stream {
+    Tcp(TcpStream),
+    Tls(Box<TlsStream<TcpStream>>),
+}
+
+/// Calls the method of the stream that there is.
+macro_rules! on_stream {
+    ($self:ident, $method:ident($($argument:expr),*)) => {
+        match $self.stream()? {
+            Stream::Tcp(stream) => Pin::new(stream).$method($($argument),*),
+            Stream::Tls(stream) => Pin::new(&mut **stream).$method($($argument),*),
+        }
+    };
+}
+
+impl From<TcpStream> for Transport {
+    fn from(stream: TcpStream) -> Self {
+        Self { stream: Some(Stream::Tcp(stream)) }
+    }
+}
+
+impl From<TlsStream<TcpStream>> for Transport {
+    fn from(stream: TlsStream<TcpStream>) -> Self {
+        Self { stream: Some(Stream::Tls(Box::new(stream))) }
+    }
 }
 
 impl Transport {
-    pub(crate) fn new(stream: TcpStream) -> Self {
-        Self { stream: Some(stream) }
-    }
-
     /// Closes the socket.
     pub(crate) fn close(&mut self) {
         self.stream = None;
     }
 
+    /// The stream, for another owner.
+    pub(crate) fn take(&mut self) -> Self {
+        Self { stream: self.stream.take() }
+    }
+
     #[inline]
-    fn stream(&mut self) -> io::Result<Pin<&mut TcpStream>> {
-        self.stream.as_mut().map(Pin::new).ok_or_else(|| io::ErrorKind::NotConnected.into())
+    fn stream(&mut self) -> io::Result<&mut Stream> {
+        self.stream.as_mut().ok_or_else(|| io::ErrorKind::NotConnected.into())
+    }
+
+    fn tcp(&self) -> Option<&TcpStream> {
+        self.stream.as_ref().map(|stream| match stream {
+            Stream::Tcp(stream) => stream,
+            Stream::Tls(stream) => stream.get_ref().0,
+        })
+    }
+
+    /// Whether it has taken bytes that are not yet with the kernel: they need [`poll_flush`](Self::poll_flush).
+    #[inline]
+    pub(crate) fn keeps_some(&self) -> bool {
+        matches!(&self.stream, Some(Stream::Tls(stream)) if stream.get_ref().1.wants_write())
+    }
+
+    /// Passes on what it has taken.
+    #[inline]
+    pub(crate) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.stream()? {
+            Stream::Tcp(_) => Poll::Ready(Ok(())),
+            Stream::Tls(stream) => Pin::new(&mut **stream).poll_flush(cx),
+        }
+    }
+
+    /// Tells a client's TLS that this is the end, so that it is not taken for a truncation (RFC 8446 section 6.1).
+    pub(crate) fn poll_close_notify(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.stream()? {
+            Stream::Tcp(_) => Poll::Ready(Ok(())),
+            Stream::Tls(stream) => Pin::new(&mut **stream).poll_shutdown(cx),
+        }
     }
 
     /// Reads into `buffer`; 0 is the end of the stream.
     pub(crate) fn poll_read(&mut self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
         let mut buffer = ReadBuf::new(buffer);
-        ready!(self.stream()?.poll_read(cx, &mut buffer))?;
+        ready!(on_stream!(self, poll_read(cx, &mut buffer)))?;
         Poll::Ready(Ok(buffer.filled().len()))
     }
 
     /// Appends what has arrived to `buffer`; 0 is the end of the stream.
     pub(crate) fn poll_fill(&mut self, cx: &mut Context<'_>, buffer: &mut BytesMut) -> Poll<io::Result<usize>> {
-        tokio_util::io::poll_read_buf(self.stream()?, cx, buffer)
+        match self.stream()? {
+            Stream::Tcp(stream) => tokio_util::io::poll_read_buf(Pin::new(stream), cx, buffer),
+            Stream::Tls(stream) => tokio_util::io::poll_read_buf(Pin::new(&mut **stream), cx, buffer),
+        }
     }
 
     pub(crate) fn poll_write(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        self.stream()?.poll_write(cx, bytes)
+        on_stream!(self, poll_write(cx, bytes))
     }
 
     pub(crate) fn poll_write_vectored(&mut self, cx: &mut Context<'_>, slices: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
-        self.stream()?.poll_write_vectored(cx, slices)
+        on_stream!(self, poll_write_vectored(cx, slices))
     }
 
     /// Sends up to `length` bytes of `file` from `offset`, without copying them through this process where the OS can.
     /// 0 means that the file is shorter than it was.
-    #[cfg(target_os = "linux")]
     pub(crate) fn poll_send_file(
         &mut self,
         cx: &mut Context<'_>,
@@ -59,29 +123,11 @@ impl Transport {
         offset: u64,
         length: usize,
     ) -> Poll<io::Result<usize>> {
-        let stream = self.stream()?;
-        loop {
-            ready!(stream.poll_write_ready(cx))?;
-            let mut position = offset;
-            let sent = stream
-                .try_io(tokio::io::Interest::WRITABLE, || Ok(rustix::fs::sendfile(&*stream, file, Some(&mut position), length)?));
-            match sent {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                done => return Poll::Ready(done),
-            }
+        #[cfg(target_os = "linux")]
+        if let Stream::Tcp(stream) = self.stream()? {
+            return poll_sendfile(stream, cx, file, offset, length);
         }
-    }
-
-    /// Elsewhere the bytes are read and written.
-    #[cfg(not(target_os = "linux"))]
-    pub(crate) fn poll_send_file(
-        &mut self,
-        cx: &mut Context<'_>,
-        file: &File,
-        offset: u64,
-        length: usize,
-    ) -> Poll<io::Result<usize>> {
-        let mut buffer = vec![0; length.min(64 * 1024)];
+        let mut buffer = vec![0; length.min(FILE_STEP)];
         let read = read_at(file, &mut buffer, offset)?;
         if read == 0 {
             return Poll::Ready(Ok(0));
@@ -91,22 +137,36 @@ impl Transport {
 
     /// When the connection is closed, the client is to see that something went wrong.
     pub(crate) fn reset_on_close(&self) {
-        if let Some(stream) = &self.stream {
+        if let Some(stream) = self.tcp() {
             let _ = socket2::SockRef::from(stream).set_linger(Some(std::time::Duration::ZERO));
         }
     }
 
     pub(crate) fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.stream()?.poll_shutdown(cx)
+        on_stream!(self, poll_shutdown(cx))
     }
 }
 
-#[cfg(all(unix, not(target_os = "linux")))]
-fn read_at(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+#[cfg(target_os = "linux")]
+fn poll_sendfile(stream: &TcpStream, cx: &mut Context<'_>, file: &File, offset: u64, length: usize) -> Poll<io::Result<usize>> {
+    loop {
+        ready!(stream.poll_write_ready(cx))?;
+        let mut position = offset;
+        let sent =
+            stream.try_io(tokio::io::Interest::WRITABLE, || Ok(rustix::fs::sendfile(stream, file, Some(&mut position), length)?));
+        match sent {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            done => return Poll::Ready(done),
+        }
+    }
+}
+
+#[cfg(unix)]
+pub(crate) fn read_at(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
     std::os::unix::fs::FileExt::read_at(file, buffer, offset)
 }
 
 #[cfg(windows)]
-fn read_at(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+pub(crate) fn read_at(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
     std::os::windows::fs::FileExt::seek_read(file, buffer, offset)
 }

@@ -1,39 +1,39 @@
 //! One worker: a thread with its own runtime, listeners and connections, which shares nothing with the others on the
 //! request path.
 
+mod connect;
+mod handshake;
 mod live;
+
+pub(crate) use connect::next_connection_id;
+pub(crate) use handshake::nobody;
 
 use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use narthex_proto::cooked::Cooking;
 use narthex_proto::prefix::Scheme;
 use slab::Slab;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
-use tokio::task::spawn_local;
 
-use crate::acceptor::{Counted, Dealt, Inbox, next_connection};
+use crate::acceptor::{Dealt, Inbox, next_connection};
 use crate::admission::Admission;
-use crate::bandwidth::{Bandwidth, Whose};
+use crate::bandwidth::Bandwidth;
 use crate::clock::Clock;
-use crate::h1::conn::Conn;
-use crate::h1::report::{self, Noted};
+use crate::h1::report::Noted;
 use crate::journal::Journal;
 use crate::limits::{Limits, Timeouts};
 use crate::reason::Reason;
-use crate::request::{ConnectionInfo, Handler};
-use crate::transport::Transport;
+use crate::request::Handler;
+use crate::tls::Bindings;
+use crate::worker::connect::Served;
 
 /// One read takes at most this much. The buffer is the worker's: an idle connection holds none.
 const READ_BUFFER: usize = 64 * 1024;
-
-static NEXT_CONNECTION: AtomicU64 = AtomicU64::new(1);
 
 /// What the connections of a worker start with.
 #[derive(Clone, Debug, Default)]
@@ -67,7 +67,7 @@ pub struct Worker {
     clock: Clock,
     read_buffer: Cell<Vec<u8>>,
     scratch: Cell<Vec<u8>>,
-    connections: RefCell<Slab<Rc<Conn>>>,
+    connections: RefCell<Slab<Served>>,
     draining: Cell<bool>,
     emptied: Notify,
     requests: Cell<u64>,
@@ -75,6 +75,8 @@ pub struct Worker {
     journal: RefCell<Option<Rc<Journal>>>,
     journaled: Cell<bool>,
     bandwidth: RefCell<Option<Arc<Bandwidth>>>,
+    tls: RefCell<Option<Arc<Bindings>>>,
+    alt_svc: RefCell<Vec<u16>>,
     #[expect(clippy::vec_box, reason = "the boxes are what is kept")]
     spare: RefCell<Vec<Box<Noted>>>,
 }
@@ -105,6 +107,8 @@ impl Worker {
             journal: RefCell::default(),
             journaled: Cell::new(false),
             bandwidth: RefCell::default(),
+            tls: RefCell::default(),
+            alt_svc: RefCell::default(),
             spare: RefCell::default(),
         })
     }
@@ -132,38 +136,11 @@ impl Worker {
         }
     }
 
-    /// `counted`: for the acceptor that dealt it, if one did.
-    fn adopt<H: Handler>(
-        self: &Rc<Self>,
-        stream: TcpStream,
-        peer: SocketAddr,
-        scheme: Scheme,
-        counted: Option<Counted>,
-        handler: &Rc<H>,
-    ) {
-        let peer = canonical(peer);
-        let Some(permit) = self.admission.admit(peer.ip()) else {
-            refuse_connection(&stream);
-            report::refused_connection(self, &info_of(&stream, peer, scheme), Reason::ConnLimit, Some(503));
-            return;
-        };
-        let info = info_of(&stream, peer, scheme);
-        let conn = Conn::new(Rc::clone(self), Transport::new(stream), info);
-        conn.pace(Whose::Server, self.bandwidth.borrow().as_ref());
-        let key = self.connections.borrow_mut().insert(Rc::clone(&conn));
-        let (worker, handler) = (Rc::clone(self), Rc::clone(handler));
-        spawn_local(async move {
-            let _registered = Registered { worker, key };
-            let _counts = (permit, counted);
-            conn.run(handler).await;
-        });
-    }
-
     /// From now on connections end with the response in progress, and idle ones at once.
     pub fn drain(&self) {
         self.draining.set(true);
-        for (_, conn) in &*self.connections.borrow() {
-            conn.nudge();
+        for (_, served) in &*self.connections.borrow() {
+            served.nudge();
         }
     }
 
@@ -183,8 +160,8 @@ impl Worker {
     /// Breaks all connections off.
     pub fn kill_connections(&self) {
         // The journal is told of each, so nothing may be borrowed.
-        let connections: Vec<_> = self.connections.borrow().iter().map(|(_, conn)| Rc::clone(conn)).collect();
-        connections.iter().for_each(|conn| conn.kill());
+        let connections: Vec<_> = self.connections.borrow().iter().map(|(_, served)| served.clone()).collect();
+        connections.iter().for_each(Served::kill);
     }
 
     /// Connections, requests and refusals.
@@ -249,39 +226,4 @@ impl Worker {
         scratch.clear();
         self.scratch.set(scratch);
     }
-}
-
-/// A connection's place in the worker's register, given back even if its task panics or is dropped.
-struct Registered {
-    worker: Rc<Worker>,
-    key: usize,
-}
-
-impl Drop for Registered {
-    fn drop(&mut self) {
-        let mut connections = self.worker.connections.borrow_mut();
-        let conn = connections.try_remove(self.key);
-        if connections.is_empty() {
-            self.worker.emptied.notify_waiters();
-        }
-        drop(connections);
-        drop(conn);
-    }
-}
-
-fn info_of(stream: &TcpStream, peer: SocketAddr, scheme: Scheme) -> ConnectionInfo {
-    let unknown = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
-    let local = stream.local_addr().map_or(unknown, canonical);
-    ConnectionInfo { id: NEXT_CONNECTION.fetch_add(1, Ordering::Relaxed), peer, local, scheme }
-}
-
-/// One answer, one attempt: a client over the limit must not cost more.
-fn refuse_connection(stream: &TcpStream) {
-    const ANSWER: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
-    let _ = stream.try_write(ANSWER);
-}
-
-/// An IPv4 client of a dual-stack listener is shown, and routed, as IPv4.
-fn canonical(address: SocketAddr) -> SocketAddr {
-    SocketAddr::new(address.ip().to_canonical(), address.port())
 }

@@ -38,6 +38,7 @@ fn host_sends(host: &mut HostEnd<usize>) {
         local: SocketAddr::from(([127, 0, 0, 1], 8888)),
         path_base: b"/MyApp",
         target: b"/ping",
+        certificate: b"",
         head: HEAD,
     };
     while host.credit() > 0 {

@@ -83,6 +83,7 @@ fn feed(input: &[u8]) {
             local: SocketAddr::from(([1; 4], 1)),
             path_base: b"",
             target: b"",
+            certificate: b"",
             head: b"GET / HTTP/1.1\r\n\r\n",
         };
         host.open(&request, key).unwrap();

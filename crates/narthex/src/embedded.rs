@@ -1,16 +1,19 @@
 //! The embedded provider: the app's own listeners, with the same HTTP engine and routing table that the host has.
 
 use std::cell::Cell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, TcpListener};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, TcpListener, UdpSocket};
 use std::num::NonZeroU16;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
 use http::Version;
-use narthex_http::{Acceptor, BodyLength, Exchange, Handler, Inbox, Limits, ListenError, Reason, Worker, addresses, listen};
+use narthex_http::tls::Bindings;
+use narthex_http::{
+    Acceptor, BodyLength, Exchange, Handler, Inbox, Limits, ListenError, Reason, Worker, addresses, listen, listen_udp,
+};
 use narthex_proto::cooked::Relative;
 use narthex_proto::prefix::{PrefixHost, PrefixSpec, Scheme, UrlPrefix};
 use narthex_proto::routing::{Route, Table};
@@ -25,11 +28,14 @@ use crate::lifetime::{Changes, Phases, Stop, Workers};
 use crate::live::{self, Live, Updates};
 use crate::request::{ConnectionInfo, Head, Heads, Told};
 use crate::request_control::RequestControl;
+use crate::tls::{Certificates, TlsSettings};
 use crate::tuning::{FineTune, OperatingMode};
 use crate::upgrade::Donor;
 
 /// How often a port that is free for one address family may turn out to be taken for the other.
 const PORT_ATTEMPTS: usize = 16;
+/// How often the files of certificates are looked at.
+const LOOK: Duration = Duration::from_secs(1);
 
 type Prefixes = Table<(), ()>;
 
@@ -38,6 +44,7 @@ pub(crate) struct Embedded {
     pub(crate) prefixes: Vec<PrefixSpec>,
     pub(crate) group: GroupSettings,
     pub(crate) limits: Limits,
+    pub(crate) tls: TlsSettings,
     pub(crate) fine_tune: FineTune,
     pub(crate) workers: usize,
     pub(crate) told: Told,
@@ -58,15 +65,28 @@ impl Embedded {
             OperatingMode::SingleAcceptor => 1,
         };
         let Bound { prefixes, table, listeners } = bind(&self.prefixes, accepting)?;
+        let secure = prefixes.iter().filter(|prefix| prefix.scheme() == Scheme::Https);
+        if let (Some(prefix), None) = (secure.clone().next(), &self.tls.fallback)
+            && self.tls.by_name.is_empty()
+        {
+            return Err(Error::NoCertificate(prefix.to_string()));
+        }
+        let ports: BTreeSet<u16> = secure.map(|prefix| prefix.port().get()).collect();
+        let mut certificates = Certificates::load(&self.tls, &Vec::from_iter(ports))?;
+        let bindings = (!certificates.is_empty()).then(|| certificates.bindings());
+        let mut quic = quic_sockets(&listeners, bindings.as_deref());
+        let alt_svc: Vec<u16> = quic.iter().filter_map(|socket| Some(socket.local_addr().ok()?.port())).collect();
         let table = Arc::new(table);
         let (acceptor, sources) = sources(&self.fine_tune, self.workers, listeners)?;
-        let mut running = live::Running::new(self.group, self.limits);
+        let mut running = live::Running::new(self.group, self.limits, bindings);
         let mut workers = Workers::new();
         for (index, source) in sources.into_iter().enumerate() {
             let (app, table, phases) = (app.clone(), Arc::clone(&table), workers.phases());
             let inline = self.fine_tune.inline_completion;
             let (live, updates, admission) = (running.live(), running.updates(), Arc::clone(&running.admission));
             let told = self.told;
+            // A connection that migrates is to stay on its worker.
+            let (quic, alt_svc) = (std::mem::take(&mut quic), alt_svc.clone());
             workers.spawn(format!("narthex-app-{index}"), move || {
                 let handler = Mounted {
                     calls: Calls::new(app, inline),
@@ -77,15 +97,24 @@ impl Embedded {
                     active: Cell::new(live.active),
                     verbosity: Cell::new(live.verbosity),
                 };
-                run_worker(live.worker(admission), source, Rc::new(handler), updates, phases)
+                let worker = live.worker(admission);
+                worker.set_alt_svc(alt_svc);
+                run_worker(worker, source, quic, Rc::new(handler), updates, phases)
             })?;
         }
         ready(&prefixes);
+        let mut look = tokio::time::interval(LOOK);
         loop {
             let asked = tokio::select! {
                 () = stop.wait() => break,
                 () = workers.one_ended() => return Err(Error::WorkerDied),
                 asked = changes.next() => asked,
+                _ = look.tick(), if !certificates.is_empty() => {
+                    if certificates.follow_files() {
+                        running.set_tls(certificates.bindings()).await?;
+                    }
+                    continue;
+                }
             };
             let changed = tokio::select! {
                 () = stop.wait() => break,
@@ -101,29 +130,45 @@ impl Embedded {
     }
 }
 
+/// A UDP socket for each address where HTTP/3 is to be served. Where there is none, clients have HTTP/2.
+fn quic_sockets(listeners: &[Vec<Listener>], bindings: Option<&Bindings>) -> Vec<UdpSocket> {
+    let Some(bindings) = bindings else { return Vec::new() };
+    let addresses = listeners.iter().flatten().filter(|(_, scheme)| *scheme == Scheme::Https);
+    let addresses: BTreeSet<_> = addresses.filter_map(|(listener, _)| listener.local_addr().ok()).collect();
+    let mut sockets = Vec::new();
+    for address in addresses.into_iter().filter(|address| bindings.offers_http3(*address)) {
+        match listen_udp(address) {
+            Ok(socket) => sockets.push(socket),
+            Err(error) => tracing::warn!("HTTP/3 is not served: {error}"),
+        }
+    }
+    sockets
+}
+
 /// Where each worker's connections come from. The acceptor, if there is one, accepts until it is dropped.
-fn sources(tune: &FineTune, workers: usize, listeners: Vec<Vec<TcpListener>>) -> Result<(Option<Acceptor>, Vec<Source>)> {
+fn sources(tune: &FineTune, workers: usize, listeners: Vec<Vec<Listener>>) -> Result<(Option<Acceptor>, Vec<Source>)> {
     if tune.operating_mode == OperatingMode::OnePerWorker {
         return Ok((None, listeners.into_iter().map(Source::Listeners).collect()));
     }
     let started = Acceptor::start("narthex-acceptor".to_owned(), workers);
     let (acceptor, inboxes) = started.map_err(Error::io("start the accepting thread"))?;
-    for listener in listeners.into_iter().flatten() {
+    for (listener, scheme) in listeners.into_iter().flatten() {
         let address = listener.local_addr().map_err(Error::io("find out the port"))?;
-        acceptor.listen(address, listener, Scheme::Http);
+        acceptor.listen(address, listener, scheme);
     }
     Ok((Some(acceptor), inboxes.into_iter().map(Source::Inbox).collect()))
 }
 
 /// Where a worker's connections come from.
 enum Source {
-    Listeners(Vec<TcpListener>),
+    Listeners(Vec<Listener>),
     Inbox(Inbox),
 }
 
 async fn run_worker<S: App>(
     worker: Rc<Worker>,
     source: Source,
+    quic: Vec<UdpSocket>,
     handler: Rc<Mounted<S>>,
     mut updates: Updates,
     mut phases: Phases,
@@ -131,10 +176,10 @@ async fn run_worker<S: App>(
     let mut accepting: JoinSet<io::Result<()>> = JoinSet::new();
     match source {
         Source::Listeners(listeners) => {
-            for listener in listeners {
+            for (listener, scheme) in listeners {
                 let (worker, handler) = (Rc::clone(&worker), Rc::clone(&handler));
                 accepting.spawn_local(async move {
-                    worker.accept(tokio::net::TcpListener::from_std(listener)?, Scheme::Http, handler).await
+                    worker.accept(tokio::net::TcpListener::from_std(listener)?, scheme, handler).await
                 });
             }
         }
@@ -145,6 +190,11 @@ async fn run_worker<S: App>(
                 Ok(())
             });
         }
+    }
+    let mut accepting_quic = JoinSet::new();
+    for socket in quic {
+        let (worker, handler) = (Rc::clone(&worker), Rc::clone(&handler));
+        accepting_quic.spawn_local(async move { worker.accept_quic(socket, handler).await });
     }
     loop {
         tokio::select! {
@@ -252,13 +302,17 @@ fn head<'a>(
         path_base: relative.path_base.as_bytes(),
         relative: relative.path_and_query.as_bytes(),
         headers: request.headers().map(|(name, value)| (name.as_bytes(), value)),
+        upgrade: request.wants_upgrade,
+        certificate: request.tls.and_then(|tls| tls.client_certificate.as_deref()).unwrap_or_default(),
         connection: ConnectionInfo {
             peer: connection.peer,
             local: connection.local,
-            tls: connection.scheme == Scheme::Https,
+            tls: connection.secure,
             version: match request.version {
                 narthex_http::Version::Http10 => Version::HTTP_10,
                 narthex_http::Version::Http11 => Version::HTTP_11,
+                narthex_http::Version::Http2 => Version::HTTP_2,
+                narthex_http::Version::Http3 => Version::HTTP_3,
             },
         },
     }
@@ -273,31 +327,34 @@ struct Bound {
     prefixes: Vec<UrlPrefix>,
     table: Prefixes,
     /// For each that accepts.
-    listeners: Vec<Vec<TcpListener>>,
+    listeners: Vec<Vec<Listener>>,
 }
+
+/// An open port, and what is spoken there.
+type Listener = (TcpListener, Scheme);
 
 /// Opens what `specs` need, once for each of `times` that accept.
 fn bind(specs: &[PrefixSpec], times: usize) -> Result<Bound> {
     let mut bound = Bound { prefixes: Vec::new(), table: Table::new(), listeners: (0..times).map(|_| Vec::new()).collect() };
     let mut ports = BTreeMap::new();
     for spec in specs {
-        if spec.scheme() == Scheme::Https {
-            return Err(Error::TlsUnavailable(spec.to_string()));
-        }
         match spec.resolve() {
             Some(prefix) => {
-                let hosts: &mut Vec<_> = ports.entry(prefix.port()).or_default();
+                let (scheme, hosts) = ports.entry(prefix.port()).or_insert_with(|| (prefix.scheme(), Vec::new()));
+                if *scheme != prefix.scheme() {
+                    return Err(Error::OtherScheme(prefix.to_string(), prefix.port().get()));
+                }
                 hosts.push(prefix.host().clone());
                 bound.add(prefix)?;
             }
             None => {
-                let prefix = spec.with_port(bound.listen_anywhere(spec.host())?);
+                let prefix = spec.with_port(bound.listen_anywhere(spec.host(), spec.scheme())?);
                 bound.add(prefix)?;
             }
         }
     }
-    for (port, hosts) in ports {
-        bound.listen(port.get(), &merged(hosts.iter().flat_map(addresses).collect()))?;
+    for (port, (scheme, hosts)) in ports {
+        bound.listen(port.get(), scheme, &merged(hosts.iter().flat_map(addresses).collect()))?;
     }
     Ok(bound)
 }
@@ -310,7 +367,7 @@ impl Bound {
     }
 
     /// Opens a port on each of these addresses. A machine without IPv6 is served over IPv4 alone.
-    fn listen(&mut self, port: u16, ips: &[IpAddr]) -> Result<u16, ListenError> {
+    fn listen(&mut self, port: u16, scheme: Scheme, ips: &[IpAddr]) -> Result<u16, ListenError> {
         let mut port = port;
         let mut opened = Vec::new();
         for ip in ips {
@@ -327,18 +384,18 @@ impl Bound {
         }
         for listeners in opened {
             for (worker, listener) in self.listeners.iter_mut().zip(listeners) {
-                worker.push(listener);
+                worker.push((listener, scheme));
             }
         }
         Ok(port)
     }
 
     /// Opens any port that is free on all addresses of `host`.
-    fn listen_anywhere(&mut self, host: &PrefixHost) -> Result<NonZeroU16> {
+    fn listen_anywhere(&mut self, host: &PrefixHost, scheme: Scheme) -> Result<NonZeroU16> {
         let ips = addresses(host);
         let mut attempt = 1;
         loop {
-            match self.listen(0, &ips) {
+            match self.listen(0, scheme, &ips) {
                 Ok(port) => {
                     let none = || Error::io("find out the port")(std::io::ErrorKind::AddrNotAvailable.into());
                     return NonZeroU16::new(port).ok_or_else(none);

@@ -38,11 +38,20 @@ pub enum Error {
     /// The port cannot be opened.
     #[error(transparent)]
     Listen(#[from] ListenError),
-    /// A prefix needs TLS, and there is no certificate store in this process.
+    /// A prefix needs TLS, and the server has no certificate.
     #[error(
-        "cannot serve {0}: this release has no TLS; register the http form of the prefix, or put a TLS terminator in front of it"
+        "cannot serve {0} on a listener of its own: it needs a certificate; give the server one with \
+         Server::tls(Tls::pem_files(\"cert.pem\", \"key.pem\")), or start a host that has one (narthex add sslcert)"
     )]
-    TlsUnavailable(String),
+    NoCertificate(String),
+    /// A certificate, a key or an option of TLS cannot be used.
+    #[error("cannot set up TLS: {0}")]
+    Tls(String),
+    /// Two prefixes need the same port with and without TLS.
+    #[error(
+        "cannot serve {0}: another prefix has port {1} with the other scheme, and a port has TLS or has not; choose another port"
+    )]
+    OtherScheme(String, u16),
     /// No host answers where one was asked for.
     #[error("no host answers at {}: start one with `narthex host`, or use Provider::embedded()", places(.tried))]
     NoHost {

@@ -36,6 +36,7 @@ mod server;
 mod settings;
 #[cfg(unix)]
 mod shared;
+mod tls;
 mod tuning;
 mod upgrade;
 
@@ -48,6 +49,7 @@ pub use error::{BoxError, Error, Result};
 pub use fragments::{Composed, FallbackTooShort, FragmentPart};
 pub use lifetime::ServerHandle;
 pub use logging::{Logging, Rollover};
+pub use narthex_http::tls::{ClientCertificates, Demand, MinVersion, PeerCertificate, SecurityLevel};
 pub use narthex_http::{Limits, ListenError, PortHolder, Remedy};
 pub use narthex_proto::prefix::{PrefixError, PrefixHost, PrefixSpec, Scheme, UrlPrefix};
 pub use narthex_proto::routing::Conflict;
@@ -57,6 +59,7 @@ pub use request::{ConnectionInfo, PathBase};
 pub use request_control::RequestControl;
 pub use server::Server;
 pub use settings::{RequestQueue, Timeouts};
+pub use tls::Tls;
 pub use tuning::{FineTune, OperatingMode};
 
 use http::{Request, Response};

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use narthex_http::tls::Bindings;
 use narthex_http::{Admission, Bandwidth, ConnectionCaps, Limits, Settings, Worker};
 use narthex_proto::wire::Verbosity;
 use tokio::sync::{mpsc, oneshot};
@@ -14,6 +15,7 @@ use crate::error::{Error, Result};
 pub(crate) struct Live {
     engine: Settings,
     bandwidth: Option<Arc<Bandwidth>>,
+    tls: Option<Arc<Bindings>>,
     pub(crate) active: bool,
     pub(crate) verbosity: Verbosity,
 }
@@ -23,6 +25,7 @@ impl Live {
     pub(crate) fn worker(&self, admission: Arc<Admission>) -> std::rc::Rc<Worker> {
         let worker = Worker::new(self.engine.clone(), admission);
         worker.set_bandwidth(self.bandwidth.clone());
+        worker.set_tls(self.tls.clone());
         worker
     }
 
@@ -31,6 +34,7 @@ impl Live {
         worker.set_limits(self.engine.limits);
         worker.set_timeouts(self.engine.timeouts);
         worker.set_bandwidth(self.bandwidth);
+        worker.set_tls(self.tls);
     }
 }
 
@@ -43,14 +47,15 @@ pub(crate) struct Running {
     limits: Limits,
     /// Made when the first limit is set; later ones change it.
     bandwidth: Option<Arc<Bandwidth>>,
+    tls: Option<Arc<Bindings>>,
     pub(crate) admission: Arc<Admission>,
     workers: Vec<mpsc::UnboundedSender<(Live, oneshot::Sender<()>)>>,
 }
 
 impl Running {
-    pub(crate) fn new(group: GroupSettings, limits: Limits) -> Self {
+    pub(crate) fn new(group: GroupSettings, limits: Limits, tls: Option<Arc<Bindings>>) -> Self {
         let admission = Admission::new(caps(&group));
-        let mut running = Self { group, limits, bandwidth: None, admission, workers: Vec::new() };
+        let mut running = Self { group, limits, bandwidth: None, tls, admission, workers: Vec::new() };
         running.set_rate();
         running
     }
@@ -63,6 +68,7 @@ impl Running {
         Live {
             engine,
             bandwidth: self.bandwidth.clone(),
+            tls: self.tls.clone(),
             active: self.group.active.unwrap_or(true),
             verbosity: self.group.queue.verbosity.unwrap_or_default(),
         }
@@ -84,6 +90,16 @@ impl Running {
         self.group.merge(change);
         self.set_rate();
         self.admission.set_caps(caps(&self.group));
+        self.apply().await
+    }
+
+    /// Shows these certificates from now on, and returns when all workers do.
+    pub(crate) async fn set_tls(&mut self, bindings: Arc<Bindings>) -> Result<()> {
+        self.tls = Some(bindings);
+        self.apply().await
+    }
+
+    async fn apply(&self) -> Result<()> {
         let live = self.live();
         let mut told = Vec::new();
         for worker in &self.workers {

@@ -13,6 +13,8 @@ use http::header::HOST;
 use http::uri::Uri;
 use http::{Extensions, HeaderName, HeaderValue, Method, Request, Version};
 
+use narthex_http::tls::PeerCertificate;
+
 use crate::body::Body;
 
 /// Heads are gathered in pieces of this size. An app that keeps a header value keeps the whole piece, so it is small.
@@ -119,6 +121,10 @@ pub(crate) struct Head<'a, H> {
     /// What the app sees of `target`.
     pub(crate) relative: &'a [u8],
     pub(crate) headers: H,
+    /// The request asks for an upgrade: handlers know those of HTTP/1.1, so that is what they get, whatever the client speaks.
+    pub(crate) upgrade: bool,
+    /// What the client has shown, DER; empty: nothing.
+    pub(crate) certificate: &'a [u8],
     pub(crate) connection: ConnectionInfo,
 }
 
@@ -192,7 +198,7 @@ impl Heads {
         if head.relative != b"/" {
             *request.uri_mut() = kept.uri(head.relative)?;
         }
-        *request.version_mut() = head.connection.version;
+        *request.version_mut() = if head.upgrade { Version::HTTP_11 } else { head.connection.version };
         let headers = request.headers_mut();
         headers.try_reserve(head.headers.len()).map_err(|_| NotRepresentable)?;
         for (name, value) in head.headers {
@@ -210,6 +216,9 @@ impl Heads {
 
         let extensions = request.extensions_mut();
         *extensions = self.extensions(head.connection);
+        if !head.certificate.is_empty() {
+            extensions.insert(PeerCertificate::new(Bytes::copy_from_slice(head.certificate)));
+        }
         if !head.path_base.is_empty() {
             extensions.insert(PathBase(kept.slice(head.path_base)));
         }
@@ -291,7 +300,8 @@ mod tests {
             version: Version::HTTP_11,
         };
         let headers = [(&b"Host"[..], &RAW[32..33])].into_iter();
-        let head = Head { raw: RAW, method: "GET", target, path_base, relative, headers, connection };
+        let head =
+            Head { raw: RAW, method: "GET", target, path_base, relative, headers, upgrade: false, certificate: b"", connection };
         let mut request = Request::new(Body::empty());
         Heads::new(connection_info).fill(&mut request, head).unwrap();
         request

@@ -20,6 +20,7 @@ use crate::logging::Logging;
 use crate::provider::{Kind, Provider};
 use crate::request::Told;
 use crate::settings::{RequestQueue, Timeouts};
+use crate::tls::{Tls, TlsSettings};
 use crate::tuning::FineTune;
 
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(5);
@@ -61,6 +62,7 @@ pub struct Server<S> {
     group: GroupSettings,
     fine_tune: FineTune,
     limits: Limits,
+    tls: TlsSettings,
     workers: usize,
     told: Told,
     provider: Provider,
@@ -97,6 +99,7 @@ impl<S> Server<S> {
             group: GroupSettings::default(),
             fine_tune: FineTune::default(),
             limits: Limits::default(),
+            tls: TlsSettings::default(),
             workers: default_workers(),
             told: Told::default(),
             provider: Provider::default(),
@@ -209,6 +212,19 @@ impl<S> Server<S> {
     /// gone and can break its connection off. It costs each request an allocation and a lock. Default: `false`.
     pub fn request_control(mut self, wanted: bool) -> Self {
         self.told.request_control = wanted;
+        self
+    }
+
+    /// The certificate and the rules of the `https://` prefixes, if the server has a listener of its own. Behind a host they are
+    /// the operator's.
+    pub fn tls(mut self, tls: Tls) -> Self {
+        self.tls.fallback = Some(tls);
+        self
+    }
+
+    /// As [`tls`](Self::tls), for clients that ask for this server name (SNI): a name, or `*.` and a name.
+    pub fn tls_for(mut self, server_name: impl Into<String>, tls: Tls) -> Self {
+        self.tls.by_name.push((server_name.into(), tls));
         self
     }
 
@@ -331,6 +347,7 @@ impl<S> Server<S> {
                     prefixes,
                     group,
                     limits: self.limits,
+                    tls: self.tls,
                     fine_tune: self.fine_tune,
                     workers: self.workers,
                     told: self.told,

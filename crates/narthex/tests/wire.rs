@@ -141,6 +141,7 @@ impl FakeHost {
             local: ([10, 0, 0, 2], 7000).into(),
             path_base: b"/x",
             target: head.split(' ').nth(1).unwrap().strip_prefix("/x").unwrap().as_bytes(),
+            certificate: b"",
             head: head.as_bytes(),
         };
         self.end.open(&request, ()).unwrap()

@@ -37,6 +37,18 @@ struct Arguments {
     /// The request queue's name; processes that name the same share it.
     #[arg(long)]
     queue: Option<String>,
+    /// A PEM file with the certificate, its chain and the key of https prefixes.
+    #[arg(long)]
+    tls: Option<PathBuf>,
+    /// A PEM file of who issues client certificates, which are required then.
+    #[arg(long)]
+    client_ca: Option<PathBuf>,
+    /// `modern` or `intermediate`.
+    #[arg(long)]
+    security_level: Option<String>,
+    /// Cipher suites by name.
+    #[arg(long)]
+    cipher_suite: Vec<String>,
     /// Lifts the limit on request bodies.
     #[arg(long)]
     unlimited_body: bool,
@@ -55,6 +67,20 @@ async fn main() -> anyhow::Result<()> {
     let mut server = narthex::Server::new(router(settings)).prefixes(&arguments.prefix).provider(provider).workers(2);
     if arguments.unlimited_body {
         server = server.max_body(None);
+    }
+    if let Some(file) = &arguments.tls {
+        let mut tls = narthex::Tls::pem_files(file, file);
+        if let Some(authorities) = &arguments.client_ca {
+            let required = narthex::ClientCertificates::new(narthex::Demand::Required);
+            tls = tls.client_certificates(required.authorities(authorities));
+        }
+        if let Some(level) = &arguments.security_level {
+            tls = tls.security_level(level.parse()?);
+        }
+        if !arguments.cipher_suite.is_empty() {
+            tls = tls.cipher_suites(&arguments.cipher_suite);
+        }
+        server = server.tls(tls);
     }
     if let Some(queue) = arguments.queue {
         server = server.queue(narthex::RequestQueue::new().named(queue));

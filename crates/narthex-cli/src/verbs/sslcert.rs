@@ -121,9 +121,6 @@ fn values(binding: &SslcertState) -> Vec<(String, String)> {
         };
         say("Valid until", format!("{} ({days})", certificate.not_after));
         say("SHA-256 fingerprint", certificate.sha256.clone());
-        if !certificate.sha1.is_empty() {
-            say("Certificate Hash", certificate.sha1.clone());
-        }
     }
     for (option, value) in options(false) {
         say(label(option), shown(option, value));

@@ -20,7 +20,6 @@ fn bindings() -> Answer {
         not_after: "2026-12-30T00:00:00Z".to_owned(),
         days_left: 32,
         sha256: "00ff".to_owned(),
-        sha1: String::new(),
     };
     Answer::Sslcerts(vec![
         SslcertState {

@@ -287,9 +287,6 @@ pub struct CertificateState {
     pub days_left: i64,
     /// SHA-256 of the certificate, in hexadecimal.
     pub sha256: String,
-    /// SHA-1 of it, which netsh calls the certificate hash.
-    #[serde(skip_serializing_if = "String::is_empty")]
-    pub sha1: String,
 }
 
 #[cfg(test)]

@@ -15,7 +15,7 @@ use narthex_proto::prefix::{PrefixHost, PrefixSpec, Scheme, UrlPrefix};
 use crate::admin::{BindingKey, BindingOption, BindingSpec, SslcertState};
 use crate::config::{Bound, Stamp};
 
-pub(in crate::control) use load::{Loaded, load};
+pub(in crate::control) use load::{Loaded, load, try_out};
 pub(in crate::control) use text::{how_to_trust, remedy, with_warning};
 
 /// The TLS bindings of a host.

@@ -39,6 +39,8 @@ impl<'a> Head<'a> {
             version: match request.version {
                 Version::Http10 => "HTTP/1.0",
                 Version::Http11 => "HTTP/1.1",
+                Version::Http2 => "HTTP/2",
+                Version::Http3 => "HTTP/3",
             },
             host: request.host,
             named: Named::find(request.headers(), spec),

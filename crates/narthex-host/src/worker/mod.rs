@@ -282,7 +282,7 @@ pub(crate) async fn run(options: WorkerOptions, mut commands: UnboundedReceiver<
                 state.caching.set_settings(cache_settings_of(&config));
                 let _ = done.send(());
             }
-            Command::Tls(bindings) => worker.set_tls(bindings),
+            Command::Tls(bindings) => worker.set_tls(Some(bindings)),
             Command::CacheStored(entry) => state.caching.stored(entry, &state.snapshot.borrow()),
             Command::FragmentStore { name, registration, policy, bytes, done } => {
                 let _ = done.send(state.caching.store_fragment(name, registration, policy, bytes));

@@ -60,6 +60,7 @@ pub(crate) struct Waiting {
     local: SocketAddr,
     path_base: RefCell<Box<[u8]>>,
     target: RefCell<Box<[u8]>>,
+    certificate: Box<[u8]>,
     pub(crate) head: Box<[u8]>,
 }
 
@@ -83,6 +84,7 @@ impl Waiting {
             local: request.local,
             path_base: RefCell::new(request.path_base.into()),
             target: RefCell::new(request.target.into()),
+            certificate: request.certificate.into(),
             head: request.head.into(),
         })
     }
@@ -103,6 +105,7 @@ impl Waiting {
             local: self.local,
             path_base: &path_base,
             target: &target,
+            certificate: &self.certificate,
             head: &self.head,
         };
         session.open(&request, InProgress::new(&self.exchange, shard, kept, self.watch.take()))

@@ -9,7 +9,6 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use narthex_http::{BodyLength, Exchange, Handler, Reason, Request, Rules, Version};
-use narthex_proto::prefix::Scheme;
 use narthex_proto::routing::Route;
 use narthex_proto::wire::{self, HttpVersion, StreamId};
 
@@ -88,8 +87,10 @@ impl Relay {
             version: match request.version {
                 Version::Http10 => HttpVersion::Http10,
                 Version::Http11 => HttpVersion::Http11,
+                Version::Http2 => HttpVersion::Http2,
+                Version::Http3 => HttpVersion::Http3,
             },
-            tls: connection.scheme == Scheme::Https,
+            tls: connection.secure,
             upgrade: request.wants_upgrade,
             expect_continue: request.expects_continue,
             length: match request.body {
@@ -101,6 +102,7 @@ impl Relay {
             local: connection.local,
             path_base: relative.path_base.as_bytes(),
             target: if unchanged { b"" } else { relative.path_and_query.as_bytes() },
+            certificate: request.tls.and_then(|tls| tls.client_certificate.as_deref()).unwrap_or_default(),
             head: request.raw,
         };
         match shard.take(&forwarded, exchange, group.delegates, watch) {

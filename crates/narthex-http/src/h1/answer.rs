@@ -71,6 +71,11 @@ impl Conn {
         state.count_sent(total);
         if written == total {
             state.output.note_drained(body_length);
+            if state.transport.keeps_some() {
+                state.output.is_with_transport();
+                state.deadlines.taken(self.now(), written as u64, self.timeouts().min_send_rate);
+                self.nudge_with(state);
+            }
             return;
         }
         if body_length <= JOIN_BODY {
@@ -187,7 +192,7 @@ impl Conn {
         drop(state);
         self.report_last();
         let mut state = self.state();
-        let asked = Asked { version: Version::Http11, head_only: false, persistent: false };
+        let asked = Asked { version: Version::Http11, head_only: false, persistent: false, alt_svc: None };
         state.begin(asked, BodyLength::Exact(0), false, None);
         if self.worker().is_journaled() {
             state.keep_line(head);

@@ -84,6 +84,8 @@ impl Conn {
                 continue;
             }
             if !state.linger || state.read_closed {
+                // What the TLS of a client is to be told of the end; without TLS there is nothing to say.
+                let _ = state.transport.poll_close_notify(cx);
                 break Poll::Ready(());
             }
             if !state.write_closed || state.deadlines.reading().is_none() {

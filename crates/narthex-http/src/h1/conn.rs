@@ -13,20 +13,20 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::BytesMut;
-use narthex_proto::cooked::{self, CookError};
-use narthex_proto::host::RequestHost;
 use std::future::poll_fn;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::bandwidth::{Bandwidth, Whose};
-use crate::exchange::Exchange;
 use crate::h1::encode::Asked;
+use crate::h1::handle::Handle;
 use crate::h1::head::{self, Head, Parsed};
 use crate::h1::report::{Held, Running};
 use crate::h1::state::{Reply, State, reason_of};
+use crate::h2::PREFACE_HEAD;
 use crate::limits::{Limits, Timeouts};
 use crate::reason::Reason;
-use crate::request::{ConnectionInfo, Handler, Request};
+use crate::request::{ConnectionInfo, Handler, Request, TlsInfo};
+use crate::target;
 use crate::transport::Transport;
 use crate::worker::Worker;
 
@@ -36,6 +36,8 @@ const FAR: Duration = Duration::from_secs(30 * 86_400);
 pub(crate) struct Conn {
     worker: Rc<Worker>,
     info: ConnectionInfo,
+    tls: Option<Rc<TlsInfo>>,
+    alt_svc: Option<u16>,
     state: RefCell<State>,
     /// What the handler keeps for as long as the connection lives.
     attachment: RefCell<Option<Rc<dyn Any>>>,
@@ -57,14 +59,22 @@ enum Begun<F> {
     Exchange(Option<F>),
     Partial,
     Refused,
+    /// The client speaks HTTP/2. What it has sent is in the input.
+    Http2,
 }
 
+/// A connection that turned out to be one of HTTP/2: its socket, and what was read from it.
+pub(crate) struct IsHttp2(pub(crate) Transport, pub(crate) BytesMut);
+
 impl Conn {
-    pub(crate) fn new(worker: Rc<Worker>, transport: Transport, info: ConnectionInfo) -> Rc<Self> {
+    pub(crate) fn new(worker: Rc<Worker>, transport: Transport, info: ConnectionInfo, tls: Option<Rc<TlsInfo>>) -> Rc<Self> {
         let timeouts = RefCell::new(worker.timeouts());
+        let alt_svc = worker.alt_svc(&info);
         Rc::new(Self {
             worker,
             info,
+            tls,
+            alt_svc,
             state: RefCell::new(State::new(transport)),
             attachment: RefCell::default(),
             timeouts,
@@ -181,8 +191,8 @@ impl Conn {
         self.nudge();
     }
 
-    /// Serves the connection until it ends.
-    pub(crate) async fn run<H: Handler>(self: Rc<Self>, handler: Rc<H>) {
+    /// Serves the connection until it ends, unless another engine has to.
+    pub(crate) async fn run<H: Handler>(self: Rc<Self>, handler: Rc<H>) -> Option<IsHttp2> {
         let _running = Running(&self);
         let now = self.now();
         self.state().deadlines.read_within(now, self.timeouts().header_wait, Reason::TimerHeaderWait);
@@ -197,7 +207,13 @@ impl Conn {
                 break;
             }
         }
+        if self.state().is_http2 {
+            let mut state = self.state();
+            let input = std::mem::take(&mut state.input);
+            return Some(IsHttp2(state.transport.take(), input));
+        }
         poll_fn(|cx| self.poll_close(cx, timer.as_mut())).await;
+        None
     }
 
     #[inline]
@@ -291,7 +307,7 @@ impl Conn {
                 drop(state);
                 match self.begin_from_input(handler) {
                     Begun::Exchange(future) => break Poll::Ready(Some(future)),
-                    Begun::Refused => break Poll::Ready(None),
+                    Begun::Refused | Begun::Http2 => break Poll::Ready(None),
                     Begun::Partial => {}
                 }
                 state = self.state();
@@ -339,7 +355,7 @@ impl Conn {
             self.worker.return_read_buffer(buffer);
             match begun {
                 Begun::Exchange(future) => break Poll::Ready(Some(future)),
-                Begun::Refused => break Poll::Ready(None),
+                Begun::Refused | Begun::Http2 => break Poll::Ready(None),
                 Begun::Partial => {}
             }
         };
@@ -392,6 +408,14 @@ impl Conn {
 
     /// Starts the exchange of the request at the start of `buffer`, and keeps what comes after its head.
     fn begin<H: Handler>(self: &Rc<Self>, handler: &H, buffer: &mut [u8]) -> Begun<H::Future> {
+        if buffer.starts_with(PREFACE_HEAD) && self.state().epoch == 0 && self.tls.is_none() {
+            let mut state = self.state();
+            let mut input = BytesMut::from(&*buffer);
+            input.extend_from_slice(&state.input);
+            state.input = input;
+            state.is_http2 = true;
+            return Begun::Http2;
+        }
         let limits = self.worker.limits();
         let mut slots = head::slots();
         match head::parse(buffer, 0, &mut slots, &limits) {
@@ -434,36 +458,16 @@ impl Conn {
                 state.keep_line(head.raw);
             }
             let persistent = head.persistent && !self.worker.is_draining();
-            let asked = Asked { version: head.version, head_only: head.method == "HEAD", persistent };
+            let asked = Asked { version: head.version, head_only: head.method == "HEAD", persistent, alt_svc: self.alt_svc };
             state.begin(asked, head.body, head.expects_continue, limits.max_body);
             state.epoch
         };
-        let cooked = match cooked::cook(head.target, self.worker.cooking()) {
-            Ok(cooked) => cooked,
-            Err(error) => {
-                let reason = match error {
-                    _ if head.method == "CONNECT" => Reason::NotImplemented,
-                    CookError::Control | CookError::NonAscii | CookError::Backslash => Reason::Forbidden,
-                    _ => Reason::Url,
-                };
-                tracing::debug!(%error, target = head.target, "the request target is refused");
+        let (cooked, authority) = match target::judge(head, &self.worker, limits) {
+            Ok(judged) => judged,
+            Err(reason) => {
                 self.refuse(self.state(), reason);
                 return Begun::Refused;
             }
-        };
-        let too_long = limits.are_about_segments() && !limits.allow_segments_of(cooked.path());
-        if too_long || cooked.is_asterisk() && head.method != "OPTIONS" {
-            self.refuse(self.state(), Reason::Url);
-            return Begun::Refused;
-        }
-        // RFC 9112 section 3.2.2: the authority of an absolute-form target replaces Host.
-        let authority = match cooked.authority().map(|text| RequestHost::parse(text.as_bytes())) {
-            Some(Err(_)) => {
-                self.refuse(self.state(), Reason::Hostname);
-                return Begun::Refused;
-            }
-            Some(Ok(host)) => Some(host),
-            None => None,
         };
         let request = Request {
             raw: head.raw,
@@ -476,10 +480,11 @@ impl Conn {
             expects_continue: head.expects_continue,
             wants_upgrade: head.wants_upgrade,
             connection: &self.info,
+            tls: self.tls.as_deref(),
             headers: head.headers,
         };
         self.worker.count_request();
-        Begun::Exchange(handler.handle(request, Exchange::new(Rc::clone(self), epoch)))
+        Begun::Exchange(handler.handle(request, Handle::new(Rc::clone(self), epoch).into()))
     }
 
     /// Runs one exchange: the handler's future, the client's bytes, the unwritten output and the deadlines.

@@ -27,6 +27,13 @@ pub(crate) struct Asked {
     pub(crate) version: Version,
     pub(crate) head_only: bool,
     pub(crate) persistent: bool,
+    /// The port where HTTP/3 is served too.
+    pub(crate) alt_svc: Option<u16>,
+}
+
+/// What `Alt-Svc` (RFC 7838) says of HTTP/3 on this port: for a day.
+pub(crate) fn alt_svc(port: u16) -> String {
+    format!("h3=\":{port}\"; ma=86400")
 }
 
 /// How the response goes on after its head.
@@ -65,11 +72,14 @@ pub(crate) fn write_fields<'h>(
 ) -> Head {
     let upgrade = status == 101;
     let mut declared = None;
+    // What the app says of it counts.
+    let mut offered = asked.alt_svc;
     let mut close = !asked.persistent;
     for (name, value) in headers {
         match name.len() {
             4 if name.eq_ignore_ascii_case(b"date") => continue,
             7 if name.eq_ignore_ascii_case(b"upgrade") && !upgrade => continue,
+            7 if name.eq_ignore_ascii_case(b"alt-svc") => offered = None,
             10 if name.eq_ignore_ascii_case(b"connection") => {
                 close |= value.split(|&byte| byte == b',').any(|token| token.trim_ascii().eq_ignore_ascii_case(b"close"));
                 continue;
@@ -86,6 +96,9 @@ pub(crate) fn write_fields<'h>(
         write_field(name, value, out);
     }
     clock.write_date_line(now, out);
+    if let Some(port) = offered {
+        write_field(b"alt-svc", alt_svc(port).as_bytes(), out);
+    }
     if upgrade {
         out.extend_from_slice(b"connection: upgrade\r\n\r\n");
         return Head { framing: Framing::Raw, persistent: false };
@@ -130,17 +143,20 @@ pub(crate) fn write_stored_fields(
         write_decimal(body as u64, out);
         out.extend_from_slice(b"\r\n");
     }
+    if let Some(port) = asked.alt_svc {
+        write_field(b"alt-svc", alt_svc(port).as_bytes(), out);
+    }
     out.extend_from_slice(block);
     out.extend_from_slice(match (asked.persistent, asked.version) {
-        (true, Version::Http11) => b"\r\n",
         (true, Version::Http10) => b"connection: keep-alive\r\n\r\n",
+        (true, _) => b"\r\n",
         (false, _) => b"connection: close\r\n\r\n",
     });
     bodiless || asked.head_only
 }
 
 /// Decides the framing, and the `Content-Length` to announce (RFC 9110 section 8.6, RFC 9112 section 6.3).
-fn frame(asked: Asked, status: u16, declared: Option<u64>, length: BodyLength) -> (Framing, Option<u64>) {
+pub(crate) fn frame(asked: Asked, status: u16, declared: Option<u64>, length: BodyLength) -> (Framing, Option<u64>) {
     if status < 200 || status == 204 {
         return (Framing::None, None);
     }
@@ -157,8 +173,8 @@ fn frame(asked: Asked, status: u16, declared: Option<u64>, length: BodyLength) -
     match length {
         BodyLength::Exact(0) => (Framing::None, Some(0)),
         BodyLength::Exact(length) => (Framing::Length(length), Some(length)),
-        BodyLength::Unknown if asked.version == Version::Http11 => (Framing::Chunked, None),
-        BodyLength::Unknown => (Framing::UntilClose, None),
+        BodyLength::Unknown if asked.version == Version::Http10 => (Framing::UntilClose, None),
+        BodyLength::Unknown => (Framing::Chunked, None),
     }
 }
 
@@ -204,7 +220,7 @@ pub(crate) fn write_decimal(mut number: u64, out: &mut Vec<u8>) {
 mod tests {
     use super::*;
 
-    const GET: Asked = Asked { version: Version::Http11, head_only: false, persistent: true };
+    const GET: Asked = Asked { version: Version::Http11, head_only: false, persistent: true, alt_svc: None };
 
     fn encode(asked: Asked, status: u16, headers: &[(&str, &str)], length: BodyLength) -> (String, Head) {
         let clock = Clock::new();

@@ -14,13 +14,17 @@ use crate::reason::Reason;
 /// Room for the longest method that is worth waiting for, the spaces and the version.
 const REQUEST_LINE_REST: usize = 64;
 
-/// The two versions that this engine speaks.
+/// The versions of HTTP.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Version {
     /// HTTP/1.0: one request per connection unless the client asks for more.
     Http10,
     /// HTTP/1.1 (and any later HTTP/1.x, as RFC 9110 section 2.5 asks).
     Http11,
+    /// HTTP/2 (RFC 9113).
+    Http2,
+    /// HTTP/3 (RFC 9114).
+    Http3,
 }
 
 /// How long a message body is.

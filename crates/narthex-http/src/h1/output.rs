@@ -35,11 +35,18 @@ pub(crate) struct Output {
     segments: VecDeque<Segment>,
     buffered: usize,
     drained: usize,
+    /// All is with the transport, which has not passed all of it on.
+    unflushed: bool,
 }
 
 impl Output {
     pub(crate) fn is_empty(&self) -> bool {
-        self.segments.is_empty()
+        self.segments.is_empty() && !self.unflushed
+    }
+
+    /// The transport has taken everything, and keeps a part.
+    pub(crate) fn is_with_transport(&mut self) {
+        self.unflushed = true;
     }
 
     /// Bytes in memory that wait here. File ranges do not count.
@@ -106,6 +113,7 @@ impl Output {
     pub(crate) fn clear(&mut self) {
         self.segments.clear();
         self.buffered = 0;
+        self.unflushed = false;
     }
 
     /// Counts body bytes that went to the socket without passing through the queue.
@@ -174,7 +182,12 @@ impl Output {
                 }
             }
         }
-        (total, Poll::Ready(Ok(())))
+        if !self.segments.is_empty() {
+            return (total, Poll::Ready(Ok(())));
+        }
+        let flushed = transport.poll_flush(cx);
+        self.unflushed = flushed.is_pending();
+        (total, flushed)
     }
 
     fn write_slices(&self, transport: &mut Transport, cx: &mut Context<'_>, most: u64) -> Poll<io::Result<usize>> {

@@ -68,6 +68,8 @@ pub(crate) struct State {
     /// The app has ended its half of an upgraded connection.
     pub(crate) write_closed: bool,
     pub(crate) read_closed: bool,
+    /// The client has begun to speak HTTP/2.
+    pub(crate) is_http2: bool,
     /// Why nothing more can be sent or read.
     pub(crate) broken: Option<Reason>,
     pub(crate) linger: bool,
@@ -105,10 +107,11 @@ impl State {
             continue_owed: false,
             trailers: Bytes::new(),
             reply: Reply::Complete,
-            asked: Asked { version: Version::Http11, head_only: false, persistent: true },
+            asked: Asked { version: Version::Http11, head_only: false, persistent: true, alt_svc: None },
             verbosity: Verbosity::Limited,
             write_closed: false,
             read_closed: false,
+            is_http2: false,
             broken: None,
             linger: false,
             pace: None,

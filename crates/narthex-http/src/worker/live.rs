@@ -4,12 +4,15 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use narthex_proto::cooked::Cooking;
+use narthex_proto::prefix::Scheme;
 use tokio::time::Instant;
 
 use crate::bandwidth::{Bandwidth, Whose};
 use crate::h1::report::Noted;
 use crate::journal::Journal;
 use crate::limits::{Limits, Timeouts};
+use crate::request::ConnectionInfo;
+use crate::tls::Bindings;
 use crate::worker::Worker;
 
 /// Records whose memory is kept for the next ones.
@@ -31,7 +34,7 @@ impl Worker {
     pub fn set_timeouts(&self, timeouts: Timeouts) {
         let timeouts = Rc::new(timeouts);
         *self.timeouts.borrow_mut() = Rc::clone(&timeouts);
-        for (_, conn) in &*self.connections.borrow() {
+        for conn in self.connections.borrow().iter().filter_map(|(_, served)| served.http1()) {
             conn.worker_timeouts_are(&timeouts);
         }
     }
@@ -43,10 +46,34 @@ impl Worker {
 
     /// Paces the output of all connections of this worker together; to do it for a server, give all its workers the same.
     pub fn set_bandwidth(&self, bandwidth: Option<Arc<Bandwidth>>) {
-        for (_, conn) in &*self.connections.borrow() {
+        for conn in self.connections.borrow().iter().filter_map(|(_, served)| served.http1()) {
             conn.pace(Whose::Server, bandwidth.as_ref());
         }
         *self.bandwidth.borrow_mut() = bandwidth;
+    }
+
+    /// Answers TLS handshakes by these bindings from now on. Without any, all fail.
+    pub fn set_tls(&self, bindings: Option<Arc<Bindings>>) {
+        *self.tls.borrow_mut() = bindings;
+    }
+
+    /// Tells clients of TLS on these ports, by HTTP/1.1 and HTTP/2, that HTTP/3 is served there too (`Alt-Svc`). Holds for
+    /// connections from now on.
+    pub fn set_alt_svc(&self, ports: Vec<u16>) {
+        *self.alt_svc.borrow_mut() = ports;
+    }
+
+    pub(crate) fn alt_svc(&self, info: &ConnectionInfo) -> Option<u16> {
+        let port = info.local.port();
+        (info.scheme == Scheme::Https && self.alt_svc.borrow().contains(&port)).then_some(port)
+    }
+
+    pub(crate) fn tls(&self) -> Option<Arc<Bindings>> {
+        self.tls.borrow().clone()
+    }
+
+    pub(crate) fn bandwidth(&self) -> Option<Arc<Bandwidth>> {
+        self.bandwidth.borrow().clone()
     }
 
     pub(crate) fn is_journaled(&self) -> bool {

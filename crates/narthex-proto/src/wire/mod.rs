@@ -45,8 +45,9 @@
 //! | 8..16 | body length if exact, else 0 |
 //! | 16..18, 18..20, 20..24 | lengths of path base, relative target, head |
 //! | 24 | address families: 1 the peer's is IPv6, 2 the local one is IPv6 |
-//! | 25..28 | zero |
-//! | 28.. | peer address, local address (IP, port u16, and for IPv6 scope u32), path base, relative target, head |
+//! | 25..27 | length of the client's certificate |
+//! | 27 | zero |
+//! | 28.. | peer address, local address (IP, port u16, and for IPv6 scope u32), path base, relative target, certificate, head |
 //!
 //! | RESPONSE bytes | field |
 //! |---|---|

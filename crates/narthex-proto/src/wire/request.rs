@@ -82,6 +82,8 @@ pub struct Request<'a> {
     pub path_base: &'a [u8],
     /// The request target relative to the prefix. Empty: the same as in the head.
     pub target: &'a [u8],
+    /// The certificate that the client has proved to own, DER. Empty: none. At most 65 535 bytes.
+    pub certificate: &'a [u8],
     /// The validated HTTP/1.1 head as the client sent it, at most [`MAX_HEAD`].
     pub head: &'a [u8],
 }
@@ -96,7 +98,8 @@ impl<'a> Request<'a> {
     pub(super) fn encode(&self, id: StreamId, out: &mut Vec<u8>) {
         let (body, length) = self.length.to_wire();
         let addresses = address_len(&self.peer) + address_len(&self.local);
-        let payload = FIXED + addresses + self.path_base.len() + self.target.len() + self.head.len();
+        let strings = self.path_base.len() + self.target.len() + self.certificate.len() + self.head.len();
+        let payload = FIXED + addresses + strings;
         out.reserve(HEADER_LEN + payload);
 
         // One copy for everything that is not a string.
@@ -114,19 +117,26 @@ impl<'a> Request<'a> {
         fixed[28..32].copy_from_slice(&(self.head.len() as u32).to_le_bytes());
         fixed[32] = flag(self.peer.is_ipv6(), PEER_V6) | flag(self.local.is_ipv6(), LOCAL_V6);
 
+        fixed[33..35].copy_from_slice(&(self.certificate.len() as u16).to_le_bytes());
+
         let (_, rest) = fixed.split_at_mut(HEADER_LEN + FIXED);
         put_address(&self.local, put_address(&self.peer, rest));
 
         out.extend_from_slice(&fixed[..HEADER_LEN + FIXED + addresses]);
         out.extend_from_slice(self.path_base);
         out.extend_from_slice(self.target);
+        out.extend_from_slice(self.certificate);
         out.extend_from_slice(self.head);
     }
 
     /// Whether [`encode`](Self::encode) can say it.
     pub(super) fn check(&self) -> Result<(), OpenError> {
         let longest = usize::from(u16::MAX);
-        if self.head.len() > MAX_HEAD || self.path_base.len() > longest || self.target.len() > longest {
+        if self.head.len() > MAX_HEAD
+            || self.path_base.len() > longest
+            || self.target.len() > longest
+            || self.certificate.len() > longest
+        {
             return Err(OpenError::TooLarge);
         }
         if self.upgrade && self.length != BodyLength::None {
@@ -167,12 +177,14 @@ impl<'a> Request<'a> {
             head2,
             head3,
             families,
-            reserved @ ..,
+            certificate0,
+            certificate1,
+            reserved,
         ] = *fixed;
         if layout != LAYOUT
             || flags & !(UPGRADE | EXPECT_CONTINUE | TLS) != 0
             || families & !(PEER_V6 | LOCAL_V6) != 0
-            || reserved != [0; 3]
+            || reserved != 0
         {
             return Err(bad("the layout is not version 1's"));
         }
@@ -204,6 +216,10 @@ impl<'a> Request<'a> {
         let Some((target, rest)) = rest.split_at_checked(target) else {
             return Err(cut());
         };
+        let certificate = usize::from(u16::from_le_bytes([certificate0, certificate1]));
+        let Some((certificate, rest)) = rest.split_at_checked(certificate) else {
+            return Err(cut());
+        };
         if rest.len() != head {
             return Err(cut());
         }
@@ -224,6 +240,7 @@ impl<'a> Request<'a> {
             local,
             path_base,
             target,
+            certificate,
             head: rest,
         })
     }

@@ -23,6 +23,7 @@ fn request(head: &[u8]) -> Request<'_> {
         local: SocketAddr::from(([127, 0, 0, 1], 80)),
         path_base: b"/MyApp",
         target: b"/ping",
+        certificate: b"",
         head,
     }
 }

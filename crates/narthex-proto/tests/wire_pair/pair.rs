@@ -175,6 +175,7 @@ impl Pair {
             local: SocketAddr::from(([0; 16], 80)),
             path_base: b"/base",
             target: b"",
+            certificate: b"",
             head: &head,
         };
         let could = self.host.can_open();

@@ -172,6 +172,8 @@ impl<S: App> Worker<S> {
             path_base,
             relative,
             headers: fields.iter(block),
+            upgrade: request.upgrade,
+            certificate: request.certificate,
             connection: ConnectionInfo {
                 peer: request.peer,
                 local: request.local,

@@ -97,7 +97,7 @@ fn usable(directory: &std::path::Path, bound: &Bound, what: &str) -> Result<(), 
         Refusal::new(RefusalCode::Invalid, format!("cannot {what} the binding of {}: {message}; nothing was changed", bound.key))
     };
     bound.options.check(&bound.key).map_err(refused)?;
-    certificates::load(directory, bound).map(drop).map_err(refused)
+    certificates::try_out(directory, bound).map_err(refused)
 }
 
 /// Says how clients come to trust a development certificate.

@@ -120,7 +120,7 @@ fn millisecond(time: &str) -> i64 {
 
 fn connection() -> ConnectionInfo {
     let (peer, local) = ("[::ffff:192.0.2.7]:50123".parse().unwrap(), "[2001:db8::1]:8080".parse().unwrap());
-    ConnectionInfo { id: 1, peer, local, scheme: Scheme::Http }
+    ConnectionInfo { id: 1, peer, local, scheme: Scheme::Http, secure: false }
 }
 
 /// A request and how it ended.

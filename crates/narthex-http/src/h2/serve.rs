@@ -1,0 +1,210 @@
+//! An HTTP/2 connection's task.
+
+use std::cell::RefCell;
+use std::future::poll_fn;
+use std::pin::{Pin, pin};
+use std::rc::Rc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use h2::ext::Protocol;
+use h2::server::{self, SendResponse};
+use http::Request;
+use tokio::time::{Instant, Sleep, sleep_until, timeout};
+
+use crate::h1::head::Version;
+use crate::h2::carrier::Carrier;
+use crate::h2::meter::{COMPLETED, Meter};
+use crate::h2::socket::Socket;
+use crate::mux::{self, Connection, Incoming, Tunnel, carrier};
+use crate::reason::Reason;
+use crate::request::Handler;
+use crate::transport::Transport;
+
+/// Bytes of `PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n`.
+const PREFACE: usize = 24;
+/// Streams that a client may have open at a time. What HTTP.sys and most others allow.
+const MOST_STREAMS: u32 = 100;
+/// Bytes of a request body that a client may send before somebody has read them.
+const STREAM_WINDOW: u32 = 64 * 1024;
+/// Room for all streams of a connection: an app that does not read its own does not stop the others'.
+const CONNECTION_WINDOW: u32 = STREAM_WINDOW * MOST_STREAMS;
+/// Bytes of a stream's response that wait for the socket.
+const SEND_BUFFER: usize = 64 * 1024;
+/// After the last stream of a connection that is to end, what is left of it gets so long to be written.
+const LINGER: Duration = Duration::from_secs(2);
+/// When there is no deadline.
+const FAR: Duration = Duration::from_secs(30 * 86_400);
+
+type H2 = server::Connection<Socket, Bytes>;
+
+/// Serves a connection until it ends. `early` was read before it was known to be one.
+pub(crate) async fn serve<H: Handler>(connection: Rc<Connection>, transport: Transport, early: BytesMut, handler: Rc<H>) {
+    let worker = &connection.worker;
+    let meter = Rc::new(RefCell::new(Meter::new(PREFACE)));
+    let socket = Socket::new(transport, early, Rc::clone(&meter));
+    let wait = worker.timeouts().header_wait.unwrap_or(FAR);
+    let handshake = timeout(wait, builder(worker.limits().max_head).handshake(socket));
+    let h2 = tokio::select! {
+        handshake = handshake => handshake,
+        () = connection.killed() => return,
+    };
+    match h2 {
+        Ok(Ok(h2)) => {
+            let now = worker.clock().now();
+            let mut task = Task { connection, h2, meter, handler, ending: Ending::No, idle_since: Some(now) };
+            let mut timer = pin!(sleep_until(now + FAR));
+            task.run(timer.as_mut()).await;
+        }
+        Ok(Err(error)) => tracing::debug!(%error, "an HTTP/2 connection did not begin"),
+        Err(_) => mux::refused(&connection, Reason::TimerHeaderWait),
+    }
+}
+
+fn builder(max_head: usize) -> server::Builder {
+    let mut builder = server::Builder::new();
+    builder
+        .max_concurrent_streams(MOST_STREAMS)
+        .initial_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .max_header_list_size(u32::try_from(max_head).unwrap_or(u32::MAX))
+        .max_send_buffer_size(SEND_BUFFER)
+        .enable_connect_protocol();
+    builder
+}
+
+/// How far the connection's end has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ending {
+    No,
+    /// The client was told that no new streams are welcome (GOAWAY).
+    Told,
+    /// There is nothing left but to write it.
+    Until(Instant),
+}
+
+struct Task<H> {
+    connection: Rc<Connection>,
+    h2: H2,
+    meter: Rc<RefCell<Meter>>,
+    handler: Rc<H>,
+    ending: Ending,
+    /// When the last stream ended, if none is open.
+    idle_since: Option<Instant>,
+}
+
+impl<H: Handler> Task<H> {
+    async fn run(&mut self, mut timer: Pin<&mut Sleep>) {
+        let connection = Rc::clone(&self.connection);
+        loop {
+            // Made anew for each nudge, and dropped with it.
+            let mut changed = pin!(connection.changed());
+            let ended = poll_fn(|cx| {
+                if changed.as_mut().poll(cx).is_ready() {
+                    return Poll::Ready(false);
+                }
+                self.poll(cx, timer.as_mut()).map(|()| true)
+            });
+            if ended.await || connection.is_killed() {
+                return;
+            }
+        }
+    }
+
+    /// Ready when the connection is over.
+    fn poll(&mut self, cx: &mut Context<'_>, mut timer: Pin<&mut Sleep>) -> Poll<()> {
+        loop {
+            let completed = u32::try_from(self.connection.take_completed()).unwrap_or(u32::MAX);
+            self.meter.borrow_mut().earn(completed.saturating_mul(COMPLETED));
+            if self.meter.borrow().is_used_up() && self.ending == Ending::No {
+                tracing::debug!(peer = %self.connection.info.peer, "an HTTP/2 client floods its connection");
+                mux::refused(&self.connection, Reason::ConnLimit);
+                self.h2.abrupt_shutdown(h2::Reason::ENHANCE_YOUR_CALM);
+                self.ending = Ending::Until(self.now() + LINGER);
+            }
+            if self.connection.worker.is_draining() {
+                self.end();
+            }
+            match self.h2.poll_accept(cx) {
+                Poll::Ready(Some(Ok((request, respond)))) => {
+                    self.idle_since = None;
+                    self.open(request, respond);
+                    continue;
+                }
+                Poll::Ready(Some(Err(error))) => {
+                    tracing::debug!(%error, peer = %self.connection.info.peer, "an HTTP/2 connection broke");
+                    return Poll::Ready(());
+                }
+                Poll::Ready(None) => return Poll::Ready(()),
+                Poll::Pending => {}
+            }
+            if self.meter.borrow().is_used_up() && self.ending == Ending::No {
+                continue;
+            }
+            match self.poll_deadline(cx, timer.as_mut()) {
+                Deadline::None => return Poll::Pending,
+                Deadline::Idle => self.end(),
+                Deadline::Over => return Poll::Ready(()),
+            }
+        }
+    }
+
+    fn now(&self) -> Instant {
+        self.connection.worker.clock().now()
+    }
+
+    /// Tells the client that no new streams are welcome: first that there will be none, then, a round trip later, which was the
+    /// last (RFC 9113 section 6.8). Those that are open go on.
+    fn end(&mut self) {
+        if self.ending == Ending::No {
+            self.ending = Ending::Told;
+            self.h2.graceful_shutdown();
+        }
+    }
+
+    fn open(&mut self, request: Request<h2::RecvStream>, respond: SendResponse<Bytes>) {
+        let (mut head, receive) = request.into_parts();
+        let tunnel = head.extensions.remove::<Protocol>().map(|protocol| Tunnel(protocol.as_str().into()));
+        let incoming = Incoming { ended: receive.is_end_stream(), head, tunnel };
+        let carrier = carrier::Carrier::Http2(Carrier::new(respond, receive));
+        mux::open(&self.connection, &*self.handler, &incoming, Version::Http2, carrier);
+    }
+
+    fn poll_deadline(&mut self, cx: &mut Context<'_>, mut timer: Pin<&mut Sleep>) -> Deadline {
+        let now = self.now();
+        if self.connection.streams() > 0 {
+            self.idle_since = None;
+        } else if self.idle_since.is_none() {
+            self.idle_since = Some(now);
+        }
+        let deadline = match (self.ending, self.idle_since) {
+            (Ending::Until(at), _) => Some((at, Deadline::Over)),
+            (Ending::Told, Some(since)) => Some((since.max(now) + LINGER, Deadline::Over)),
+            (Ending::No, Some(since)) => {
+                self.connection.worker.timeouts().idle_connection.map(|limit| (since + limit, Deadline::Idle))
+            }
+            (_, None) => None,
+        };
+        if let (Ending::Told, Some((at, _))) = (self.ending, deadline) {
+            self.ending = Ending::Until(at);
+        }
+        let Some((at, what)) = deadline else { return Deadline::None };
+        if at <= now {
+            return what;
+        }
+        if timer.deadline() != at {
+            timer.as_mut().reset(at);
+        }
+        if timer.poll(cx).is_ready() { what } else { Deadline::None }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Deadline {
+    /// None that has passed.
+    None,
+    /// No stream was open for too long.
+    Idle,
+    Over,
+}

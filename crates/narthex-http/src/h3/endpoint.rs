@@ -1,0 +1,142 @@
+//! A UDP socket that QUIC connections arrive at.
+
+use std::cell::Cell;
+use std::io;
+use std::net::{SocketAddr, UdpSocket};
+use std::rc::Rc;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use narthex_proto::prefix::Scheme;
+use quinn::crypto::rustls::QuicServerConfig;
+use quinn::{Endpoint, EndpointConfig, IdleTimeout, Incoming, ServerConfig, TokioRuntime, TransportConfig, VarInt};
+use tokio::task::spawn_local;
+
+use crate::h3::serve::serve;
+use crate::mux;
+use crate::reason::Reason;
+use crate::request::{ConnectionInfo, Handler};
+use crate::tls::Bindings;
+use crate::worker::Worker;
+
+/// Requests that a client may have open at a time, as in HTTP/2.
+const MOST_STREAMS: u32 = 100;
+/// Bytes of a request body that a client may send before somebody has read them.
+const STREAM_WINDOW: u32 = 64 * 1024;
+/// Bytes of all responses of a connection that the client has not acknowledged.
+const SEND_WINDOW: u64 = 1 << 20;
+/// With so many handshakes in progress, clients have to show first that they get what is sent to them (RFC 9000 section 8.1).
+const UNPROVED: usize = 256;
+
+/// A socket, and what its connections begin with.
+struct Door {
+    worker: Rc<Worker>,
+    local: SocketAddr,
+    /// Of these bindings.
+    config: Option<(Weak<Bindings>, Arc<ServerConfig>)>,
+    handshakes: Rc<Cell<usize>>,
+}
+
+impl Worker {
+    /// Accepts QUIC connections at a UDP socket until the returned future is dropped; they go on, but for what needs the socket.
+    /// Connections are refused where [`set_tls`](Self::set_tls) has no binding that offers HTTP/3.
+    ///
+    /// # Errors
+    /// If the socket cannot be used.
+    pub async fn accept_quic<H: Handler>(self: &Rc<Self>, socket: UdpSocket, handler: Rc<H>) -> io::Result<()> {
+        let local = socket.local_addr()?;
+        // Without a configuration an endpoint accepts nothing; each connection is given the one that is right then.
+        let config = server_config(crate::worker::nobody()).map_err(io::Error::other)?;
+        let endpoint = Endpoint::new(EndpointConfig::default(), Some(config), socket, Arc::new(TokioRuntime))?;
+        let mut door = Door { worker: Rc::clone(self), local, config: None, handshakes: Rc::default() };
+        while let Some(incoming) = endpoint.accept().await {
+            door.admit(incoming, &handler);
+        }
+        Ok(())
+    }
+}
+
+impl Door {
+    fn admit<H: Handler>(&mut self, incoming: Incoming, handler: &Rc<H>) {
+        let peer = incoming.remote_address();
+        let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
+        let local = incoming.local_ip().map_or(self.local, |ip| SocketAddr::new(ip.to_canonical(), self.local.port()));
+        let config = if self.worker.is_draining() { None } else { self.config() };
+        let Some(config) = config else { return incoming.refuse() };
+        if self.handshakes.get() >= UNPROVED && !incoming.remote_address_validated() {
+            // It fails only for those that are validated.
+            let _ = incoming.retry();
+            return;
+        }
+        let id = crate::worker::next_connection_id();
+        let info = ConnectionInfo { id, peer, local, scheme: Scheme::Https, secure: true };
+        let Some(permit) = self.worker.admit(peer.ip()) else {
+            incoming.refuse();
+            return crate::h1::report::refused_connection(&self.worker, &info, Reason::ConnLimit, None);
+        };
+        let early_data = self.worker.tls().is_some_and(|bindings| bindings.allows_early_data(self.local));
+        let Ok(connecting) = incoming.accept_with(config) else { return };
+        let connection = mux::Connection::new(Rc::clone(&self.worker), info, None);
+        let registered = self.worker.register_streams(&connection);
+        let handshake = Handshake::new(&self.handshakes);
+        let handler = Rc::clone(handler);
+        spawn_local(async move {
+            let _kept = (permit, registered);
+            serve(connection, connecting, early_data, handshake, handler).await;
+        });
+    }
+
+    /// What is right now. Made anew when the bindings have changed.
+    fn config(&mut self) -> Option<Arc<ServerConfig>> {
+        let bindings = self.worker.tls()?;
+        if let Some((of, config)) = &self.config
+            && of.as_ptr() == Arc::as_ptr(&bindings)
+        {
+            return Some(Arc::clone(config));
+        }
+        let made = bindings.quic(self.local).map_err(|error| error.to_string());
+        let made = made.and_then(|tls| tls.map(server_config).transpose().map_err(|error| error.to_string()));
+        match made {
+            Ok(None) => None,
+            Ok(Some(config)) => {
+                let config = Arc::new(config);
+                self.config = Some((Arc::downgrade(&bindings), Arc::clone(&config)));
+                Some(config)
+            }
+            Err(error) => {
+                tracing::error!(%error, "HTTP/3 cannot be offered");
+                None
+            }
+        }
+    }
+}
+
+fn server_config(tls: Arc<rustls::ServerConfig>) -> Result<ServerConfig, quinn::crypto::rustls::NoInitialCipherSuite> {
+    let mut config = ServerConfig::with_crypto(Arc::new(QuicServerConfig::try_from(tls)?));
+    let mut transport = TransportConfig::default();
+    transport
+        .max_concurrent_bidi_streams(VarInt::from_u32(MOST_STREAMS))
+        .stream_receive_window(VarInt::from_u32(STREAM_WINDOW))
+        .receive_window(VarInt::from_u32(STREAM_WINDOW * MOST_STREAMS))
+        .send_window(SEND_WINDOW)
+        // Beyond this a client is gone. One that is there and does nothing is ended by the server's own timer.
+        .max_idle_timeout(IdleTimeout::try_from(Duration::from_secs(120)).ok());
+    config.transport_config(Arc::new(transport));
+    Ok(config)
+}
+
+/// One of the handshakes in progress.
+pub(super) struct Handshake(Rc<Cell<usize>>);
+
+impl Handshake {
+    fn new(count: &Rc<Cell<usize>>) -> Self {
+        count.set(count.get() + 1);
+        Self(Rc::clone(count))
+    }
+}
+
+impl Drop for Handshake {
+    fn drop(&mut self) {
+        self.0.set(self.0.get().saturating_sub(1));
+    }
+}

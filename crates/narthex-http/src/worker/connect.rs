@@ -1,0 +1,215 @@
+//! From an accepted socket to the engine that serves it: TLS if the port has it, then the version of HTTP that the client
+//! speaks.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::rc::Rc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use bytes::BytesMut;
+use narthex_proto::prefix::Scheme;
+use tokio::net::TcpStream;
+use tokio::task::spawn_local;
+
+use crate::acceptor::Counted;
+use crate::admission::Permit;
+use crate::bandwidth::Whose;
+use crate::h1::conn::{Conn, IsHttp2};
+use crate::h1::report;
+use crate::h2;
+use crate::mux;
+use crate::reason::Reason;
+use crate::request::{ConnectionInfo, Handler, TlsInfo};
+use crate::transport::Transport;
+use crate::worker::Worker;
+use crate::worker::handshake::{Spoken, shake_hands};
+
+static NEXT_CONNECTION: AtomicU64 = AtomicU64::new(1);
+
+/// Unique in this process.
+pub(crate) fn next_connection_id() -> u64 {
+    NEXT_CONNECTION.fetch_add(1, Ordering::Relaxed)
+}
+
+/// A connection as its worker knows it.
+#[derive(Clone)]
+pub(crate) enum Served {
+    Http1(Rc<Conn>),
+    /// HTTP/2 or HTTP/3; or it is not known yet.
+    Streams(Rc<mux::Connection>),
+}
+
+impl Served {
+    pub(super) fn nudge(&self) {
+        match self {
+            Self::Http1(conn) => conn.nudge(),
+            Self::Streams(connection) => connection.nudge(),
+        }
+    }
+
+    pub(super) fn kill(&self) {
+        match self {
+            Self::Http1(conn) => conn.kill(),
+            Self::Streams(connection) => connection.kill(),
+        }
+    }
+
+    pub(super) fn http1(&self) -> Option<&Rc<Conn>> {
+        match self {
+            Self::Http1(conn) => Some(conn),
+            Self::Streams(_) => None,
+        }
+    }
+}
+
+impl Worker {
+    /// `counted`: for the acceptor that dealt it, if one did.
+    pub(super) fn adopt<H: Handler>(
+        self: &Rc<Self>,
+        stream: TcpStream,
+        peer: SocketAddr,
+        scheme: Scheme,
+        counted: Option<Counted>,
+        handler: &Rc<H>,
+    ) {
+        let peer = canonical(peer);
+        let Some(permit) = self.admission.admit(peer.ip()) else {
+            if scheme == Scheme::Http {
+                refuse_connection(&stream);
+            }
+            report::refused_connection(self, &info_of(&stream, peer, scheme), Reason::ConnLimit, Some(503));
+            return;
+        };
+        let info = info_of(&stream, peer, scheme);
+        let handler = Rc::clone(handler);
+        let counts = (permit, counted);
+        if scheme == Scheme::Https {
+            let connection = mux::Connection::new(Rc::clone(self), info, None);
+            let registered = self.register(Served::Streams(Rc::clone(&connection)));
+            spawn_local(async move {
+                let _counts = counts;
+                serve_tls(stream, connection, registered, handler).await;
+            });
+            return;
+        }
+        let conn = self.http1(Transport::from(stream), info, None);
+        let registered = self.register(Served::Http1(Rc::clone(&conn)));
+        spawn_local(async move {
+            let _counts = counts;
+            serve_http1(conn, registered, handler).await;
+        });
+    }
+
+    fn http1(self: &Rc<Self>, transport: Transport, info: ConnectionInfo, tls: Option<Rc<TlsInfo>>) -> Rc<Conn> {
+        let conn = Conn::new(Rc::clone(self), transport, info, tls);
+        conn.pace(Whose::Server, self.bandwidth.borrow().as_ref());
+        conn
+    }
+
+    /// A place among the connections that the server may have, if there is one.
+    pub(crate) fn admit(&self, client: IpAddr) -> Option<Permit> {
+        self.admission.admit(client)
+    }
+
+    pub(crate) fn register_streams(self: &Rc<Self>, connection: &Rc<mux::Connection>) -> Registered {
+        self.register(Served::Streams(Rc::clone(connection)))
+    }
+
+    fn register(self: &Rc<Self>, served: Served) -> Registered {
+        let key = self.connections.borrow_mut().insert(served);
+        Registered { worker: Rc::clone(self), key }
+    }
+}
+
+/// `connection` stands for it until it is known what the client speaks.
+async fn serve_tls<H: Handler>(stream: TcpStream, connection: Rc<mux::Connection>, registered: Registered, handler: Rc<H>) {
+    let (worker, info) = (Rc::clone(&registered.worker), connection.info);
+    let shaken = shake_hands(stream, info.local, worker.tls());
+    let shaken = tokio::select! {
+        shaken = within(worker.timeouts().header_wait, shaken) => shaken,
+        () = connection.killed() => return,
+    };
+    let (stream, tls, spoken) = match shaken {
+        Some(Ok(shaken)) => shaken,
+        Some(Err(error)) => {
+            tracing::debug!(%error, peer = %info.peer, "a TLS handshake failed");
+            return;
+        }
+        None => return mux::refused(&connection, Reason::TimerHeaderWait),
+    };
+    let (transport, tls) = (Transport::from(stream), Some(Rc::new(tls)));
+    match spoken {
+        Spoken::Http2 => {
+            let connection = mux::Connection::new(worker, info, tls);
+            registered.becomes(Served::Streams(Rc::clone(&connection)));
+            h2::serve(connection, transport, BytesMut::new(), handler).await;
+        }
+        Spoken::Http1 => {
+            let conn = worker.http1(transport, info, tls);
+            registered.becomes(Served::Http1(Rc::clone(&conn)));
+            serve_http1(conn, registered, handler).await;
+        }
+        Spoken::Challenge => {}
+    }
+}
+
+/// `None` if it took too long.
+async fn within<F: Future>(limit: Option<Duration>, future: F) -> Option<F::Output> {
+    match limit {
+        Some(limit) => tokio::time::timeout(limit, future).await.ok(),
+        None => Some(future.await),
+    }
+}
+
+async fn serve_http1<H: Handler>(conn: Rc<Conn>, registered: Registered, handler: Rc<H>) {
+    let info = *conn.info();
+    if let Some(IsHttp2(transport, early)) = conn.run(Rc::clone(&handler)).await {
+        let connection = mux::Connection::new(Rc::clone(&registered.worker), info, None);
+        registered.becomes(Served::Streams(Rc::clone(&connection)));
+        h2::serve(connection, transport, early, handler).await;
+    }
+}
+
+/// A connection's place in the worker's register, given back even if its task panics or is dropped.
+pub(crate) struct Registered {
+    worker: Rc<Worker>,
+    key: usize,
+}
+
+impl Registered {
+    fn becomes(&self, served: Served) {
+        let mut connections = self.worker.connections.borrow_mut();
+        let before = connections.get_mut(self.key).map(|place| std::mem::replace(place, served));
+        drop(connections);
+        drop(before);
+    }
+}
+
+impl Drop for Registered {
+    fn drop(&mut self) {
+        let mut connections = self.worker.connections.borrow_mut();
+        let served = connections.try_remove(self.key);
+        if connections.is_empty() {
+            self.worker.emptied.notify_waiters();
+        }
+        drop(connections);
+        drop(served);
+    }
+}
+
+fn info_of(stream: &TcpStream, peer: SocketAddr, scheme: Scheme) -> ConnectionInfo {
+    let unknown = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
+    let local = stream.local_addr().map_or(unknown, canonical);
+    ConnectionInfo { id: next_connection_id(), peer, local, scheme, secure: scheme == Scheme::Https }
+}
+
+/// One answer, one attempt: a client over the limit must not cost more.
+fn refuse_connection(stream: &TcpStream) {
+    const ANSWER: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
+    let _ = stream.try_write(ANSWER);
+}
+
+/// An IPv4 client of a dual-stack listener is shown, and routed, as IPv4.
+fn canonical(address: SocketAddr) -> SocketAddr {
+    SocketAddr::new(address.ip().to_canonical(), address.port())
+}
