@@ -24,6 +24,14 @@ pub struct Limits {
     /// The request body in bytes; more is answered 413. Default 30 000 000 (`MaxRequestBodySize`); `None` for no limit.
     /// Upgraded connections are not counted.
     pub max_body: Option<u64>,
+    /// HTTP/2 without TLS, by prior knowledge, is served. Default: yes. With TLS, the binding says.
+    pub http2: bool,
+    /// Requests that an HTTP/2 client may have open at a time on a connection; more are refused, and the client sends them again
+    /// (RFC 9113 section 5.1.2). Default 100.
+    pub http2_max_streams: u32,
+    /// Bytes of a request body that an HTTP/2 client may send before somebody reads them. Default 65 535. A connection's window
+    /// has room for all its streams, so that a body that nobody reads stops no other.
+    pub http2_initial_window: u32,
 }
 
 impl Limits {
@@ -61,6 +69,9 @@ impl Default for Limits {
             max_segment_length: 0,
             max_segments: 0,
             max_body: Some(30_000_000),
+            http2: true,
+            http2_max_streams: 100,
+            http2_initial_window: 65_535,
         }
     }
 }

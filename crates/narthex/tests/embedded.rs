@@ -63,7 +63,7 @@ async fn what_cannot_be_served_is_an_error_that_names_it() {
     for (prefix, expected) in [
         (taken.as_str(), running.address().port().to_string()),
         ("http://127.0.0.1:70000/", "cannot register http://127.0.0.1:70000/: ".to_owned()),
-        ("https://127.0.0.1:0/", "no TLS".to_owned()),
+        ("https://127.0.0.1:0/", "Server::tls(Tls::pem_files".to_owned()),
         ("http://192.0.2.1:8000/", "does not have that address".to_owned()),
     ] {
         let error = server(prefix).run().await.expect_err(prefix).to_string();

@@ -13,7 +13,7 @@ use narthex_http::tls::Bindings;
 use narthex_proto::prefix::{PrefixHost, PrefixSpec, Scheme, UrlPrefix};
 
 use crate::admin::{BindingKey, BindingOption, BindingSpec, SslcertState};
-use crate::config::{Bound, Stamp};
+use crate::config::{Bound, Config, Stamp};
 
 pub(in crate::control) use load::{Loaded, load, try_out};
 pub(in crate::control) use text::{how_to_trust, remedy, with_warning};
@@ -24,6 +24,8 @@ pub(crate) struct Certificates {
     directory: PathBuf,
     entries: Vec<Entry>,
     bindings: Arc<Bindings>,
+    http2: bool,
+    http3: bool,
 }
 
 /// A binding of the configuration.
@@ -47,7 +49,7 @@ struct Watched {
 
 impl Certificates {
     pub(crate) fn new(directory: PathBuf) -> Self {
-        Self { directory, entries: Vec::new(), bindings: Arc::new(Bindings::new(Vec::new())) }
+        Self { directory, entries: Vec::new(), bindings: Arc::new(Bindings::new(Vec::new())), http2: true, http3: true }
     }
 
     /// What the workers are to go by.
@@ -56,9 +58,10 @@ impl Certificates {
     }
 
     /// Goes by these from now on.
-    pub(crate) fn follow(&mut self, bounds: &[Bound]) {
+    pub(crate) fn follow(&mut self, config: &Config) {
+        (self.http2, self.http3) = (config.settings.http2, config.settings.http3);
         let mut old = std::mem::take(&mut self.entries);
-        for bound in bounds {
+        for bound in &config.bindings {
             let entry = match old.iter().position(|entry| entry.bound.key == bound.key).map(|index| old.swap_remove(index)) {
                 Some(same) if same.bound == *bound => same,
                 changed => {
@@ -88,7 +91,8 @@ impl Certificates {
 
     fn gather(&mut self) {
         let usable = self.entries.iter().filter_map(|entry| entry.loaded.as_ref());
-        self.bindings = Arc::new(Bindings::new(usable.map(|loaded| Arc::clone(&loaded.binding)).collect()));
+        let bindings = Bindings::new(usable.map(|loaded| Arc::clone(&loaded.binding)).collect());
+        self.bindings = Arc::new(bindings.http2(self.http2).http3(self.http3));
     }
 
     /// All of them, or this one, for people.

@@ -75,6 +75,7 @@ impl Shared {
     pub(super) fn publish_bindings(&self) {
         let bindings = Arc::clone(self.state.borrow().certificates.bindings());
         self.tell(|| Command::Tls(Arc::clone(&bindings)));
+        self.follow_quic();
     }
 
     /// Renews those bindings whose files have changed.

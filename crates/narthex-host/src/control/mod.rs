@@ -10,6 +10,7 @@ mod maintenance;
 pub(crate) mod names;
 mod ports;
 mod queues;
+mod quic;
 mod report;
 pub(crate) mod reservations;
 pub(crate) mod settings;
@@ -45,6 +46,7 @@ use crate::worker::{Command, Report};
 use answers::Configuration;
 use certificates::Certificates;
 use ports::{Opened, PortChange};
+use quic::Quic;
 use reservations::Caller;
 use state::{Refusal, State};
 
@@ -89,7 +91,7 @@ impl Control {
         let config = Arc::clone(configuration.current());
         let mut state = State::new(workers.len(), options.listen.clone(), config, means.logs.clone());
         state.certificates = Certificates::new(configuration.directory());
-        state.certificates.follow(&configuration.current().bindings);
+        state.certificates.follow(configuration.current());
         if means.acceptor.is_some() {
             state.ports.one_socket_each();
         }
@@ -112,6 +114,7 @@ struct Shared {
     connections: Arc<Semaphore>,
     /// The same for each user who has connected.
     users: RefCell<HashMap<u32, Arc<Semaphore>>>,
+    quic: RefCell<Quic>,
     stopping: Cell<bool>,
 }
 
@@ -127,6 +130,7 @@ impl Shared {
             changing: tokio::sync::Mutex::default(),
             users: RefCell::default(),
             connections: Arc::new(Semaphore::new((most + SPARE_CONNECTIONS).min(Semaphore::MAX_PERMITS))),
+            quic: RefCell::default(),
             stopping: Cell::new(false),
         })
     }
@@ -223,6 +227,7 @@ impl Shared {
                 let _ = worker.send(Command::Listen { address, listener, scheme });
             }
         }
+        self.follow_quic();
     }
 
     /// Answers an operator.
@@ -287,7 +292,7 @@ impl Shared {
                 if config.settings.log_directory != self.means.log_directory {
                     tracing::warn!("log_directory takes effect when the host is started again");
                 }
-                self.state.borrow_mut().certificates.follow(&config.bindings);
+                self.state.borrow_mut().certificates.follow(&config);
                 self.publish_bindings();
                 all(self.ask(|done| Command::Configure { config: Arc::clone(&config), done })).await;
                 self.publish(change).await;

@@ -72,6 +72,9 @@ pub(crate) fn limits(config: &Config) -> Limits {
     limits.max_segment_length = settings.url_segment_max_length;
     limits.max_segments = settings.url_segment_max_count;
     limits.max_body = settings.max_request_body;
+    limits.http2 = settings.http2;
+    limits.http2_max_streams = settings.http2_max_streams;
+    limits.http2_initial_window = settings.http2_initial_window;
     limits
 }
 

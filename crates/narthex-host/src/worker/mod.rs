@@ -10,7 +10,7 @@ mod whose;
 
 use std::cell::RefCell;
 use std::collections::HashMap;
-use std::net::{SocketAddr, TcpListener};
+use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::os::unix::net::UnixStream;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
@@ -70,6 +70,12 @@ pub(crate) enum Command {
     HandOverLogs { done: oneshot::Sender<()> },
     /// Accept here.
     Listen { address: SocketAddr, listener: TcpListener, scheme: Scheme },
+    /// Accept QUIC connections here.
+    ListenQuic { address: SocketAddr, socket: UdpSocket },
+    /// Stop accepting QUIC connections there.
+    CloseQuic { address: SocketAddr },
+    /// Tell clients that HTTP/3 is served on these ports.
+    AltSvc(Vec<u16>),
     /// Stop accepting there, and say when the address is free. Connections go on.
     Close { address: SocketAddr, done: oneshot::Sender<()> },
     /// A data connection of an app, after its greeting.
@@ -267,6 +273,7 @@ pub(crate) async fn run(options: WorkerOptions, mut commands: UnboundedReceiver<
         spawn_local(async move { worker.accept_dealt(inbox, relay).await })
     });
     let mut listeners: HashMap<SocketAddr, JoinHandle<()>> = HashMap::new();
+    let mut quic: HashMap<SocketAddr, JoinHandle<()>> = HashMap::new();
     let mut stopping = false;
     while let Some(command) = commands.recv().await {
         match command {
@@ -324,6 +331,22 @@ pub(crate) async fn run(options: WorkerOptions, mut commands: UnboundedReceiver<
                 });
                 listeners.insert(address, accepting);
             }
+            Command::ListenQuic { .. } if stopping => {}
+            Command::ListenQuic { address, socket } => {
+                let (worker, relay) = (Rc::clone(&worker), Rc::clone(&relay));
+                let accepting = spawn_local(async move {
+                    if let Err(error) = worker.accept_quic(socket, relay).await {
+                        tracing::error!(%address, %error, "accepting QUIC connections has ended");
+                    }
+                });
+                quic.insert(address, accepting);
+            }
+            Command::CloseQuic { address } => {
+                if let Some(accepting) = quic.remove(&address) {
+                    accepting.abort();
+                }
+            }
+            Command::AltSvc(ports) => worker.set_alt_svc(ports),
             Command::Close { address, done } => {
                 let accepting = listeners.remove(&address);
                 spawn_local(async move {

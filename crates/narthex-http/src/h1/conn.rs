@@ -408,7 +408,8 @@ impl Conn {
 
     /// Starts the exchange of the request at the start of `buffer`, and keeps what comes after its head.
     fn begin<H: Handler>(self: &Rc<Self>, handler: &H, buffer: &mut [u8]) -> Begun<H::Future> {
-        if buffer.starts_with(PREFACE_HEAD) && self.state().epoch == 0 && self.tls.is_none() {
+        let limits = self.worker.limits();
+        if buffer.starts_with(PREFACE_HEAD) && limits.http2 && self.state().epoch == 0 && self.tls.is_none() {
             let mut state = self.state();
             let mut input = BytesMut::from(&*buffer);
             input.extend_from_slice(&state.input);
@@ -416,7 +417,6 @@ impl Conn {
             state.is_http2 = true;
             return Begun::Http2;
         }
-        let limits = self.worker.limits();
         let mut slots = head::slots();
         match head::parse(buffer, 0, &mut slots, &limits) {
             Parsed::Complete(head) => {

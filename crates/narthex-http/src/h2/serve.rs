@@ -17,6 +17,7 @@ use crate::h1::head::Version;
 use crate::h2::carrier::Carrier;
 use crate::h2::meter::{COMPLETED, Meter};
 use crate::h2::socket::Socket;
+use crate::limits::Limits;
 use crate::mux::{self, Connection, Incoming, Tunnel, carrier};
 use crate::reason::Reason;
 use crate::request::Handler;
@@ -24,12 +25,8 @@ use crate::transport::Transport;
 
 /// Bytes of `PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n`.
 const PREFACE: usize = 24;
-/// Streams that a client may have open at a time. What HTTP.sys and most others allow.
-const MOST_STREAMS: u32 = 100;
-/// Bytes of a request body that a client may send before somebody has read them.
-const STREAM_WINDOW: u32 = 64 * 1024;
-/// Room for all streams of a connection: an app that does not read its own does not stop the others'.
-const CONNECTION_WINDOW: u32 = STREAM_WINDOW * MOST_STREAMS;
+/// The largest window that there is (RFC 9113 section 6.9.1).
+const LARGEST_WINDOW: u32 = i32::MAX as u32;
 /// Bytes of a stream's response that wait for the socket.
 const SEND_BUFFER: usize = 64 * 1024;
 /// After the last stream of a connection that is to end, what is left of it gets so long to be written.
@@ -45,7 +42,7 @@ pub(crate) async fn serve<H: Handler>(connection: Rc<Connection>, transport: Tra
     let meter = Rc::new(RefCell::new(Meter::new(PREFACE)));
     let socket = Socket::new(transport, early, Rc::clone(&meter));
     let wait = worker.timeouts().header_wait.unwrap_or(FAR);
-    let handshake = timeout(wait, builder(worker.limits().max_head).handshake(socket));
+    let handshake = timeout(wait, builder(&worker.limits()).handshake(socket));
     let h2 = tokio::select! {
         handshake = handshake => handshake,
         () = connection.killed() => return,
@@ -62,13 +59,15 @@ pub(crate) async fn serve<H: Handler>(connection: Rc<Connection>, transport: Tra
     }
 }
 
-fn builder(max_head: usize) -> server::Builder {
+fn builder(limits: &Limits) -> server::Builder {
+    let window = limits.http2_initial_window.clamp(1, LARGEST_WINDOW);
     let mut builder = server::Builder::new();
     builder
-        .max_concurrent_streams(MOST_STREAMS)
-        .initial_window_size(STREAM_WINDOW)
-        .initial_connection_window_size(CONNECTION_WINDOW)
-        .max_header_list_size(u32::try_from(max_head).unwrap_or(u32::MAX))
+        .max_concurrent_streams(limits.http2_max_streams)
+        .initial_window_size(window)
+        // Room for all streams: an app that does not read its own does not stop the others'.
+        .initial_connection_window_size(window.saturating_mul(limits.http2_max_streams).clamp(65_535, LARGEST_WINDOW))
+        .max_header_list_size(u32::try_from(limits.max_head).unwrap_or(u32::MAX))
         .max_send_buffer_size(SEND_BUFFER)
         .enable_connect_protocol();
     builder

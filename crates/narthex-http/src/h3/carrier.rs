@@ -27,9 +27,12 @@ pub(crate) struct Carrier {
     closed: Option<Pin<Box<dyn Future<Output = quinn::ConnectionError>>>>,
 }
 
+/// Gives the half back, with what became of the operation.
+type Running = Pin<Box<dyn Future<Output = (Box<Half>, Result<(), Reason>)>>>;
+
 enum Send {
     Idle(Box<Half>),
-    Busy { operation: Pin<Box<dyn Future<Output = (Box<Half>, Result<(), Reason>)>>>, stop: Option<oneshot::Sender<Code>> },
+    Busy { operation: Running, stop: Option<oneshot::Sender<Code>> },
     Failed,
 }
 

@@ -183,5 +183,5 @@ async fn request<H: Handler>(
     let (send, receive) = stream.split();
     let mut stream = Carrier::new(send, receive, quic);
     let incoming = Incoming { ended: tunnel.is_none() && stream.has_ended(), head, tunnel };
-    mux::open(connection, handler, &incoming, Version::Http3, carrier::Carrier::Http3(stream));
+    mux::open(connection, handler, &incoming, Version::Http3, carrier::Carrier::Http3(Box::new(stream)));
 }

@@ -21,7 +21,7 @@ pub(crate) enum Fault {
 /// The stream beneath an exchange.
 pub(crate) enum Carrier {
     Http2(crate::h2::Carrier),
-    Http3(crate::h3::Carrier),
+    Http3(Box<crate::h3::Carrier>),
     /// The stream is over, whichever way.
     Gone,
 }

@@ -29,6 +29,8 @@ pub struct Binding {
     shows: Shows,
     /// Of a directory: what all of its certificates have in common.
     config: Arc<ServerConfig>,
+    /// The same without HTTP/2.
+    only_http1: Arc<ServerConfig>,
     tickets: Option<Arc<dyn ProducesTickets>>,
 }
 
@@ -93,8 +95,10 @@ impl Binding {
             Shows::One(identity) => Arc::new(SingleCertAndKey::from(Arc::clone(&identity.key))),
             Shows::Directory(directory) => directory.resolver(),
         };
-        let config = Arc::new(tcp_config(&options, resolver, tickets.as_ref())?);
-        Ok(Self { at, options, shows, config, tickets })
+        let config = tcp_config(&options, resolver, tickets.as_ref())?;
+        let mut only_http1 = config.clone();
+        only_http1.alpn_protocols.retain(|protocol| protocol != b"h2");
+        Ok(Self { at, options, shows, config: Arc::new(config), only_http1: Arc::new(only_http1), tickets })
     }
 
     /// Where it answers.
@@ -134,8 +138,8 @@ impl Binding {
     }
 
     /// For connections over TCP.
-    pub(super) fn config(&self) -> &Arc<ServerConfig> {
-        &self.config
+    pub(super) fn config(&self, http2: bool) -> &Arc<ServerConfig> {
+        if http2 { &self.config } else { &self.only_http1 }
     }
 
     /// Whether HTTP/3 is offered: not where client certificates are asked for.

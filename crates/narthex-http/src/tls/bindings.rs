@@ -15,11 +15,13 @@ use super::error::TlsError;
 use super::provider;
 
 /// An immutable set of bindings.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Bindings {
     /// In the order in which they answer.
     all: Vec<Arc<Binding>>,
     challenges: Challenges,
+    http2: bool,
+    http3: bool,
 }
 
 impl Bindings {
@@ -27,13 +29,27 @@ impl Bindings {
     #[must_use]
     pub fn new(mut all: Vec<Arc<Binding>>) -> Self {
         all.sort_by_key(|binding| rank(binding.at()));
-        Self { all, challenges: Challenges::default() }
+        Self { all, challenges: Challenges::default(), http2: true, http3: true }
     }
 
     /// Answers ACME servers too.
     #[must_use]
     pub fn with_challenges(mut self, challenges: Challenges) -> Self {
         self.challenges = challenges;
+        self
+    }
+
+    /// Whether any of them may offer HTTP/2. Default: yes.
+    #[must_use]
+    pub fn http2(mut self, offered: bool) -> Self {
+        self.http2 = offered;
+        self
+    }
+
+    /// Whether any of them may offer HTTP/3. Default: yes.
+    #[must_use]
+    pub fn http3(mut self, offered: bool) -> Self {
+        self.http3 = offered;
         self
     }
 
@@ -55,7 +71,7 @@ impl Bindings {
             return Some(challenged);
         }
         let binding = self.find(local, hello.server_name())?;
-        (!binding.options().reject).then(|| Arc::clone(binding.config()))
+        (!binding.options().reject).then(|| Arc::clone(binding.config(self.http2)))
     }
 
     /// Whether there is a binding that can answer for an `https://` prefix with this host and port. What wildcard prefixes and
@@ -83,7 +99,7 @@ impl Bindings {
     /// Whether a binding offers HTTP/3 to connections to `local`.
     #[must_use]
     pub fn offers_http3(&self, local: SocketAddr) -> bool {
-        self.all.iter().any(|binding| binding.at().is_at(local) && binding.offers_http3())
+        self.http3 && self.all.iter().any(|binding| binding.at().is_at(local) && binding.offers_http3())
     }
 
     /// Whether HTTP/3 clients at `local` may send requests before the handshake is complete.
@@ -98,8 +114,7 @@ impl Bindings {
     /// # Errors
     /// What rustls says.
     pub fn quic(self: &Arc<Self>, local: SocketAddr) -> Result<Option<Arc<ServerConfig>>, TlsError> {
-        let here = || self.all.iter().filter(|binding| binding.at().is_at(local) && binding.offers_http3());
-        if here().next().is_none() {
+        if !self.offers_http3(local) {
             return Ok(None);
         }
         let builder = ServerConfig::builder_with_provider(provider()).with_protocol_versions(&[&rustls::version::TLS13])?;
