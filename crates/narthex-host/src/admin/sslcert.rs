@@ -152,10 +152,21 @@ impl From<HostnamePort> for String {
 }
 
 /// What is said of a binding: where its certificate comes from, and how it speaks TLS. What is not said is the default.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct BindingSpec {
     options: BTreeMap<BindingOption, String>,
+}
+
+/// Without the passphrase: what is printed for developers ends in logs and reports.
+impl fmt::Debug for BindingSpec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let shown = self.said().map(|(option, value)| match option {
+            BindingOption::Passphrase => (option, "(not shown)"),
+            _ => (option, value),
+        });
+        f.debug_map().entries(shown).finish()
+    }
 }
 
 impl BindingSpec {
