@@ -91,7 +91,8 @@ pub(crate) fn handshake(port: u16, server_name: &str, arguments: &[&str]) -> Opt
     let said = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
     let after = |text: &str| said.lines().find_map(|line| line.trim().strip_prefix(text).map(|rest| rest.trim().to_owned()));
     let name = after("subject=")?.rsplit('=').next().unwrap_or_default().trim().to_owned();
-    output.status.success().then(|| Handshake { name, alpn: after("ALPN protocol:"), said })
+    let alpn = after("ALPN protocol:");
+    output.status.success().then_some(Handshake { name, alpn, said })
 }
 
 /// Options by which a handshake fails whose certificate is not signed by this authority, or is for another name.

@@ -286,7 +286,7 @@ pub struct SslcertState {
 pub struct CertificateState {
     /// Whose it is.
     pub subject: String,
-    /// The names and addresses that it is for.
+    /// What it is for, as in `DNS:shop.example` and `IP:127.0.0.1`.
     pub names: Vec<String>,
     /// Who signed it.
     pub issuer: String,
@@ -296,7 +296,7 @@ pub struct CertificateState {
     pub not_after: String,
     /// Whole days from now until then; negative if they are over.
     pub days_left: i64,
-    /// SHA-256 of the certificate, in hexadecimal.
+    /// SHA-256 of the certificate, in hexadecimal with colons.
     pub sha256: String,
 }
 
