@@ -45,7 +45,10 @@ fn a_self_signed_binding_is_added_changed_shown_and_deleted() {
     let key = format!("hostnameport=localhost:{port}");
     let shown = machine.narthex(&format!("show sslcert {key}")).done();
     let line = |name: &str| shown.lines().find(|line| line.trim_start().starts_with(name)).unwrap_or_default().to_owned();
-    assert!(line("Names").ends_with(": DNS:localhost, IP:127.0.0.1, IP:::1") && line("Subject").ends_with(": CN=localhost"), "{shown}");
+    assert!(
+        line("Names").ends_with(": DNS:localhost, IP:127.0.0.1, IP:::1") && line("Subject").ends_with(": CN=localhost"),
+        "{shown}"
+    );
     assert!(line("Valid until").contains("days left)") && line("Problem").is_empty(), "{shown}");
 
     assert!(handshake(port, "localhost", &["-tls1_2"]).is_some());
