@@ -4,6 +4,7 @@
 #![allow(clippy::disallowed_methods, reason = "black-box tests wait for real processes, in real time")]
 
 mod accounts;
+mod certificates;
 mod crashes;
 mod dump;
 mod file;
@@ -11,6 +12,7 @@ mod iplisten;
 mod limits;
 mod logs;
 mod machine;
+mod openssl;
 mod page;
 mod reservations;
 mod users;

@@ -74,7 +74,7 @@ pub(crate) struct BindingOptions {
     /// Make a certificate for development, signed by an authority of this host's own
     #[arg(long)]
     pub(crate) self_signed: bool,
-    /// Have a certificate made by an authority over ACME
+    /// Reserved: there is no ACME client in this version, and the host refuses it
     #[arg(long)]
     pub(crate) acme: bool,
     /// modern (TLS 1.3 only) or intermediate

@@ -152,10 +152,21 @@ impl From<HostnamePort> for String {
 }
 
 /// What is said of a binding: where its certificate comes from, and how it speaks TLS. What is not said is the default.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct BindingSpec {
     options: BTreeMap<BindingOption, String>,
+}
+
+/// Without the passphrase: what is printed for developers ends in logs and reports.
+impl fmt::Debug for BindingSpec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let shown = self.said().map(|(option, value)| match option {
+            BindingOption::Passphrase => (option, "(not shown)"),
+            _ => (option, value),
+        });
+        f.debug_map().entries(shown).finish()
+    }
 }
 
 impl BindingSpec {
@@ -275,7 +286,7 @@ pub struct SslcertState {
 pub struct CertificateState {
     /// Whose it is.
     pub subject: String,
-    /// The names and addresses that it is for.
+    /// What it is for, as in `DNS:shop.example` and `IP:127.0.0.1`.
     pub names: Vec<String>,
     /// Who signed it.
     pub issuer: String,
@@ -285,7 +296,7 @@ pub struct CertificateState {
     pub not_after: String,
     /// Whole days from now until then; negative if they are over.
     pub days_left: i64,
-    /// SHA-256 of the certificate, in hexadecimal.
+    /// SHA-256 of the certificate, in hexadecimal with colons.
     pub sha256: String,
 }
 

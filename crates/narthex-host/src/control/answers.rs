@@ -12,6 +12,8 @@ use narthex_proto::prefix::{PrefixError, PrefixSpec, UrlPrefix};
 use narthex_proto::routing::Table;
 use narthex_proto::wire::RefusalCode;
 
+use dump::Passphrases;
+
 use super::names::{self, MOST_OF_URL};
 use super::reservations::{self, Caller};
 use super::state::Refusal;
@@ -149,7 +151,10 @@ impl Configuration {
                 Answer::Cacheparams(CacheParam::ALL.iter().map(|param| cacheparam(current, *param)).collect())
             }
             Question::ShowSetting { name } => Answer::Settings(settings(current, name.as_deref())?),
-            Question::Dump => Answer::Script(dump::script(current, &self.file.directory())),
+            Question::Dump => {
+                let passphrases = if caller.is_operator() { Passphrases::Written } else { Passphrases::LeftOut };
+                Answer::Script(dump::script(current, &self.file.directory(), passphrases))
+            }
             Question::Reload => {
                 caller.check_operator("reloading the configuration")?;
                 let config = self.reload(routes).map_err(|error| {

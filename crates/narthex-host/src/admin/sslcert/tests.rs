@@ -93,3 +93,10 @@ fn what_an_option_cannot_be_is_told_with_what_it_can() {
     assert!(wrong(O::Ca, "").contains("empty"));
     assert_eq!(spec(&[(O::CipherSuites, "a: b,c")]).get(O::CipherSuites), Some("a,b,c"));
 }
+
+#[test]
+fn a_passphrase_is_not_printed_for_developers() {
+    let spec = spec(&[(BindingOption::Pkcs12, "/s.p12"), (BindingOption::Passphrase, "secret")]);
+    let printed = format!("{spec:?} {spec:#?}");
+    assert!(printed.contains("/s.p12") && !printed.contains("secret"), "{printed}");
+}

@@ -9,10 +9,19 @@ use super::{cacheparam, setting_state, timer_state};
 use crate::admin::{BindingOption, CacheparamState, Grant, OptionKind, TimerState, sddl};
 use crate::config::{self, Bound, CacheParam, Config, MachineTimer, Reserved, SETTINGS, Setting};
 
+/// Whether a script has the passphrases that stand in the configuration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Passphrases {
+    /// It would not make the same bindings without them.
+    Written,
+    /// Everybody may ask for a script, and need not be allowed to read the configuration.
+    LeftOut,
+}
+
 /// The commands that make the configuration from the defaults.
 ///
 /// Relative paths of bindings begin at `directory`, wherever the script is run.
-pub(super) fn script(config: &Config, directory: &Path) -> String {
+pub(super) fn script(config: &Config, directory: &Path, passphrases: Passphrases) -> String {
     let mut lines = vec!["# The configuration of a Narthex host. An operator runs these commands to make it again.".to_owned()];
     lines.extend(config.iplisten.iter().map(|address| format!("narthex add iplisten ipaddress={address}")));
     for TimerState { timer, seconds, .. } in
@@ -37,7 +46,7 @@ pub(super) fn script(config: &Config, directory: &Path) -> String {
     lines.extend(reserved.into_iter().map(add_urlacl));
     let mut bindings: Vec<&Bound> = config.bindings.iter().collect();
     bindings.sort_by(|one, other| one.key.cmp(&other.key));
-    lines.extend(bindings.into_iter().map(|bound| add_sslcert(bound, directory)));
+    lines.extend(bindings.into_iter().map(|bound| add_sslcert(bound, directory, passphrases)));
     lines.join("\n") + "\n"
 }
 
@@ -54,7 +63,11 @@ fn add_urlacl(reserved: &Reserved) -> String {
     }
 }
 
-fn add_sslcert(bound: &Bound, directory: &Path) -> String {
+fn add_sslcert(bound: &Bound, directory: &Path, passphrases: Passphrases) -> String {
+    if passphrases == Passphrases::LeftOut && bound.options.get(BindingOption::Passphrase).is_some() {
+        let key = &bound.key;
+        return format!("# The binding of {key} has a passphrase, which only an operator's dump has.");
+    }
     let mut line = format!("narthex add sslcert {}={}", bound.key.kind(), quoted(&bound.key.value()));
     for (option, value) in bound.options.said() {
         let value = match option.kind() {

@@ -3,7 +3,7 @@ use std::path::PathBuf;
 
 use narthex_proto::wire::Principal;
 
-use super::dump::script;
+use super::dump::{Passphrases, script};
 use super::*;
 
 const ANN: u32 = 3_900_000_001;
@@ -243,8 +243,14 @@ fn what_is_shown_says_what_is_default() {
 fn a_dump_has_what_differs_from_the_defaults_as_commands() {
     let mut host = setup("");
     let directory = std::path::Path::new("/etc/narthex");
-    assert_eq!(host.ask(BOB, &Question::Dump).unwrap(), Answer::Script(script(&Config::default(), directory)));
-    assert_eq!(script(&Config::default(), directory).lines().filter(|line| !line.starts_with('#')).count(), 0);
+    assert_eq!(
+        host.ask(BOB, &Question::Dump).unwrap(),
+        Answer::Script(script(&Config::default(), directory, Passphrases::Written))
+    );
+    assert_eq!(
+        script(&Config::default(), directory, Passphrases::Written).lines().filter(|line| !line.starts_with('#')).count(),
+        0
+    );
     let text = r#"
         iplisten = ["::1"]
         [timeouts]
@@ -281,8 +287,21 @@ narthex add urlacl url=http://+:80/b/ sddl='D:(A;;GA;;;S-1-22-1-0)(A;;GX;;;S-1-2
 narthex add sslcert ipport='[::]:443' self-signed minversion=1.3
 narthex add sslcert hostnameport='*.example:443' certfile='/etc/narthex/a b.pem' keyfile=/k clientcertnegotiation=require cafile=/etc/narthex/ca disablehttp2=enable enablesessionticket=disable
 "#;
-    let script = script(setup(text).configuration.current(), directory);
+    let script = script(setup(text).configuration.current(), directory, Passphrases::Written);
     assert_eq!(script.split_once('\n').unwrap().1, expected);
+}
+
+#[test]
+fn a_dump_has_a_passphrase_for_an_operator_only() {
+    let mut host = setup("[[binding]]\nipport = \"[::]:443\"\npkcs12 = \"/s.p12\"\npassphrase = \"it's secret\"\n");
+    let mut dump = |uid| match host.ask(uid, &Question::Dump) {
+        Ok(Answer::Script(script)) => script,
+        other => panic!("{other:?}"),
+    };
+    assert!(dump(0).contains(r"pkcs12file=/s.p12 passphrase='it'\''s secret'"), "{}", dump(0));
+    let script = dump(BOB);
+    assert!(script.lines().all(|line| line.starts_with('#')) && !script.contains("secret"), "{script}");
+    assert!(script.contains("ipport=[::]:443 has a passphrase"), "{script}");
 }
 
 #[test]
