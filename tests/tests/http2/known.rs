@@ -48,10 +48,6 @@ const CODES: &[&str] = &[
 
 /// A case's name, and why it fails.
 const DEFECTS: &[(&str, &str)] = &[
-    ("3.4: the first frame is no SETTINGS", "h2 takes any first frame"),
-    ("8.2.1: a value that begins with a space", "h2 takes it, and so does mux::head"),
-    ("8.2.1: a value that begins with a tab", "h2 takes it, and so does mux::head"),
-    ("8.2.1: a value that ends with a space", "h2 takes it, and so does mux::head"),
     ("8.3.1: a :path with a fragment", "http::Uri drops the fragment before Narthex sees it"),
     ("8.3: a pseudo-field in trailers", "h2 drops it before Narthex sees it"),
 ];

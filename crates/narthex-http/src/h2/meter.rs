@@ -17,6 +17,7 @@ const HEADER: usize = 9;
 const DATA: u8 = 0;
 const HEADERS: u8 = 1;
 const RST_STREAM: u8 = 3;
+const SETTINGS: u8 = 4;
 const CONTINUATION: u8 = 9;
 /// `END_STREAM` and, for other types, `ACK`.
 const END_OR_ACK: u8 = 1;
@@ -30,17 +31,26 @@ pub(super) struct Meter {
     /// How much of `header` is there.
     have: usize,
     sent: u64,
+    /// Frames that have begun.
+    began: bool,
+    /// The first was no SETTINGS.
+    misbegun: bool,
 }
 
 impl Meter {
     /// A meter for a connection whose first `preface` bytes are no frame.
     pub(super) fn new(preface: usize) -> Self {
-        Self { left: FULL, skip: preface, header: [0; HEADER], have: 0, sent: 0 }
+        Self { left: FULL, skip: preface, header: [0; HEADER], have: 0, sent: 0, began: false, misbegun: false }
     }
 
     /// Whether the allowance is used up.
     pub(super) fn is_used_up(&self) -> bool {
         self.left == 0
+    }
+
+    /// Whether the first frame was not the one that belongs there (RFC 9113 section 3.4), which the `h2` crate takes.
+    pub(super) fn is_misbegun(&self) -> bool {
+        self.misbegun
     }
 
     /// The connection has got something done.
@@ -83,6 +93,9 @@ impl Meter {
         let [a, b, c, kind, flags, ..] = self.header;
         let length = usize::from(a) << 16 | usize::from(b) << 8 | usize::from(c);
         self.skip = length;
+        if !std::mem::replace(&mut self.began, true) {
+            self.misbegun = kind != SETTINGS;
+        }
         match kind {
             DATA if length > 0 => self.earn(1),
             HEADERS => {}

@@ -122,6 +122,10 @@ impl<H: Handler> Task<H> {
                 self.h2.abrupt_shutdown(h2::Reason::ENHANCE_YOUR_CALM);
                 self.ending = Ending::Until(self.now() + LINGER);
             }
+            if self.meter.borrow().is_misbegun() && self.ending == Ending::No {
+                self.h2.abrupt_shutdown(h2::Reason::PROTOCOL_ERROR);
+                self.ending = Ending::Until(self.now() + LINGER);
+            }
             if self.connection.worker.is_draining() {
                 self.end();
             }
@@ -138,7 +142,7 @@ impl<H: Handler> Task<H> {
                 Poll::Ready(None) => return Poll::Ready(()),
                 Poll::Pending => {}
             }
-            if self.meter.borrow().is_used_up() && self.ending == Ending::No {
+            if (self.meter.borrow().is_used_up() || self.meter.borrow().is_misbegun()) && self.ending == Ending::No {
                 continue;
             }
             match self.poll_deadline(cx, timer.as_mut()) {

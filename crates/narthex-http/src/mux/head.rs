@@ -89,6 +89,11 @@ fn write_fields(headers: &HeaderMap, raw: &mut Vec<u8>) -> Result<(), Reason> {
         if is_of_connection(name) || name == "te" && !value.as_bytes().eq_ignore_ascii_case(b"trailers") {
             return Err(Reason::Header);
         }
+        // RFC 9113 section 8.2.1: HTTP/1.1 would strip it, and so might see another value.
+        let is_blank = |byte: Option<&u8>| matches!(byte, Some(b' ' | b'\t'));
+        if is_blank(value.as_bytes().first()) || is_blank(value.as_bytes().last()) {
+            return Err(Reason::Header);
+        }
         crate::fields::write_field(name.as_str().as_bytes(), value.as_bytes(), raw);
     }
     // RFC 9113 section 8.2.3: crumbs are one field to everybody else.
