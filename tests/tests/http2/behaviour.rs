@@ -257,7 +257,7 @@ fn a_server_that_stops_lets_streams_end(provider: Provider) {
 #[test]
 fn a_connection_without_streams_is_told_to_go() {
     let directory = TempDir::new().expect("a temporary directory can be made");
-    let host = Host::start_configured(directory.path(), 1, "[settings]\nidleconnectiontimeout = 1\n");
+    let host = Host::start_configured(directory.path(), 1, "[timeouts]\nidleconnectiontimeout = 1\n");
     let app = App::start(Provider::Shared, Some(&host), &AppOptions::new("app", "http://127.0.0.1:0/"));
     let mut connection = Connection::open(app.address);
     connection.serves(1).expect("it is served");

@@ -2,6 +2,7 @@
 //! section, and RFC 7541 where it concerns a server; h2spec has most of them too.
 //!
 //! `NARTHEX_CASE=word` runs only the cases whose name contains the word.
+#![allow(clippy::disallowed_methods, reason = "black-box tests wait for real processes, in real time")]
 
 mod behaviour;
 mod compression;
