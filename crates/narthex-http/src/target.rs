@@ -42,9 +42,7 @@ pub(crate) fn check_binding(
     worker: &Worker,
 ) -> Result<(), Reason> {
     let (Some(host), Some(tls)) = (host, tls) else { return Ok(()) };
-    let admits = |bindings: &Bindings| {
-        let name = if host.ip().is_some() { return true } else { host.name() };
-        bindings.admits(connection.local, tls.server_name.as_deref(), name)
-    };
+    // Addresses too: no binding of a name is for them, so that it is that of the address which has to agree.
+    let admits = |bindings: &Bindings| bindings.admits(connection.local, tls.server_name.as_deref(), host.name());
     if worker.tls().is_none_or(|bindings| admits(&bindings)) { Ok(()) } else { Err(Reason::Misdirected) }
 }

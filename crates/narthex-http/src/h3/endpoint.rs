@@ -1,8 +1,9 @@
 //! A UDP socket that QUIC connections arrive at.
 
 use std::cell::Cell;
+use std::collections::HashMap;
 use std::io;
-use std::net::{SocketAddr, UdpSocket};
+use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::rc::Rc;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -10,6 +11,8 @@ use std::time::Duration;
 use narthex_proto::prefix::Scheme;
 use quinn::crypto::rustls::QuicServerConfig;
 use quinn::{Endpoint, EndpointConfig, IdleTimeout, Incoming, ServerConfig, TokioRuntime, TransportConfig, VarInt};
+use rustls::Tls13CipherSuite;
+use rustls::crypto::aws_lc_rs::cipher_suite::TLS13_AES_128_GCM_SHA256;
 use tokio::task::spawn_local;
 
 use crate::h3::serve::serve;
@@ -28,12 +31,22 @@ const SEND_WINDOW: u64 = 1 << 20;
 /// With so many handshakes in progress, clients have to show first that they get what is sent to them (RFC 9000 section 8.1).
 const UNPROVED: usize = 256;
 
+/// Addresses of this machine that configurations are kept for.
+const ADDRESSES: usize = 64;
+
+/// Made of these bindings. `None` where they do not offer HTTP/3, or cannot.
+#[derive(Default)]
+struct Configs {
+    of: Weak<Bindings>,
+    made: HashMap<IpAddr, Option<Arc<ServerConfig>>>,
+}
+
 /// A socket, and what its connections begin with.
 struct Door {
     worker: Rc<Worker>,
     local: SocketAddr,
-    /// Of these bindings.
-    config: Option<(Weak<Bindings>, Arc<ServerConfig>)>,
+    /// What is right now, by the address that clients have connected to.
+    configs: Configs,
     handshakes: Rc<Cell<usize>>,
 }
 
@@ -48,7 +61,7 @@ impl Worker {
         // Without a configuration an endpoint accepts nothing; each connection is given the one that is right then.
         let config = server_config(crate::worker::nobody()).map_err(io::Error::other)?;
         let endpoint = Endpoint::new(EndpointConfig::default(), Some(config), socket, Arc::new(TokioRuntime))?;
-        let mut door = Door { worker: Rc::clone(self), local, config: None, handshakes: Rc::default() };
+        let mut door = Door { worker: Rc::clone(self), local, configs: Configs::default(), handshakes: Rc::default() };
         while let Some(incoming) = endpoint.accept().await {
             door.admit(incoming, &handler);
         }
@@ -61,7 +74,7 @@ impl Door {
         let peer = incoming.remote_address();
         let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
         let local = incoming.local_ip().map_or(self.local, |ip| SocketAddr::new(ip.to_canonical(), self.local.port()));
-        let config = if self.worker.is_draining() { None } else { self.config() };
+        let config = if self.worker.is_draining() { None } else { self.config(local) };
         let Some(config) = config else { return incoming.refuse() };
         if self.handshakes.get() >= UNPROVED && !incoming.remote_address_validated() {
             // It fails only for those that are validated.
@@ -74,7 +87,7 @@ impl Door {
             incoming.refuse();
             return crate::h1::report::refused_connection(&self.worker, &info, Reason::ConnLimit, None);
         };
-        let early_data = self.worker.tls().is_some_and(|bindings| bindings.allows_early_data(self.local));
+        let early_data = self.worker.tls().is_some_and(|bindings| bindings.allows_early_data(local));
         let Ok(connecting) = incoming.accept_with(config) else { return };
         let connection = mux::Connection::new(Rc::clone(&self.worker), info, None);
         let registered = self.worker.register_streams(&connection);
@@ -86,33 +99,35 @@ impl Door {
         });
     }
 
-    /// What is right now. Made anew when the bindings have changed.
-    fn config(&mut self) -> Option<Arc<ServerConfig>> {
+    /// What is right now at this address: not at that of the socket, which may be every interface, while there are bindings of
+    /// one alone that ask more of clients.
+    fn config(&mut self, local: SocketAddr) -> Option<Arc<ServerConfig>> {
         let bindings = self.worker.tls()?;
-        if let Some((of, config)) = &self.config
-            && of.as_ptr() == Arc::as_ptr(&bindings)
-        {
-            return Some(Arc::clone(config));
+        if self.configs.of.as_ptr() != Arc::as_ptr(&bindings) || self.configs.made.len() >= ADDRESSES {
+            self.configs = Configs { of: Arc::downgrade(&bindings), made: HashMap::new() };
         }
-        let made = bindings.quic(self.local).map_err(|error| error.to_string());
-        let made = made.and_then(|tls| tls.map(server_config).transpose().map_err(|error| error.to_string()));
-        match made {
-            Ok(None) => None,
-            Ok(Some(config)) => {
-                let config = Arc::new(config);
-                self.config = Some((Arc::downgrade(&bindings), Arc::clone(&config)));
-                Some(config)
-            }
-            Err(error) => {
-                tracing::error!(%error, "HTTP/3 cannot be offered");
+        let made = self.configs.made.entry(local.ip()).or_insert_with(|| {
+            let made = bindings.quic(local).map_err(|error| error.to_string());
+            let made = made.and_then(|tls| tls.map(server_config).transpose().map_err(|error| error.to_string()));
+            let made = made.unwrap_or_else(|error| {
+                tracing::error!(%local, %error, "HTTP/3 cannot be offered");
                 None
-            }
-        }
+            });
+            made.map(Arc::new)
+        });
+        made.clone()
     }
 }
 
 fn server_config(tls: Arc<rustls::ServerConfig>) -> Result<ServerConfig, quinn::crypto::rustls::NoInitialCipherSuite> {
-    let mut config = ServerConfig::with_crypto(Arc::new(QuicServerConfig::try_from(tls)?));
+    // The first packets are under this suite even where the bindings do not allow it: their keys are known to everybody (RFC 9001
+    // section 5.2).
+    let initial = TLS13_AES_128_GCM_SHA256.tls13().and_then(Tls13CipherSuite::quic_suite);
+    let crypto = match initial {
+        Some(initial) => QuicServerConfig::with_initial(tls, initial)?,
+        None => QuicServerConfig::try_from(tls)?,
+    };
+    let mut config = ServerConfig::with_crypto(Arc::new(crypto));
     let mut transport = TransportConfig::default();
     transport
         .max_concurrent_bidi_streams(VarInt::from_u32(MOST_STREAMS))

@@ -3,13 +3,13 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use narthex_proto::prefix::PrefixHost;
 use rustls::ServerConfig;
 use rustls::crypto::CryptoProvider;
 use rustls::crypto::aws_lc_rs::Ticketer;
-use rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert, ServerSessionMemoryCache};
+use rustls::server::{ClientHello, NoServerSessionStorage, ProducesTickets, ResolvesServerCert, ServerSessionMemoryCache};
 use rustls::sign::CertifiedKey;
 
 use super::at::BindingAt;
@@ -28,6 +28,14 @@ pub struct Bindings {
     challenges: Challenges,
     http2: bool,
     http3: bool,
+    quic_sessions: QuicSessions,
+}
+
+/// What sessions of HTTP/3 are resumed by. All workers have the same, since a client that comes again may come to another one.
+#[derive(Debug, Default)]
+struct QuicSessions {
+    tickets: OnceLock<Arc<dyn ProducesTickets>>,
+    table: OnceLock<Arc<ServerSessionMemoryCache>>,
 }
 
 /// What is bound on a port. A host may have thousands of names, so that they are not gone through one by one.
@@ -49,7 +57,14 @@ impl Bindings {
         for binding in all {
             ports.entry(binding.at().port()).or_default().add(binding);
         }
-        Self { ports, any_strict, challenges: Challenges::default(), http2: true, http3: true }
+        Self {
+            ports,
+            any_strict,
+            challenges: Challenges::default(),
+            http2: true,
+            http3: true,
+            quic_sessions: QuicSessions::default(),
+        }
     }
 
     /// Answers ACME servers too.
@@ -126,6 +141,15 @@ impl Bindings {
         self.with_http3(local).next().is_some()
     }
 
+    /// As [`find`](Self::find), for HTTP/3: one that does not offer it must not be passed by.
+    pub(super) fn find_for_quic(&self, local: SocketAddr, server_name: Option<&str>) -> Option<&Arc<Binding>> {
+        let found = self.find(local, server_name).filter(|binding| binding.offers_http3())?;
+        // Not every system tells which address a datagram was for. Then it may have been for one with a stricter binding.
+        let unknown = local.ip().is_unspecified() && matches!(found.at(), BindingAt::IpPort(_));
+        let stricter = |port: &Port| port.addresses.values().any(|binding| !binding.offers_http3());
+        if unknown && self.ports.get(&local.port()).is_some_and(stricter) { None } else { Some(found) }
+    }
+
     fn with_http3(&self, local: SocketAddr) -> impl Iterator<Item = &Arc<Binding>> {
         let port = self.ports.get(&local.port()).filter(|_| self.http3);
         port.into_iter().flat_map(move |port| port.at(local.ip())).filter(|binding| binding.offers_http3())
@@ -173,12 +197,29 @@ impl Bindings {
         }
         // Early data is taken once only, which a ticket that the server does not remember cannot tell.
         if early_data || !here.iter().all(|binding| binding.options().session_tickets) {
-            config.session_storage = ServerSessionMemoryCache::new(SESSIONS);
+            config.session_storage = self.quic_sessions.table();
         } else {
             config.session_storage = Arc::new(NoServerSessionStorage {});
-            config.ticketer = Ticketer::new()?;
+            config.ticketer = self.quic_sessions.tickets()?;
         }
         Ok(Some(Arc::new(config)))
+    }
+}
+
+impl QuicSessions {
+    fn tickets(&self) -> Result<Arc<dyn ProducesTickets>, TlsError> {
+        let made = match self.tickets.get() {
+            Some(made) => made,
+            None => {
+                let new = Ticketer::new()?;
+                self.tickets.get_or_init(|| new)
+            }
+        };
+        Ok(Arc::clone(made))
+    }
+
+    fn table(&self) -> Arc<ServerSessionMemoryCache> {
+        Arc::clone(self.table.get_or_init(|| ServerSessionMemoryCache::new(SESSIONS)))
     }
 }
 
@@ -248,8 +289,6 @@ struct ForQuic {
 
 impl ResolvesServerCert for ForQuic {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        let binding = self.bindings.find(self.local, hello.server_name())?;
-        // One that asks for certificates must not be passed by.
-        if binding.offers_http3() { binding.key(hello.server_name()) } else { None }
+        self.bindings.find_for_quic(self.local, hello.server_name())?.key(hello.server_name())
     }
 }

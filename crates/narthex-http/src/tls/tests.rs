@@ -137,6 +137,20 @@ fn a_request_for_a_stricter_host_is_not_admitted_by_a_laxer_handshake() {
 }
 
 #[test]
+fn a_request_for_an_address_is_not_admitted_by_the_laxer_handshake_of_a_name() {
+    let made = Made::new();
+    let rules = ClientCertificates::new(Demand::Required).authorities(made.authority.certificate_file());
+    let options = TlsOptions { client_certificates: rules, ..TlsOptions::default() };
+    let strict = |at: &str| Arc::new(Binding::new(at.parse().unwrap(), &made.source("a.test"), options.clone()).unwrap());
+    let all = vec![strict("10.0.0.1:443"), strict("[::]:443"), made.binding("lax.test:443", "lax.test")];
+    let bindings = Bindings::new(all);
+    for (at, host) in [("10.0.0.1:443", "10.0.0.1"), ("[2001:db8::1]:443", "[2001:db8::1]")] {
+        assert!(bindings.admits(local(at), None, host) && bindings.admits(local(at), Some("other.test"), host));
+        assert!(!bindings.admits(local(at), Some("lax.test"), host), "{host}");
+    }
+}
+
+#[test]
 fn a_key_and_a_certificate_that_are_no_pair_are_refused() {
     let made = Made::new();
     let (one, other) = (made.issue("a.test"), made.issue("a.test"));
@@ -288,6 +302,22 @@ fn http3_is_not_offered_where_certificates_are_asked_for() {
 }
 
 #[test]
+fn http3_does_not_pass_by_a_stricter_binding_of_the_address() {
+    let made = Made::new();
+    let rules = ClientCertificates::new(Demand::Required).authorities(made.authority.certificate_file());
+    let options = TlsOptions { client_certificates: rules, ..TlsOptions::default() };
+    let strict = Binding::new("10.0.0.1:443".parse().unwrap(), &made.source("a.test"), options).unwrap();
+    let all = vec![Arc::new(strict), made.binding("0.0.0.0:443", "b.test"), made.binding("c.test:443", "c.test")];
+    let bindings = Bindings::new(all);
+    let found = |at, name| bindings.find_for_quic(local(at), name).map(|binding| binding.at().to_string());
+    assert_eq!(found("10.0.0.1:443", None), None);
+    assert_eq!(found("10.0.0.1:443", Some("c.test")).as_deref(), Some("c.test:443"));
+    assert_eq!(found("10.0.0.2:443", None).as_deref(), Some("0.0.0.0:443"));
+    assert_eq!(found("0.0.0.0:443", None), None, "it may be any address");
+    assert_eq!(found("0.0.0.0:443", Some("c.test")).as_deref(), Some("c.test:443"));
+}
+
+#[test]
 fn http3_has_the_cipher_suites_that_all_bindings_of_the_address_allow() {
     let made = Made::new();
     let with = |at: &str, suites: &[&str]| {
@@ -299,6 +329,7 @@ fn http3_has_the_cipher_suites_that_all_bindings_of_the_address_allow() {
     let (aes_128, aes_256) = ("TLS_AES_128_GCM_SHA256", "TLS_AES_256_GCM_SHA384");
     let config = quic(vec![with("a.test:443", &[aes_128]), with("0.0.0.0:443", &[aes_256, aes_128])]).unwrap().unwrap();
     assert_eq!(config.crypto_provider().cipher_suites.len(), 1);
+    assert!(quic(vec![with("a.test:443", &[aes_256])]).unwrap().is_some());
     let nothing = quic(vec![with("a.test:443", &[aes_128]), with("0.0.0.0:443", &[aes_256])]).unwrap_err();
     assert!(nothing.to_string().contains("in common"), "{nothing}");
     assert!(quic(vec![with("0.0.0.0:443", &["ECDHE-ECDSA-AES128-GCM-SHA256"])]).unwrap().is_none());
