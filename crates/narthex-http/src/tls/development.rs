@@ -22,7 +22,7 @@ use x509_parser::time::ASN1Time;
 use super::at::ServerName;
 
 /// The most that browsers accept of a server's certificate.
-const LEAF_DAYS: i64 = 397;
+const LEAF_DAYS: u16 = 397;
 const AUTHORITY_DAYS: i64 = 3650;
 const DAY: i64 = 86_400;
 
@@ -112,11 +112,21 @@ impl Authority {
         &self.path
     }
 
-    /// Issues a certificate for names and addresses. One for `localhost` is for the loopback addresses too.
+    /// Issues a certificate for names and addresses, for as long as browsers accept: 397 days. One for `localhost` is for the
+    /// loopback addresses too.
     ///
     /// # Errors
     /// If a name is none.
     pub fn issue(&self, names: &[&str]) -> Result<Issued, DevelopmentError> {
+        self.issue_for(names, LEAF_DAYS)
+    }
+
+    /// Issues a certificate for so many days, yesterday included, and no more than 397. Mozilla's level modern wants at most 90,
+    /// intermediate 366.
+    ///
+    /// # Errors
+    /// As for [`issue`](Self::issue).
+    pub fn issue_for(&self, names: &[&str], days: u16) -> Result<Issued, DevelopmentError> {
         let mut params = CertificateParams::default();
         for name in names {
             let wrong = || DevelopmentError::Name((*name).to_owned());
@@ -138,7 +148,7 @@ impl Authority {
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
         params.use_authority_key_identifier_extension = true;
-        lasting(&mut params, now(), LEAF_DAYS);
+        lasting(&mut params, now(), days.min(LEAF_DAYS).into());
         let key = KeyPair::generate()?;
         let certificate = params.signed_by(&key, &self.issuer)?;
         Ok(Issued { certificate: certificate.pem(), key: key.serialize_pem() })
@@ -290,6 +300,19 @@ mod tests {
         assert_eq!(check_authority(&certificate, &key, 1_700_000_000), Ok(()));
         let late = check_authority(&certificate, &key, 1_700_000_000 + AUTHORITY_DAYS * DAY);
         assert!(late.unwrap_err().contains("has expired"));
+    }
+
+    #[test]
+    fn a_certificate_is_for_as_many_days_as_are_asked_for_but_not_too_many() {
+        let directory = TempDir::new().unwrap();
+        let authority = Authority::in_directory(directory.path()).unwrap();
+        for (asked, expected) in [(90, 90), (397, 397), (9999, 397)] {
+            let issued = authority.issue_for(&["a.test"], asked).unwrap();
+            let der = CertificateDer::from_pem_slice(issued.certificate.as_bytes()).unwrap();
+            let (_, parsed) = X509Certificate::from_der(&der).unwrap();
+            let validity = parsed.validity();
+            assert_eq!(validity.not_after.timestamp() - validity.not_before.timestamp(), expected * DAY);
+        }
     }
 
     #[test]
