@@ -5,6 +5,7 @@ mod client;
 mod connection;
 mod journal;
 mod paused;
+mod quic;
 mod reasons;
 mod server;
 mod stored;
