@@ -68,7 +68,7 @@ impl Tls {
     }
 
     /// From a directory with a file for each host name, read when a client asks for the name: `www.example.com.pem` with
-    /// certificate, chain and key, or `.pfx` with this passphrase; `_.example.com.pem` for `*.example.com`.
+    /// certificate, chain and key, `.crt` and `.key`, or `.pfx` with this passphrase; `_.example.com.pem` for `*.example.com`.
     pub fn directory(path: impl Into<PathBuf>, passphrase: &str) -> Self {
         Self::new(Certificate::Directory { path: path.into(), passphrase: passphrase.into() })
     }

@@ -41,12 +41,12 @@ pub(super) enum Shows {
 }
 
 impl Binding {
-    /// A certificate at an address or a name.
+    /// A certificate at an address or a name. One that is not valid now is shown all the same, and the log warns of it.
     ///
     /// # Errors
     /// If files cannot be read, certificate and key do not belong together, or options contradict each other.
     pub fn new(at: BindingAt, source: &Source, options: TlsOptions) -> Result<Self, TlsError> {
-        Self::build(at, Shows::One(source.load()?), options, None)
+        Self::build(at, Shows::One(load(source)?), options, None)
     }
 
     /// As [`new`](Self::new), for one who adds it now: a certificate that is not valid now is an error.
@@ -59,9 +59,9 @@ impl Binding {
         Self::build(at, Shows::One(identity), options, None)
     }
 
-    /// A directory of certificates on a port: `www.example.com.pem` (certificate, chain and key in one) or `.pfx`; for
-    /// `*.example.com` it is `_.example.com.pem`. Files are read when a client asks for their name. `passphrase` is that of
-    /// all `.pfx` files.
+    /// A directory of certificates on a port: `www.example.com.pem` (certificate, chain and key in one), `.crt` and
+    /// `.key`, or `.pfx`; for `*.example.com` it is `_.example.com.pem`. Files are read when a client asks for their name.
+    /// `passphrase` is that of all `.pfx` files.
     ///
     /// # Errors
     /// If it is no directory, or options contradict each other.
@@ -78,7 +78,7 @@ impl Binding {
     pub fn renewed(&self, source: &Source, options: TlsOptions) -> Result<Self, TlsError> {
         let asks = |options: &TlsOptions| options.client_certificates.demand() != Demand::None;
         let kept = self.tickets.clone().filter(|_| !asks(&options) && !asks(&self.options));
-        Self::build(self.at.clone(), Shows::One(source.load()?), options, kept)
+        Self::build(self.at.clone(), Shows::One(load(source)?), options, kept)
     }
 
     fn build(
@@ -99,6 +99,9 @@ impl Binding {
         let config = tcp_config(&options, resolver, tickets.as_ref())?;
         if let Shows::One(identity) = &shows {
             options.check_key(config.crypto_provider(), identity)?;
+            if let Some(warning) = identity.warning(&at) {
+                tracing::warn!("{warning}");
+            }
         }
         let mut only_http1 = config.clone();
         only_http1.alpn_protocols.retain(|protocol| protocol != b"h2");
@@ -158,6 +161,15 @@ impl Binding {
     pub fn files<'a>(&'a self, source: &'a Source) -> impl Iterator<Item = &'a Path> {
         source.files().chain(self.options.client_certificates.files())
     }
+}
+
+/// For use now, whatever the date.
+fn load(source: &Source) -> Result<Identity, TlsError> {
+    let identity = source.load()?;
+    if let Err(problem) = identity.check_time(UnixTime::now()) {
+        tracing::warn!("{problem}; until then it is shown as it is");
+    }
+    Ok(identity)
 }
 
 fn tcp_config(

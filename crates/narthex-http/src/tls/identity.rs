@@ -10,6 +10,7 @@ use x509_parser::error::X509Error;
 use x509_parser::prelude::FromDer;
 use x509_parser::time::ASN1Time;
 
+use super::at::{BindingAt, ServerName};
 use super::error::TlsError;
 use super::facts::PeerCertificate;
 use super::name;
@@ -46,6 +47,19 @@ impl Identity {
         &self.place
     }
 
+    /// What is not wrong here, but will be for clients: a certificate for other names than it is bound for.
+    pub(super) fn warning(&self, at: &BindingAt) -> Option<String> {
+        let BindingAt::HostPort { host, .. } = at else { return None };
+        if self.leaf.is_for(&placeholder(host)) {
+            return None;
+        }
+        let names = match self.leaf.alternative_names() {
+            none if none.is_empty() => "it has no alternative names, and the common name does not count".to_owned(),
+            names => format!("it is for {}", names.join(", ")),
+        };
+        Some(format!("clients will not accept the certificate in {} for {host}: {names}", self.place))
+    }
+
     /// Whether it is valid at `now`. For who adds it: one that is in use already is used to its end and beyond, since a client
     /// that says "expired" tells more than one that cannot connect.
     pub(super) fn check_time(&self, now: UnixTime) -> Result<(), TlsError> {
@@ -58,6 +72,14 @@ impl Identity {
             return Err(TlsError::NotYetValid { place: self.place.clone(), from: shown(from) });
         }
         Ok(())
+    }
+}
+
+/// One of the names that are meant.
+fn placeholder(host: &ServerName) -> String {
+    match host.wildcard_of() {
+        Some(parent) => format!("any.{parent}"),
+        None => host.as_str().to_owned(),
     }
 }
 

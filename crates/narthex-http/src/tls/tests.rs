@@ -266,6 +266,18 @@ fn only_who_adds_it_is_told_that_a_certificate_has_expired() {
 }
 
 #[test]
+fn one_that_is_bound_for_a_name_that_its_certificate_is_not_for_is_warned_of() {
+    let made = Made::new();
+    let warning = |at: &str, name: &str| made.source(name).load().unwrap().warning(&at.parse().unwrap());
+    assert_eq!(warning("a.test:443", "a.test"), None);
+    assert_eq!(warning("a.wild.test:443", "*.wild.test"), None);
+    assert_eq!(warning("*.wild.test:443", "*.wild.test"), None);
+    assert_eq!(warning("0.0.0.0:443", "a.test"), None);
+    assert!(warning("b.test:443", "a.test").unwrap().contains("for b.test: it is for DNS:a.test"));
+    assert!(warning("*.wild.test:443", "a.wild.test").is_some());
+}
+
+#[test]
 fn an_authority_is_kept_and_its_key_is_its_owners() {
     let made = Made::new();
     let again = Authority::in_directory(&made.path().join("ca")).unwrap();
