@@ -60,8 +60,8 @@ impl Binding {
     }
 
     /// A directory of certificates on a port: `www.example.com.pem` (certificate, chain and key in one), `.crt` and
-    /// `.key`, or `.pfx`; for `*.example.com` it is `_.example.com.pem`. Files are read when a client asks for their name. `passphrase` is that of
-    /// all `.pfx` files.
+    /// `.key`, or `.pfx`; for `*.example.com` it is `_.example.com.pem`. Files are read when a client asks for their name.
+    /// `passphrase` is that of all `.pfx` files.
     ///
     /// # Errors
     /// If it is no directory, or options contradict each other.
