@@ -55,8 +55,12 @@ fn a_self_signed_binding_is_added_changed_shown_and_deleted() {
     machine.narthex(&format!("update sslcert {key} disabletls12=enable")).done();
     assert!(handshake(port, "localhost", &["-tls1_2"]).is_none(), "it was forbidden");
     assert!(handshake(port, "localhost", &["-tls1_3"]).is_some());
-    machine.narthex(&format!("update sslcert {key} reject=enable")).done();
+    let done = machine.narthex(&format!("update sslcert {key} reject=enable")).done();
+    let admit = format!("narthex update sslcert {key} reject=disable");
+    assert!(done.contains("warning: ") && done.contains(&admit), "{done}");
     assert!(handshake(port, "localhost", &[]).is_none());
+    machine.sh(&admit).done();
+    assert!(handshake(port, "localhost", &[]).is_some());
 
     let done = machine.narthex(&format!("delete sslcert {key}")).done();
     let remedy = format!("narthex add sslcert {key} self-signed");

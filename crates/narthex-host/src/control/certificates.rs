@@ -121,8 +121,23 @@ impl Certificates {
                 let problem = problem.as_deref().unwrap_or("it has no certificate");
                 format!("its TLS binding {} cannot be used: {problem} (narthex show sslcert {})", bound.key, bound.key)
             }
-            None => format!("no TLS binding has a certificate for it; an operator can add one: {}", remedy(host, port)),
+            None => match self.refusing(host, port) {
+                Some(key) => format!("its TLS binding {key} refuses connections ({})", admit(key)),
+                None => format!("no TLS binding has a certificate for it; an operator can add one: {}", remedy(host, port)),
+            },
         }
+    }
+
+    /// The command that lets the handshakes of a host be answered.
+    pub(crate) fn remedy(&self, host: &PrefixHost, port: u16) -> String {
+        self.refusing(host, port).map_or_else(|| remedy(host, port), admit)
+    }
+
+    /// The binding by which connections to a host are refused: one more of its key cannot be added.
+    fn refusing(&self, host: &PrefixHost, port: u16) -> Option<&BindingKey> {
+        let rejects = |entry: &&Entry| entry.bound.options.is_set(BindingOption::Reject);
+        let mut keys = self.entries.iter().filter(rejects).map(|entry| &entry.bound.key);
+        keys.find(|key| key.port() == port && text::is_for(key, host))
     }
 
     /// The binding that answers a handshake.
@@ -136,6 +151,10 @@ impl Certificates {
     pub(crate) fn uncovered<'a>(&self, prefixes: impl Iterator<Item = &'a UrlPrefix>) -> Vec<UrlPrefix> {
         prefixes.filter(|prefix| self.check(&PrefixSpec::from(*prefix)).is_err()).cloned().collect()
     }
+}
+
+fn admit(key: &BindingKey) -> String {
+    format!("narthex update sslcert {key} reject=disable")
 }
 
 impl Entry {

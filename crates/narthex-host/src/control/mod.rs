@@ -259,8 +259,9 @@ impl Shared {
         if let Some(config) = config {
             self.configure(config).await;
         }
-        let lost = self.without_certificate().into_iter().filter(|prefix| !before.contains(prefix)).collect();
-        Ok(certificates::with_warning(answer, lost))
+        let lost: Vec<_> = self.without_certificate().into_iter().filter(|prefix| !before.contains(prefix)).collect();
+        let mend = |prefix: &UrlPrefix| self.state.borrow().certificates.remedy(prefix.host(), prefix.port().get());
+        Ok(certificates::with_warning(answer, &lost, mend))
     }
 
     /// Takes the configuration file as it is now, if it is valid.

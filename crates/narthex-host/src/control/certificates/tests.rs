@@ -213,3 +213,18 @@ fn a_passphrase_is_not_shown() {
     let shown = serde_json::to_string(&certificates.states(None)).unwrap();
     assert!(shown.contains("none.p12") && !shown.contains("secret"), "{shown}");
 }
+
+#[test]
+fn a_binding_that_refuses_connections_is_told_to_admit_them() {
+    let files = Files::new();
+    files.issue("a");
+    let mut refusing = pem(&shop(), "a");
+    refusing.options.set(BindingOption::Reject, "true").unwrap();
+    let certificates = files.certificates(&config(&[refusing]));
+    let command = "narthex update sslcert hostnameport=shop.example:443 reject=disable";
+    let shop = spec("https://shop.example:443/");
+    let refused = certificates.check(&shop).unwrap_err();
+    assert!(refused.contains("refuses connections") && refused.contains(command), "{refused}");
+    assert_eq!(certificates.remedy(shop.host(), 443), command);
+    assert!(certificates.remedy(spec("https://other.example:443/").host(), 443).contains("narthex add sslcert"));
+}

@@ -56,13 +56,13 @@ pub(in crate::control) fn how_to_trust(directory: &Path) -> String {
 }
 
 /// Tells an operator whose registrations have lost their certificate by a change.
-pub(in crate::control) fn with_warning(answer: Answer, lost: Vec<UrlPrefix>) -> Answer {
+pub(in crate::control) fn with_warning(answer: Answer, lost: &[UrlPrefix], mend: impl FnOnce(&UrlPrefix) -> String) -> Answer {
     let (Answer::Done(done), Some(first)) = (&answer, lost.first()) else { return answer };
     let more = match lost.len() {
         1 => String::new(),
         all => format!(" and {} more", all - 1),
     };
-    let command = remedy(first.host(), first.port().get());
+    let command = mend(first);
     let warning = format!("warning: handshakes for {first}{more} fail from now on; to mend it: {command}");
     tracing::warn!("{warning}");
     Answer::Done(format!("{done}\n{warning}"))
