@@ -10,7 +10,7 @@ use super::Asking;
 #[derive(Clone, Debug, Default, PartialEq, Eq, Args)]
 #[group(multiple = false)]
 pub(crate) struct BindingArgument {
-    /// An IP address and port: for all handshakes there that no other binding is for, such as 0.0.0.0:443 or [::]:443
+    /// An IP address and port: for all handshakes there that no other binding is for, such as 0.0.0.0:443
     #[arg(long, value_name = "IP:PORT", value_parser = BindingKey::ip_port)]
     pub(crate) ipport: Option<BindingKey>,
     /// A name and port: for handshakes with this server name, such as shop.example.com:443 or *.example.com:443
