@@ -255,17 +255,6 @@ fn a_server_that_stops_lets_streams_end(provider: Provider) {
 }
 
 #[test]
-fn a_connection_without_streams_is_told_to_go() {
-    let directory = TempDir::new().expect("a temporary directory can be made");
-    let host = Host::start_configured(directory.path(), 1, "[timeouts]\nidleconnectiontimeout = 1\n");
-    let app = App::start(Provider::Shared, Some(&host), &AppOptions::new("app", "http://127.0.0.1:0/"));
-    let mut connection = Connection::open(app.address);
-    connection.serves(1).expect("it is served");
-    assert_eq!(connection.ending(PATIENCE), End::Closed);
-    assert_eq!(connection.goaways.last(), Some(&(1, 0)), "{:?}", connection.goaways);
-}
-
-#[test]
 fn a_body_beyond_the_limit_is_refused_while_it_comes() {
     let subject = start_with(Provider::Embedded, &[]);
     let mut connection = open(&subject);

@@ -15,6 +15,7 @@ mod messages;
 mod settings;
 mod stage;
 mod streams;
+mod timers;
 mod windows;
 
 macro_rules! suites {
