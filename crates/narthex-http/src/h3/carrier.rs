@@ -20,6 +20,8 @@ type Receive = RequestStream<h3_quinn::RecvStream, Bytes>;
 pub(crate) struct Carrier {
     send: Send,
     receive: Receive,
+    /// A read waits. The `h3-quinn` crate must not be told to stop then: it panics.
+    reading: bool,
     /// What was read to find out whether there is a body.
     early: Option<Bytes>,
     connection: quinn::Connection,
@@ -45,7 +47,7 @@ enum Operation {
 
 impl Carrier {
     pub(super) fn new(send: Half, receive: Receive, connection: quinn::Connection) -> Self {
-        Self { send: Send::Idle(Box::new(send)), receive, early: None, connection, closed: None }
+        Self { send: Send::Idle(Box::new(send)), receive, reading: false, early: None, connection, closed: None }
     }
 
     /// Whether no body follows, as far as it is known already.
@@ -108,7 +110,9 @@ impl Carrier {
         if let Some(early) = self.early.take() {
             return Poll::Ready(Some(Ok(early)));
         }
-        self.receive.poll_recv_data(cx).map(|data| match data {
+        let polled = self.receive.poll_recv_data(cx);
+        self.reading = polled.is_pending();
+        polled.map(|data| match data {
             Ok(Some(mut data)) => Some(Ok(data.copy_to_bytes(data.remaining()))),
             Ok(None) => None,
             Err(_) => Some(Err(Reason::ClientReset)),
@@ -116,7 +120,9 @@ impl Carrier {
     }
 
     pub(crate) fn poll_trailers(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<HeaderMap>, Reason>> {
-        self.receive.poll_recv_trailers(cx).map_err(|_| Reason::ClientReset)
+        let polled = self.receive.poll_recv_trailers(cx);
+        self.reading = polled.is_pending();
+        polled.map_err(|_| Reason::ClientReset)
     }
 
     /// Ready when the connection is gone. That a client no longer wants the response (`STOP_SENDING`) shows when something is
@@ -169,6 +175,8 @@ async fn send(half: &mut Half, what: Operation) -> Result<(), Reason> {
 impl Drop for Carrier {
     fn drop(&mut self) {
         // RFC 9114 section 4.1: a client may be asked to stop sending what is not needed for the response.
-        self.receive.stop_sending(Code::H3_NO_ERROR);
+        if !self.reading {
+            self.receive.stop_sending(Code::H3_NO_ERROR);
+        }
     }
 }
