@@ -1,5 +1,5 @@
-//! What is wrong with the `h2` crate (0.4), or known of Narthex itself. Each case here is checked to fail still, so that it is
-//! noticed when it is mended.
+//! What is wrong with the `h2` crate (0.4) that Narthex does not mend. Each case here is checked to fail still, so that it is noticed
+//! when it is mended.
 
 use narthex_tests::h2::conformance::Known;
 
