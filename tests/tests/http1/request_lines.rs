@@ -32,7 +32,7 @@ pub(crate) fn cases() -> Vec<Case> {
         refuse("another protocol's version", 400, line("GET / RTSP/1.0")),
         refuse("version HTTP/2.0", 505, line("GET / HTTP/2.0")),
         refuse("version HTTP/3.0", 505, line("GET / HTTP/3.0")),
-        refuse("HTTP/2's preface", 505, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"),
+        refuse("what only begins as HTTP/2's preface", 505, "PRI * HTTP/2.0\r\nHost: {host}\r\n\r\n"),
         refuse("a method of NUL", 400, line("GE\0T / HTTP/1.1")),
         refuse("a method with a control character", 400, line("GE\x01T / HTTP/1.1")),
         case("a method that is not ASCII").send_bytes(b"G\xc4T / HTTP/1.1\r\nHost: x\r\n\r\n").refused(400),
