@@ -116,6 +116,8 @@ impl Host {
         engine.limits = settings::limits(&config);
         engine.timeouts = settings::machine_timeouts(&config);
         engine.cooking = config.settings.cooking;
+        engine.trusted_proxies = Arc::new(config.settings.trusted_proxies.clone());
+        engine.proxy_protocol = Arc::new(settings::proxy_protocol(&config));
         let count = options.workers.max(1);
         let mut inboxes = Vec::new();
         if config.settings.single_acceptor {

@@ -36,22 +36,16 @@ impl Admission {
 
     /// A place for one more connection from `client`, or `None` if a cap is reached.
     pub(crate) fn admit(self: &Arc<Self>, client: IpAddr) -> Option<Permit> {
+        self.admit_unknown().and_then(|permit| permit.of(client))
+    }
+
+    /// A place for one more connection, whose client is not known yet, or `None` if the cap on all of them is reached.
+    pub(crate) fn admit_unknown(self: &Arc<Self>) -> Option<Permit> {
         if self.open.fetch_add(1, Ordering::Relaxed) >= self.total.load(Ordering::Relaxed) {
             self.open.fetch_sub(1, Ordering::Relaxed);
             return None;
         }
-        let mut permit = Permit { admission: Arc::clone(self), client: None };
-        let most = self.per_client.load(Ordering::Relaxed);
-        if most != usize::MAX {
-            let mut clients = self.clients();
-            let count = clients.entry(client).or_default();
-            if *count >= most {
-                return None;
-            }
-            *count += 1;
-            permit.client = Some(client);
-        }
-        Some(permit)
+        Some(Permit { admission: Arc::clone(self), client: None })
     }
 
     fn clients(&self) -> MutexGuard<'_, HashMap<IpAddr, usize>> {
@@ -64,6 +58,23 @@ impl Admission {
 pub(crate) struct Permit {
     admission: Arc<Admission>,
     client: Option<IpAddr>,
+}
+
+impl Permit {
+    /// Counts it against `client`. `None` if that one has no place left.
+    pub(crate) fn of(mut self, client: IpAddr) -> Option<Self> {
+        let most = self.admission.per_client.load(Ordering::Relaxed);
+        if most != usize::MAX {
+            let mut clients = self.admission.clients();
+            let count = clients.entry(client).or_default();
+            if *count >= most {
+                return None;
+            }
+            *count += 1;
+            self.client = Some(client);
+        }
+        Some(self)
+    }
 }
 
 impl Drop for Permit {

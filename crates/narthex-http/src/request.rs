@@ -15,9 +15,9 @@ use crate::h1::head::{BodyLength, Version};
 pub struct ConnectionInfo {
     /// Unique within the process for as long as it runs.
     pub id: u64,
-    /// The client's address.
+    /// The client's address, as far as trusted proxies tell; a port that they do not tell is 0.
     pub peer: SocketAddr,
-    /// The address that the client reached.
+    /// This server's own address that the connection arrived at, behind a proxy too: bindings and prefixes go by it.
     pub local: SocketAddr,
     /// `https` when TLS is below.
     pub scheme: Scheme,

@@ -4,6 +4,7 @@
 mod connect;
 mod handshake;
 mod live;
+mod proxied;
 
 pub(crate) use connect::next_connection_id;
 pub(crate) use handshake::nobody;
@@ -27,6 +28,7 @@ use crate::clock::Clock;
 use crate::h1::report::Noted;
 use crate::journal::Journal;
 use crate::limits::{Limits, Timeouts};
+use crate::proxy::{ProxyProtocol, TrustedProxies};
 use crate::reason::Reason;
 use crate::request::Handler;
 use crate::tls::Bindings;
@@ -45,6 +47,10 @@ pub struct Settings {
     pub timeouts: Timeouts,
     /// How targets are made canonical.
     pub cooking: Cooking,
+    /// Whose word is taken for who a client is.
+    pub trusted_proxies: Arc<TrustedProxies>,
+    /// Where connections begin with a PROXY header.
+    pub proxy_protocol: Arc<ProxyProtocol>,
 }
 
 /// What a worker did since it started.
@@ -63,6 +69,9 @@ pub struct Worker {
     limits: RefCell<Rc<Limits>>,
     timeouts: RefCell<Rc<Timeouts>>,
     cooking: Cell<Cooking>,
+    /// `None` if nobody is trusted.
+    trusted_proxies: RefCell<Option<Arc<TrustedProxies>>>,
+    proxy_protocol: RefCell<Arc<ProxyProtocol>>,
     admission: Arc<Admission>,
     clock: Clock,
     read_buffer: Cell<Vec<u8>>,
@@ -95,6 +104,8 @@ impl Worker {
             limits: RefCell::new(Rc::new(settings.limits)),
             timeouts: RefCell::new(Rc::new(settings.timeouts)),
             cooking: Cell::new(settings.cooking),
+            trusted_proxies: RefCell::new(Some(settings.trusted_proxies).filter(|proxies| !proxies.is_empty())),
+            proxy_protocol: RefCell::new(settings.proxy_protocol),
             admission,
             clock: Clock::new(),
             read_buffer: Cell::new(Vec::new()),

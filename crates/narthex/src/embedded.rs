@@ -12,7 +12,8 @@ use std::time::Duration;
 use http::Version;
 use narthex_http::tls::Bindings;
 use narthex_http::{
-    Acceptor, BodyLength, Exchange, Handler, Inbox, Limits, ListenError, Reason, Worker, addresses, listen, listen_udp,
+    Acceptor, BodyLength, Exchange, Handler, Inbox, Limits, ListenError, ProxyProtocol, Reason, Settings, TrustedProxies, Worker,
+    addresses, listen, listen_udp,
 };
 use narthex_proto::cooked::Relative;
 use narthex_proto::prefix::{PrefixHost, PrefixSpec, Scheme, UrlPrefix};
@@ -45,6 +46,8 @@ pub(crate) struct Embedded {
     pub(crate) group: GroupSettings,
     pub(crate) limits: Limits,
     pub(crate) tls: TlsSettings,
+    pub(crate) trusted_proxies: TrustedProxies,
+    pub(crate) proxy_protocol: bool,
     pub(crate) fine_tune: FineTune,
     pub(crate) workers: usize,
     pub(crate) told: Told,
@@ -74,11 +77,18 @@ impl Embedded {
         let ports: BTreeSet<u16> = secure.map(|prefix| prefix.port().get()).collect();
         let mut certificates = Certificates::load(&self.tls, &Vec::from_iter(ports))?;
         let bindings = (!certificates.is_empty()).then(|| certificates.bindings());
-        let mut quic = quic_sockets(&listeners, bindings.as_deref());
+        // No proxy of connections is there for QUIC: its clients would come past the proxy.
+        let mut quic = quic_sockets(&listeners, bindings.as_deref().filter(|_| !self.proxy_protocol));
         let alt_svc: Vec<u16> = quic.iter().filter_map(|socket| Some(socket.local_addr().ok()?.port())).collect();
         let table = Arc::new(table);
         let (acceptor, sources) = sources(&self.fine_tune, self.workers, listeners)?;
-        let mut running = live::Running::new(self.group, self.limits, bindings);
+        let mut engine = Settings::default();
+        engine.limits = self.limits;
+        engine.trusted_proxies = Arc::new(self.trusted_proxies);
+        if self.proxy_protocol {
+            engine.proxy_protocol = Arc::new(ProxyProtocol::everywhere());
+        }
+        let mut running = live::Running::new(self.group, engine, bindings);
         let mut workers = Workers::new();
         for (index, source) in sources.into_iter().enumerate() {
             let (app, table, phases) = (app.clone(), Arc::clone(&table), workers.phases());

@@ -47,6 +47,9 @@ pub enum Error {
     /// A certificate, a key or an option of TLS cannot be used.
     #[error("cannot set up TLS: {0}")]
     Tls(String),
+    /// A network of [`Server::trusted_proxies`](crate::Server::trusted_proxies) is none.
+    #[error("cannot trust a proxy: {0}")]
+    TrustedProxies(#[from] narthex_http::NotANetwork),
     /// Two prefixes need the same port with and without TLS.
     #[error(
         "cannot serve {0}: another prefix has port {1} with the other scheme, and a port has TLS or has not; choose another port"

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use narthex_http::tls::Bindings;
-use narthex_http::{Admission, Bandwidth, ConnectionCaps, Limits, Settings, Worker};
+use narthex_http::{Admission, Bandwidth, ConnectionCaps, Settings, Worker};
 use narthex_proto::wire::Verbosity;
 use tokio::sync::{mpsc, oneshot};
 
@@ -44,7 +44,8 @@ pub(crate) type Updates = mpsc::UnboundedReceiver<(Live, oneshot::Sender<()>)>;
 /// The settings of a running embedded server.
 pub(crate) struct Running {
     group: GroupSettings,
-    limits: Limits,
+    /// What no change of the group changes.
+    engine: Settings,
     /// Made when the first limit is set; later ones change it.
     bandwidth: Option<Arc<Bandwidth>>,
     tls: Option<Arc<Bindings>>,
@@ -53,17 +54,16 @@ pub(crate) struct Running {
 }
 
 impl Running {
-    pub(crate) fn new(group: GroupSettings, limits: Limits, tls: Option<Arc<Bindings>>) -> Self {
+    pub(crate) fn new(group: GroupSettings, engine: Settings, tls: Option<Arc<Bindings>>) -> Self {
         let admission = Admission::new(caps(&group));
-        let mut running = Self { group, limits, bandwidth: None, tls, admission, workers: Vec::new() };
+        let mut running = Self { group, engine, bandwidth: None, tls, admission, workers: Vec::new() };
         running.set_rate();
         running
     }
 
     pub(crate) fn live(&self) -> Live {
-        let mut engine = Settings::default();
-        engine.limits = self.limits.clone();
-        engine.limits.max_body = self.group.max_body.unwrap_or(self.limits.max_body);
+        let mut engine = self.engine.clone();
+        engine.limits.max_body = self.group.max_body.unwrap_or(engine.limits.max_body);
         engine.timeouts = self.group.timeouts.for_engine();
         Live {
             engine,

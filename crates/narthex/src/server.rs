@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use http::{Request, Response};
 use http_body::Body as HttpBody;
-use narthex_http::{Limits, default_workers};
+use narthex_http::{Limits, TrustedProxies, default_workers};
 use narthex_proto::prefix::UrlPrefix;
 use tower_service::Service;
 
@@ -63,6 +63,8 @@ pub struct Server<S> {
     fine_tune: FineTune,
     limits: Limits,
     tls: TlsSettings,
+    trusted_proxies: Vec<String>,
+    proxy_protocol: bool,
     workers: usize,
     told: Told,
     provider: Provider,
@@ -100,6 +102,8 @@ impl<S> Server<S> {
             fine_tune: FineTune::default(),
             limits: Limits::default(),
             tls: TlsSettings::default(),
+            trusted_proxies: Vec::new(),
+            proxy_protocol: false,
             workers: default_workers(),
             told: Told::default(),
             provider: Provider::default(),
@@ -228,6 +232,27 @@ impl<S> Server<S> {
         self
     }
 
+    /// The proxies in front of the server's own listener: addresses, and networks such as `10.0.0.0/8`. A text that is neither
+    /// is an error of [`run`](Self::run). Default: none. Behind a host they are the operator's.
+    ///
+    /// What they write into requests is believed: [`ConnectionInfo`](crate::ConnectionInfo) and axum's `ConnectInfo` have the
+    /// client's address, with port 0 if they do not tell the port, and `ConnectionInfo::tls` says how the client has come. Who
+    /// is no proxy can write there what it likes. `X-Forwarded-For` and `X-Forwarded-Proto` count if there is one of the former,
+    /// else `Forwarded` (RFC 7239): a proxy that writes the latter has to take the former out of what clients send.
+    pub fn trusted_proxies(mut self, networks: impl IntoIterator<Item: AsRef<str>>) -> Self {
+        self.trusted_proxies = networks.into_iter().map(|network| network.as_ref().to_owned()).collect();
+        self
+    }
+
+    /// Whether every connection to the server's own listener begins with a header of the PROXY protocol, version 1 or 2, from
+    /// which its client's address is taken. Others are closed, and so are those that do not come from
+    /// [`trusted_proxies`](Self::trusted_proxies), if there are any. HTTP/3 is not served then. Default: `false`. Behind a host
+    /// it is the operator's to say.
+    pub fn proxy_protocol(mut self, expected: bool) -> Self {
+        self.proxy_protocol = expected;
+        self
+    }
+
     /// Where requests come from. Default: [`Provider::auto`].
     pub fn provider(mut self, provider: Provider) -> Self {
         self.provider = provider;
@@ -286,6 +311,7 @@ impl<S> Server<S> {
         let (_active, changes) = self.handle.start()?;
         self.fine_tune.check()?;
         self.group.check()?;
+        let trusted_proxies = TrustedProxies::parse(&self.trusted_proxies)?;
         let hooks = std::mem::take(&mut *self.hooks());
         let stop = Stop::new(hooks.stop, self.handle.clone())?;
         let prefixes = self.prefixes.iter().map(|prefix| bindings::parse(prefix)).collect::<Result<Vec<_>>>()?;
@@ -348,6 +374,8 @@ impl<S> Server<S> {
                     group,
                     limits: self.limits,
                     tls: self.tls,
+                    trusted_proxies,
+                    proxy_protocol: self.proxy_protocol,
                     fine_tune: self.fine_tune,
                     workers: self.workers,
                     told: self.told,

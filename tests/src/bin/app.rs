@@ -49,6 +49,12 @@ struct Arguments {
     /// Cipher suites by name.
     #[arg(long)]
     cipher_suite: Vec<String>,
+    /// A network of proxies that are believed; may be repeated.
+    #[arg(long)]
+    trusted_proxy: Vec<String>,
+    /// Connections begin with a PROXY header.
+    #[arg(long)]
+    proxy_protocol: bool,
     /// Lifts the limit on request bodies.
     #[arg(long)]
     unlimited_body: bool,
@@ -68,6 +74,7 @@ async fn main() -> anyhow::Result<()> {
     if arguments.unlimited_body {
         server = server.max_body(None);
     }
+    server = server.trusted_proxies(&arguments.trusted_proxy).proxy_protocol(arguments.proxy_protocol);
     if let Some(file) = &arguments.tls {
         let mut tls = narthex::Tls::pem_files(file, file);
         if let Some(authorities) = &arguments.client_ca {

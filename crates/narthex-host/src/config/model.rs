@@ -1,8 +1,9 @@
 //! What a configuration says, once it has been found valid.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
+use narthex_http::TrustedProxies;
 use narthex_proto::cooked::Cooking;
 use narthex_proto::prefix::UrlPrefix;
 use narthex_proto::wire::{LogFormat, Logging, Rollover};
@@ -162,6 +163,10 @@ pub(crate) struct Settings {
     pub(crate) http2_initial_window: u32,
     /// `HttpSys` takes `\` and `%2F` for separators, as HTTP.sys does.
     pub(crate) cooking: Cooking,
+    /// Who is believed about the client that a request or a connection is from.
+    pub(crate) trusted_proxies: TrustedProxies,
+    /// Where connections begin with a PROXY header.
+    pub(crate) proxy_protocol: Vec<SocketAddr>,
     /// Connections are accepted by one thread and dealt out, instead of by every worker.
     pub(crate) single_acceptor: bool,
 }
@@ -211,6 +216,8 @@ impl Default for Settings {
             http2_max_streams: 100,
             http2_initial_window: 65_535,
             cooking: Cooking::Strict,
+            trusted_proxies: TrustedProxies::default(),
+            proxy_protocol: Vec::new(),
             single_acceptor: false,
         }
     }

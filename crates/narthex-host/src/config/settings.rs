@@ -2,7 +2,7 @@
 
 mod table;
 
-use toml_edit::Value;
+use toml_edit::{Array, Value};
 
 pub use table::SETTINGS;
 
@@ -47,7 +47,16 @@ enum Kind {
         get: fn(&Settings) -> String,
         set: fn(&mut Settings, &str) -> Result<(), &'static str>,
     },
+    /// Any number of texts without commas; typed with commas between them.
+    List {
+        shape: &'static str,
+        get: fn(&Settings) -> Vec<String>,
+        set: fn(&mut Settings, &[&str]) -> Result<(), &'static str>,
+    },
 }
+
+/// How an empty list is typed.
+const EMPTY: &str = "none";
 
 impl Setting {
     /// The setting of this name, or of this registry value of HTTP.sys. Case, `_` and `-` do not matter.
@@ -91,6 +100,7 @@ impl Setting {
             }
             Kind::Word { words, .. } => words.join(", "),
             Kind::Text { shape, .. } => shape.to_owned(),
+            Kind::List { shape, .. } => format!("{shape}, or {EMPTY}"),
         }
     }
 
@@ -109,6 +119,10 @@ impl Setting {
             }
             Kind::Word { words, get, .. } => words.get(get(settings)).copied().unwrap_or_default().to_owned(),
             Kind::Text { get, .. } => get(settings),
+            Kind::List { get, .. } => match get(settings) {
+                list if list.is_empty() => EMPTY.to_owned(),
+                list => list.join(","),
+            },
         }
     }
 
@@ -129,6 +143,10 @@ impl Setting {
             Kind::Text { set, .. } => {
                 set(settings, typed).map_err(|what| format!("{} cannot be {typed:?}: {what}", self.name))?
             }
+            Kind::List { set, .. } => {
+                let list: Vec<&str> = if typed == EMPTY { Vec::new() } else { typed.split(',').map(str::trim).collect() };
+                set(settings, &list).map_err(|what| format!("{} cannot be {typed:?}: {what}", self.name))?
+            }
         }
         Ok(())
     }
@@ -143,6 +161,12 @@ impl Setting {
             (Kind::Number { .. }, Value::Integer(value)) => self.set(settings, &value.value().to_string()),
             (Kind::Number { none: Some(word), .. }, Value::String(value)) if value.value() == word => self.set(settings, word),
             (Kind::Word { .. } | Kind::Text { .. }, Value::String(value)) => self.set(settings, value.value()),
+            (Kind::List { set, .. }, Value::Array(array)) => {
+                let list: Option<Vec<&str>> = array.iter().map(Value::as_str).collect();
+                let list = list.ok_or_else(|| format!("{} is a list of texts in quotes: {}", self.name, self.range()))?;
+                set(settings, &list).map_err(|what| format!("{} cannot be {list:?}: {what}", self.name))
+            }
+            (Kind::List { .. }, _) => Err(format!("{} is written as a list in [ ], of texts in quotes", self.name)),
             (Kind::Flag { .. }, _) => Err(format!("{} is written as true or false, without quotes", self.name)),
             (Kind::Number { none: Some(word), .. }, _) => {
                 Err(format!("{} is written as a number, {}, with {word:?} in quotes", self.name, self.range()))
@@ -163,6 +187,7 @@ impl Setting {
                 None => none.unwrap_or_default().into(),
             },
             Kind::Word { .. } | Kind::Text { .. } => self.get(settings).into(),
+            Kind::List { get, .. } => Value::Array(Array::from_iter(get(settings))),
         }
     }
 }

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use narthex_http::listen_udp;
 use narthex_proto::prefix::Scheme;
 
-use super::Shared;
+use super::{Shared, settings};
 use crate::worker::Command;
 
 /// What the workers know of HTTP/3.
@@ -57,7 +57,11 @@ impl Shared {
         let secure: BTreeSet<u16> =
             prefixes.filter(|prefix| prefix.scheme() == Scheme::Https).map(|prefix| prefix.port().get()).collect();
         let bindings = state.certificates.bindings();
-        let offers = |address: &SocketAddr| secure.contains(&address.port()) && bindings.offers_http3(*address);
+        let proxied = settings::proxy_protocol(self.configuration.borrow().current());
+        // No proxy of connections is there for QUIC: its clients would come past the proxy.
+        let offers = |address: &SocketAddr| {
+            secure.contains(&address.port()) && bindings.offers_http3(*address) && !proxied.concerns(*address)
+        };
         state.ports.open().filter(offers).collect()
     }
 }

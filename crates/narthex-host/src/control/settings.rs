@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use narthex_http::{Bandwidth, ConnectionCaps, Limits, Timeouts};
+use narthex_http::{Bandwidth, ConnectionCaps, Limits, ProxyProtocol, Timeouts};
 use narthex_proto::wire::{
     self, Activity, LogFormat, Logging, Owner, Properties, QueueSettings, RefusalCode, Timeouts as WireTimeouts,
 };
@@ -76,6 +76,11 @@ pub(crate) fn limits(config: &Config) -> Limits {
     limits.http2_max_streams = settings.http2_max_streams;
     limits.http2_initial_window = settings.http2_initial_window;
     limits
+}
+
+/// Where connections begin with a PROXY header.
+pub(crate) fn proxy_protocol(config: &Config) -> ProxyProtocol {
+    ProxyProtocol::at(config.settings.proxy_protocol.iter().copied())
 }
 
 /// What the cache goes by.

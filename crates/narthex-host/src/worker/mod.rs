@@ -29,7 +29,7 @@ use tokio::time::Instant;
 
 use crate::cache::{CacheBudget, CacheSettings, Entry, Flush, FragmentError, FragmentName, Invalidation, Reported, UrlFilter};
 use crate::config::Config;
-use crate::control::settings::{cache as cache_settings_of, limits, machine_timeouts};
+use crate::control::settings::{cache as cache_settings_of, limits, machine_timeouts, proxy_protocol};
 use crate::log::{Logs, WorkerLogs};
 use crate::snapshot::{AppId, Group, Snapshot};
 use caching::Caching;
@@ -286,6 +286,8 @@ pub(crate) async fn run(options: WorkerOptions, mut commands: UnboundedReceiver<
                 worker.set_timeouts(machine_timeouts(&config));
                 paced(config.settings.max_bandwidth.is_some());
                 worker.set_cooking(config.settings.cooking);
+                worker.set_trusted_proxies(Arc::new(config.settings.trusted_proxies.clone()));
+                worker.set_proxy_protocol(Arc::new(proxy_protocol(&config)));
                 state.caching.set_settings(cache_settings_of(&config));
                 let _ = done.send(());
             }

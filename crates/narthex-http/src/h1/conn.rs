@@ -446,6 +446,7 @@ impl Conn {
         if self.own_timeouts.replace(false) {
             *self.timeouts.borrow_mut() = self.worker.timeouts();
         }
+        let client = self.worker.client_of(&self.info, head.headers);
         let epoch = {
             let mut state = self.state();
             if state.noted.is_some() {
@@ -460,6 +461,7 @@ impl Conn {
             let persistent = head.persistent && !self.worker.is_draining();
             let asked = Asked { version: head.version, head_only: head.method == "HEAD", persistent, alt_svc: self.alt_svc };
             state.begin(asked, head.body, head.expects_continue, limits.max_body);
+            state.client.clone_from(&client);
             state.epoch
         };
         let (cooked, authority) = match target::judge(head, &self.worker, limits) {
@@ -486,7 +488,7 @@ impl Conn {
             body: head.body,
             expects_continue: head.expects_continue,
             wants_upgrade: head.wants_upgrade,
-            connection: &self.info,
+            connection: client.as_deref().unwrap_or(&self.info),
             tls: self.tls.as_deref(),
             headers: head.headers,
         };

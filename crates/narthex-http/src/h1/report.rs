@@ -104,6 +104,7 @@ impl State {
         if self.reply == Reply::Complete && self.output.is_empty() && self.body_is_done() {
             // Not the last request is meant, but what has arrived of the next.
             self.tag = None;
+            self.client = None;
             let input = std::mem::take(&mut self.input);
             self.keep_line(&input);
             self.input = input;
@@ -185,20 +186,21 @@ impl Conn {
     /// Tells the journal what is due. Called with the state free.
     #[inline(never)]
     fn report(&self, left: Left) {
-        let (refused, line, noted, tag) = {
+        let (refused, line, noted, tag, client) = {
             let mut state = self.free_state();
             state.due = false;
             let refused = state.refused.take();
             let line = if refused.is_some() { std::mem::take(&mut state.line) } else { Vec::new() };
             let has_left = state.output.is_empty() || state.broken.is_some() || left == Left::Counts;
             let over = state.reply == Reply::Complete && has_left;
-            (refused, line, state.noted.take_if(|_| over), state.tag)
+            (refused, line, state.noted.take_if(|_| over), state.tag, state.client.clone())
         };
+        let connection = client.as_deref().unwrap_or(self.info());
         let journal = self.worker().journal();
         if let Some((reason, status)) = refused {
             self.worker().count_refusal(reason);
             if let Some(journal) = &journal {
-                (journal.refused)(&Refused { connection: self.info(), reason, status, request_line: &line, tag });
+                (journal.refused)(&Refused { connection, reason, status, request_line: &line, tag });
             }
         }
         let Some(noted) = noted else { return };
@@ -206,7 +208,7 @@ impl Conn {
             (journal.ended)(&Ended {
                 tag: tag.unwrap_or(0),
                 record: &noted.record,
-                connection: self.info(),
+                connection,
                 status: noted.status,
                 reason: noted.reason,
                 sent: noted.sent,

@@ -1,6 +1,7 @@
 //! What a connection knows between two events: bytes in hand, the exchange in progress, deadlines, output.
 
 use std::io;
+use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
 use bytes::{Bytes, BytesMut};
@@ -16,6 +17,7 @@ use crate::h1::output::Output;
 use crate::h1::report::Noted;
 use crate::limits::Timeouts;
 use crate::reason::Reason;
+use crate::request::ConnectionInfo;
 use crate::transport::Transport;
 
 const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
@@ -80,6 +82,8 @@ pub(crate) struct State {
     pub(crate) line: Vec<u8>,
     /// Whose request it is.
     pub(crate) tag: Option<u32>,
+    /// Who has sent it, if a proxy has passed it on.
+    pub(crate) client: Option<Rc<ConnectionInfo>>,
     pub(crate) head_length: u32,
     /// When the request's first byte came, if its head came in pieces.
     pub(crate) first_byte: Option<Instant>,
@@ -118,6 +122,7 @@ impl State {
             deadlines: Deadlines::default(),
             line: Vec::new(),
             tag: None,
+            client: None,
             head_length: 0,
             first_byte: None,
             noted: None,

@@ -77,8 +77,10 @@ fn begin<H: Handler>(
         Some(length) => BodyLength::Exact(length),
         None => BodyLength::Unknown,
     };
+    let client = worker.client_of(&connection.info, head.headers);
     {
         let mut state = stream.0.state();
+        state.client.clone_from(&client);
         state.declared = declared;
         state.max_body = limits.max_body;
         state.continue_owed = head.expects_continue;
@@ -97,7 +99,7 @@ fn begin<H: Handler>(
         body,
         expects_continue: head.expects_continue,
         wants_upgrade: tunnel,
-        connection: &connection.info,
+        connection: client.as_deref().unwrap_or(&connection.info),
         tls: connection.tls(),
         headers: head.headers,
     };

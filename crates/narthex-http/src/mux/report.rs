@@ -106,17 +106,17 @@ impl Inner {
     /// Tells the journal what is due. Called with the state free.
     #[inline(never)]
     fn report(&self) {
-        let (refused, line, noted, tag) = {
+        let (refused, line, noted, tag, client) = {
             let mut state = self.state.borrow_mut();
             state.due = false;
             let refused = state.refused.take();
             let line = if refused.is_some() { std::mem::take(&mut state.line) } else { Vec::new() };
             let over = state.reply == Reply::Complete && (state.all_is_sent() || state.broken.is_some());
-            (refused, line, state.noted.take_if(|_| over), state.tag)
+            (refused, line, state.noted.take_if(|_| over), state.tag, state.client.clone())
         };
         let worker = &self.connection.worker;
         let journal = worker.journal();
-        let connection = &self.connection.info;
+        let connection = client.as_deref().unwrap_or(&self.connection.info);
         if let Some((reason, status)) = refused {
             worker.count_refusal(reason);
             if let Some(journal) = &journal {

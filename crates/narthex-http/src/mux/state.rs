@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::fs::File;
+use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
@@ -17,6 +18,7 @@ use crate::limits::Timeouts;
 use crate::mux::carrier::{Carrier, Fault};
 use crate::mux::head;
 use crate::reason::Reason;
+use crate::request::ConnectionInfo;
 use crate::transport::read_at;
 
 /// The most that is handed to the carrier at once, and read of a file.
@@ -79,6 +81,8 @@ pub(super) struct State {
     pub(super) deadlines: Deadlines,
     pub(super) line: Vec<u8>,
     pub(super) tag: Option<u32>,
+    /// Who has sent the request, if a proxy has passed it on.
+    pub(super) client: Option<Rc<ConnectionInfo>>,
     pub(super) head_length: u32,
     pub(super) noted: Option<Box<Noted>>,
     pub(super) refused: Option<(Reason, Option<u16>)>,
@@ -111,6 +115,7 @@ impl State {
             deadlines: Deadlines::default(),
             line: Vec::new(),
             tag: None,
+            client: None,
             head_length: 0,
             noted: None,
             refused: None,

@@ -46,7 +46,8 @@ where
         }
     }
     if !any {
-        secure = of("x-forwarded-proto").flat_map(|value| value.rsplit(|byte| *byte == b',')).find_map(listed).and_then(is_secure);
+        secure =
+            of("x-forwarded-proto").flat_map(|value| value.rsplit(|byte| *byte == b',')).find_map(listed).and_then(is_secure);
     }
     walk.found(secure)
 }

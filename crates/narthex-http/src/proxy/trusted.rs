@@ -8,7 +8,9 @@ use super::forwarded;
 
 /// What is no IP network.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is no IP network: write an address, as in 10.1.2.3, or a network's first address and its length, as in 10.0.0.0/8")]
+#[error(
+    "{0:?} is no IP network: write an address, as in 10.1.2.3, or a network's first address and its length, as in 10.0.0.0/8"
+)]
 pub struct NotANetwork(String);
 
 /// The networks of the proxies in front of a server.

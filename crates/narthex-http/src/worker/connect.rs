@@ -72,16 +72,12 @@ impl Worker {
         counted: Option<Counted>,
         handler: &Rc<H>,
     ) {
-        let peer = canonical(peer);
-        let Some(permit) = self.admission.admit(peer.ip()) else {
-            if scheme == Scheme::Http {
-                refuse_connection(&stream);
-            }
-            report::refused_connection(self, &info_of(&stream, peer, scheme), Reason::ConnLimit, Some(503));
-            return;
-        };
-        let info = info_of(&stream, peer, scheme);
+        let info = info_of(&stream, canonical(peer), scheme);
         let handler = Rc::clone(handler);
+        if self.proxy_protocol.borrow().is_expected_at(info.local) {
+            return self.adopt_proxied(stream, info, counted, handler);
+        }
+        let Some(permit) = self.admission.admit(info.peer.ip()) else { return self.turn_away(&stream, &info) };
         let counts = (permit, counted);
         if scheme == Scheme::Https {
             let connection = mux::Connection::new(Rc::clone(self), info, None);
@@ -100,7 +96,15 @@ impl Worker {
         });
     }
 
-    fn http1(self: &Rc<Self>, transport: Transport, info: ConnectionInfo, tls: Option<Rc<TlsInfo>>) -> Rc<Conn> {
+    /// There is no place for this connection.
+    pub(super) fn turn_away(&self, stream: &TcpStream, info: &ConnectionInfo) {
+        if info.scheme == Scheme::Http {
+            refuse_connection(stream);
+        }
+        report::refused_connection(self, info, Reason::ConnLimit, Some(503));
+    }
+
+    pub(super) fn http1(self: &Rc<Self>, transport: Transport, info: ConnectionInfo, tls: Option<Rc<TlsInfo>>) -> Rc<Conn> {
         let conn = Conn::new(Rc::clone(self), transport, info, tls);
         conn.pace(Whose::Server, self.bandwidth.borrow().as_ref());
         conn
@@ -115,14 +119,19 @@ impl Worker {
         self.register(Served::Streams(Rc::clone(connection)))
     }
 
-    fn register(self: &Rc<Self>, served: Served) -> Registered {
+    pub(super) fn register(self: &Rc<Self>, served: Served) -> Registered {
         let key = self.connections.borrow_mut().insert(served);
         Registered { worker: Rc::clone(self), key }
     }
 }
 
 /// `connection` stands for it until it is known what the client speaks.
-async fn serve_tls<H: Handler>(stream: TcpStream, connection: Rc<mux::Connection>, registered: Registered, handler: Rc<H>) {
+pub(super) async fn serve_tls<H: Handler>(
+    stream: TcpStream,
+    connection: Rc<mux::Connection>,
+    registered: Registered,
+    handler: Rc<H>,
+) {
     let (worker, info) = (Rc::clone(&registered.worker), connection.info);
     let shaken = shake_hands(stream, info.local, worker.tls());
     let shaken = tokio::select! {
@@ -154,14 +163,14 @@ async fn serve_tls<H: Handler>(stream: TcpStream, connection: Rc<mux::Connection
 }
 
 /// `None` if it took too long.
-async fn within<F: Future>(limit: Option<Duration>, future: F) -> Option<F::Output> {
+pub(super) async fn within<F: Future>(limit: Option<Duration>, future: F) -> Option<F::Output> {
     match limit {
         Some(limit) => tokio::time::timeout(limit, future).await.ok(),
         None => Some(future.await),
     }
 }
 
-async fn serve_http1<H: Handler>(conn: Rc<Conn>, registered: Registered, handler: Rc<H>) {
+pub(super) async fn serve_http1<H: Handler>(conn: Rc<Conn>, registered: Registered, handler: Rc<H>) {
     let info = *conn.info();
     if let Some(IsHttp2(transport, early)) = conn.run(Rc::clone(&handler)).await {
         let connection = mux::Connection::new(Rc::clone(&registered.worker), info, None);
@@ -177,7 +186,7 @@ pub(crate) struct Registered {
 }
 
 impl Registered {
-    fn becomes(&self, served: Served) {
+    pub(super) fn becomes(&self, served: Served) {
         let mut connections = self.worker.connections.borrow_mut();
         let before = connections.get_mut(self.key).map(|place| std::mem::replace(place, served));
         drop(connections);
@@ -210,6 +219,6 @@ fn refuse_connection(stream: &TcpStream) {
 }
 
 /// An IPv4 client of a dual-stack listener is shown, and routed, as IPv4.
-fn canonical(address: SocketAddr) -> SocketAddr {
+pub(super) fn canonical(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(address.ip().to_canonical(), address.port())
 }

@@ -11,6 +11,7 @@ use crate::bandwidth::{Bandwidth, Whose};
 use crate::h1::report::Noted;
 use crate::journal::Journal;
 use crate::limits::{Limits, Timeouts};
+use crate::proxy::{ProxyProtocol, TrustedProxies};
 use crate::request::ConnectionInfo;
 use crate::tls::Bindings;
 use crate::worker::Worker;
@@ -42,6 +43,16 @@ impl Worker {
     /// Makes targets canonical by these rules from the next request of each connection on.
     pub fn set_cooking(&self, cooking: Cooking) {
         self.cooking.set(cooking);
+    }
+
+    /// Takes the word of these proxies for who a client is, from the next request of each connection on.
+    pub fn set_trusted_proxies(&self, proxies: Arc<TrustedProxies>) {
+        *self.trusted_proxies.borrow_mut() = Some(proxies).filter(|proxies| !proxies.is_empty());
+    }
+
+    /// Expects PROXY headers there of connections from now on.
+    pub fn set_proxy_protocol(&self, protocol: Arc<ProxyProtocol>) {
+        *self.proxy_protocol.borrow_mut() = protocol;
     }
 
     /// Paces the output of all connections of this worker together; to do it for a server, give all its workers the same.

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use narthex_http::TrustedProxies;
 use narthex_proto::cooked::Cooking;
 use narthex_proto::wire::{LogFormat, LoggedResponses, Logging, Rollover};
 
@@ -351,6 +352,34 @@ pub const SETTINGS: &[Setting] = &[
             words: &["strict", "httpsys"],
             get: |settings| place(&COOKING, &settings.cooking),
             set: |settings, index| settings.cooking = COOKING.get(index).copied().unwrap_or_default(),
+        }
+    ),
+    setting!(
+        "trusted_proxies",
+        "The networks of the proxies that are believed about who a client is: by X-Forwarded-For and -Proto, by Forwarded, and by the PROXY protocol.",
+        [],
+        Kind::List {
+            shape: "addresses and networks, as in 10.0.0.0/8,fd00::/8",
+            get: |settings| settings.trusted_proxies.networks().collect(),
+            set: |settings, list| {
+                let wrong = "write addresses, as in 10.1.2.3, and networks by their first address and length, as in 10.0.0.0/8";
+                settings.trusted_proxies = TrustedProxies::parse(list).map_err(|_| wrong)?;
+                Ok(())
+            },
+        }
+    ),
+    setting!(
+        "proxy_protocol",
+        "The addresses of this machine where every connection begins with a PROXY header (version 1 or 2); others are closed there.",
+        [],
+        Kind::List {
+            shape: "addresses with ports, as in 0.0.0.0:443,[::]:443 for all of them",
+            get: |settings| settings.proxy_protocol.iter().map(ToString::to_string).collect(),
+            set: |settings, list| {
+                let wrong = "write addresses with ports, as in 127.0.0.1:8080, 0.0.0.0:443 or [::]:443";
+                settings.proxy_protocol = list.iter().map(|text| text.parse()).collect::<Result<_, _>>().map_err(|_| wrong)?;
+                Ok(())
+            },
         }
     ),
     setting!(

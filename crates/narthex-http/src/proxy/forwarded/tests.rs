@@ -51,9 +51,23 @@ fn what_cannot_be_read_ends_the_walk_at_the_last_one_found() {
         assert_eq!(xff(&format!("203.0.113.1, {wrong}, 10.9.9.9")), expected, "{wrong:?}");
     }
     for wrong in [
-        "for=unknown", "for=_hidden", "for=\"_hidden:_port\"", "proto=https", "for=192.0.2.9:80", "for=[::1]", "for", "for=",
-        "=192.0.2.9", "for=192.0.2.9;for=192.0.2.9", "for=192.0.2.9 proto=https", "for=\"192.0.2.9\"x", "for=\"192.0.2.9",
-        "f r=1", "for = 192.0.2.9", "by=1;by=2", "for=\"2001:db9::1\"",
+        "for=unknown",
+        "for=_hidden",
+        "for=\"_hidden:_port\"",
+        "proto=https",
+        "for=192.0.2.9:80",
+        "for=[::1]",
+        "for",
+        "for=",
+        "=192.0.2.9",
+        "for=192.0.2.9;for=192.0.2.9",
+        "for=192.0.2.9 proto=https",
+        "for=\"192.0.2.9\"x",
+        "for=\"192.0.2.9",
+        "f r=1",
+        "for = 192.0.2.9",
+        "by=1;by=2",
+        "for=\"2001:db9::1\"",
     ] {
         assert_eq!(forwarded(&format!("for=203.0.113.1, {wrong}, for=10.9.9.9")).0, "10.9.9.9:0", "{wrong:?}");
     }
