@@ -189,6 +189,7 @@ fn headers(request: &Request) -> Json<Value> {
         request.headers().iter().map(|(name, value)| json!([name.as_str(), String::from_utf8_lossy(value.as_bytes())])).collect();
     let (path_base, original_uri) = mount(request.extensions());
     let peer = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|info| info.0.to_string());
+    let connection = request.extensions().get::<narthex::ConnectionInfo>();
     Json(json!({
         "method": request.method().as_str(),
         "uri": request.uri().to_string(),
@@ -197,6 +198,7 @@ fn headers(request: &Request) -> Json<Value> {
         "path_base": path_base,
         "headers": fields,
         "peer": peer,
+        "tls": connection.map(|connection| connection.tls),
     }))
 }
 

@@ -55,6 +55,9 @@ struct Arguments {
     /// Connections begin with a PROXY header.
     #[arg(long)]
     proxy_protocol: bool,
+    /// Lets `/headers` tell whether the client's connection is encrypted.
+    #[arg(long)]
+    connection_info: bool,
     /// Lifts the limit on request bodies.
     #[arg(long)]
     unlimited_body: bool,
@@ -75,6 +78,7 @@ async fn main() -> anyhow::Result<()> {
         server = server.max_body(None);
     }
     server = server.trusted_proxies(&arguments.trusted_proxy).proxy_protocol(arguments.proxy_protocol);
+    server = server.connection_info(arguments.connection_info);
     if let Some(file) = &arguments.tls {
         let mut tls = narthex::Tls::pem_files(file, file);
         if let Some(authorities) = &arguments.client_ca {

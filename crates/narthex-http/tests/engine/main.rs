@@ -5,6 +5,7 @@ mod client;
 mod connection;
 mod journal;
 mod paused;
+mod proxied;
 mod quic;
 mod reasons;
 mod server;
