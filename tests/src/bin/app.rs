@@ -55,6 +55,9 @@ struct Arguments {
     /// Connections begin with a PROXY header.
     #[arg(long)]
     proxy_protocol: bool,
+    /// The seconds in which a head has to come.
+    #[arg(long)]
+    header_wait: Option<u64>,
     /// Lets `/headers` tell whether the client's connection is encrypted.
     #[arg(long)]
     connection_info: bool,
@@ -74,6 +77,9 @@ async fn main() -> anyhow::Result<()> {
         (Provider::Shared, None) => narthex::Provider::shared(),
     };
     let mut server = narthex::Server::new(router(settings)).prefixes(&arguments.prefix).provider(provider).workers(2);
+    if let Some(seconds) = arguments.header_wait {
+        server = server.timeouts(narthex::Timeouts::default().header_wait(std::time::Duration::from_secs(seconds)));
+    }
     if arguments.unlimited_body {
         server = server.max_body(None);
     }

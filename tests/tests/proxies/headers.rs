@@ -1,6 +1,6 @@
 //! The PROXY protocol.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use narthex_tests::{Ending, Provider, h2};
 
@@ -87,6 +87,16 @@ fn a_header_that_comes_in_single_bytes_is_one(provider: Provider) {
     }
 }
 
+#[test]
+fn an_embedded_server_waits_for_a_header_as_long_as_for_a_head() {
+    let stage = Stage::embedded_with(&["--proxy-protocol", "--header-wait=1"]);
+    for begun in [&b""[..], b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c"] {
+        let mut client = stage.begin(begun);
+        assert_eq!(client.ending(Duration::from_millis(500)), Ending::Open);
+        assert_eq!(client.ending(SOON), Ending::Closed);
+    }
+}
+
 fn a_proxy_that_is_not_trusted_is_not_listened_to(provider: Provider) {
     let header = "PROXY TCP4 192.0.2.1 10.0.0.1 4711 443\r\n";
     let stage = Stage::new(provider, &["10.0.0.0/8"], true);
@@ -123,10 +133,8 @@ fn a_client_that_speaks_http2_is_told_apart_too(provider: Provider) {
     let begun =
         [&b"PROXY TCP4 192.0.2.1 10.0.0.1 4711 443\r\nPRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"[..], &h2::frame::settings(&[]), &request];
     let mut client = stage.begin(begun.concat());
-    let deadline = Instant::now() + SOON;
     let mut came = Vec::new();
     while !came.windows(16).any(|bytes| bytes == b"\"192.0.2.1:4711\"") {
-        assert!(Instant::now() < deadline, "{}", came.escape_ascii());
         came.extend(client.bytes(1).unwrap_or_else(|error| panic!("{error} after {}", came.escape_ascii())));
     }
 }

@@ -41,6 +41,13 @@ impl Stage {
         stage
     }
 
+    /// An app with a listener of its own and these arguments.
+    pub(crate) fn embedded_with(arguments: &[&str]) -> Self {
+        let directory = TempDir::new().expect("a temporary directory can be made");
+        let options = AppOptions::new("app", "http://127.0.0.1:0/").arguments(arguments.iter().copied());
+        Self { app: App::start(Provider::Embedded, None, &options), host: None, directory }
+    }
+
     /// Sets it while clients are served.
     pub(crate) fn set(&self, setting: &str, value: &str) {
         let host = self.host.as_ref().expect("embedded servers have no operator");
