@@ -49,6 +49,8 @@ alt_svc = false
 http2_max_streams = 50
 http2_initial_window = 100000
 cooking = "httpsys"
+trusted_proxies = ["10.0.0.0/8", "192.0.2.1", "fd00::/8"]
+proxy_protocol = ["0.0.0.0:443", "[::1]:8080"]
 single_acceptor = true
 
 [[urlacl]]

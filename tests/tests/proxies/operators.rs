@@ -82,7 +82,7 @@ fn logs_have_the_real_client() {
         logged(&stage).iter().map(|line| line["client_ip"].as_str().expect("an address").to_owned()).collect();
     seen.sort();
     assert_eq!(seen, ["10.1.1.1", "192.0.2.1", "192.0.2.2", "2001:db8::7"]);
-    let errors = std::fs::read_dir(stage.directory.path().join("log/HTTPERR")).expect("there is an error log");
+    let errors = std::fs::read_dir(stage.directory.path().join("log/httperr")).expect("there is an error log");
     let errors: String = errors.filter_map(|file| std::fs::read_to_string(file.ok()?.path()).ok()).collect();
     assert!(errors.lines().any(|line| line.contains(" 192.0.2.3 ") && line.contains(" URL ")), "{errors}");
 }
