@@ -39,6 +39,9 @@
 
 use std::fmt;
 
+/// Name and value of a header field.
+type StaticField = (&'static [u8], &'static [u8]);
+
 /// A failure that the server, not the app, decides. `token` is what HTTP.sys writes to its error log for the same thing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -182,6 +185,15 @@ impl Reason {
             | Self::ClientReset
             | Self::ConnectionDropped => return None,
         })
+    }
+
+    /// The page for the person who sees the answer, and its header fields. `by_token`: it is titled by the reason's token.
+    pub(crate) fn page(self, status: u16, by_token: bool) -> (String, &'static [StaticField]) {
+        const KIND: StaticField = (b"content-type", b"text/plain; charset=utf-8");
+        let phrase = || http::StatusCode::from_u16(status).ok()?.canonical_reason();
+        let title = if by_token { self.token() } else { phrase().unwrap_or_default() };
+        let fields: &[_] = if status == 503 { &[KIND, (b"retry-after", b"1")] } else { &[KIND] };
+        (format!("{status} {title}\n\n{}\n", self.detail()), fields)
     }
 
     /// One sentence for the person who sees the answer.

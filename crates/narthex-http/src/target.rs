@@ -44,5 +44,5 @@ pub(crate) fn check_binding(
     let (Some(host), Some(tls)) = (host, tls) else { return Ok(()) };
     // Addresses too: no binding of a name is for them, so that it is that of the address which has to agree.
     let admits = |bindings: &Bindings| bindings.admits(connection.local, tls.server_name.as_deref(), host.name());
-    if worker.tls().is_none_or(|bindings| admits(&bindings)) { Ok(()) } else { Err(Reason::Misdirected) }
+    if worker.with_tls(|bindings| bindings.is_none_or(admits)) { Ok(()) } else { Err(Reason::Misdirected) }
 }

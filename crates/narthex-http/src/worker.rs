@@ -25,12 +25,12 @@ use crate::acceptor::{Dealt, Inbox, next_connection};
 use crate::admission::Admission;
 use crate::bandwidth::Bandwidth;
 use crate::clock::Clock;
-use crate::h1::report::Noted;
 use crate::journal::Journal;
 use crate::limits::{Limits, Timeouts};
 use crate::proxy::{ProxyProtocol, TrustedProxies};
 use crate::reason::Reason;
 use crate::request::Handler;
+use crate::telling::Noted;
 use crate::tls::Bindings;
 use crate::worker::connect::Served;
 

@@ -1,10 +1,10 @@
 //! TLS of an app that has a listener of its own.
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::SystemTime;
 
+use narthex_http::Watched;
 use narthex_http::tls::development::Authority;
 use narthex_http::tls::{
     Binding, BindingAt, Bindings, CipherSuiteName, ClientCertificates, MinVersion, SecurityLevel, ServerName, Source, TlsError,
@@ -136,6 +136,14 @@ impl Tls {
     }
 }
 
+impl Tls {
+    /// The files that a certificate is renewed by.
+    fn files(&self) -> Watched {
+        let Certificate::Source(source) = &self.certificate else { return Watched::default() };
+        Watched::new(source.files().chain(self.options.client_certificates.files()).map(Path::to_owned))
+    }
+}
+
 /// All of a server's TLS: for every name, and for some.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct TlsSettings {
@@ -152,12 +160,8 @@ struct Entry {
     at: BindingAt,
     tls: Tls,
     binding: Arc<Binding>,
-    /// As the files were when they were read, and when they were last looked at.
-    read: Vec<Stamp>,
-    seen: Vec<Stamp>,
+    files: Watched,
 }
-
-type Stamp = Option<(Option<SystemTime>, u64)>;
 
 impl Certificates {
     /// Reads what these `https` ports need.
@@ -168,14 +172,14 @@ impl Certificates {
                 let host: ServerName = name.parse().map_err(|error| Error::Tls(format!("{error}")))?;
                 entries.push(Entry::load(BindingAt::HostPort { host, port }, tls)?);
             }
-            for ip in [SocketAddr::from((Ipv4Addr::UNSPECIFIED, port)), SocketAddr::from((Ipv6Addr::UNSPECIFIED, port))] {
-                if let Some(tls) = &settings.fallback {
-                    let at = match &tls.certificate {
-                        Certificate::Directory { path, .. } => BindingAt::Directory { path: path.clone(), port },
-                        _ => BindingAt::IpPort(ip),
-                    };
-                    entries.push(Entry::load(at, tls)?);
-                }
+            let Some(tls) = &settings.fallback else { continue };
+            let every = [SocketAddr::from((Ipv4Addr::UNSPECIFIED, port)), SocketAddr::from((Ipv6Addr::UNSPECIFIED, port))];
+            let places = match &tls.certificate {
+                Certificate::Directory { path, .. } => vec![BindingAt::Directory { path: path.clone(), port }],
+                _ => every.map(BindingAt::IpPort).to_vec(),
+            };
+            for at in places {
+                entries.push(Entry::load(at, tls)?);
             }
         }
         Ok(Self { entries })
@@ -205,7 +209,7 @@ impl Entry {
         if let Some(mistake) = &tls.mistake {
             return Err(Error::Tls(mistake.clone()));
         }
-        let read = stamps(tls);
+        let files = tls.files();
         let options = tls.options.clone();
         let binding = match &tls.certificate {
             Certificate::Source(source) => Binding::new(at.clone(), source, options),
@@ -221,18 +225,15 @@ impl Entry {
             }
         };
         let binding = Arc::new(binding.map_err(|error| Error::Tls(error.to_string()))?);
-        Ok(Self { at, tls: tls.clone(), binding, seen: read.clone(), read })
+        Ok(Self { at, tls: tls.clone(), binding, files })
     }
 
     fn follow_files(&mut self) -> bool {
         let Certificate::Source(source) = &self.tls.certificate else { return false };
-        let now = stamps(&self.tls);
-        let rests = now == self.seen;
-        self.seen.clone_from(&now);
-        if now == self.read || !rests {
+        if !self.files.have_changed() {
             return false;
         }
-        self.read = now;
+        self.files = self.tls.files();
         match self.binding.renewed(source, self.tls.options.clone()) {
             Ok(binding) => {
                 tracing::info!("the certificate at {} has been renewed", self.at);
@@ -245,11 +246,4 @@ impl Entry {
             }
         }
     }
-}
-
-fn stamps(tls: &Tls) -> Vec<Stamp> {
-    let Certificate::Source(source) = &tls.certificate else { return Vec::new() };
-    let files = source.files().chain(tls.options.client_certificates.files());
-    let stamp = |file| std::fs::metadata(file).ok().map(|metadata| (metadata.modified().ok(), metadata.len()));
-    files.map(stamp).collect()
 }

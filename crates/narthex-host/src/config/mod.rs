@@ -17,7 +17,7 @@ pub use model::{CacheParam, MachineTimer};
 pub use settings::{SETTINGS, Setting};
 
 pub(crate) use edit::{Edit, apply};
-pub(crate) use file::{ConfigFile, HEADER, Stamp};
+pub(crate) use file::{ConfigFile, HEADER};
 pub(crate) use model::{Bound, Config, Reserved, Settings};
 pub(crate) use parse::{Parsed, parse};
 pub(crate) use watch::{PERIOD, Watch};

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use super::file::{ConfigFile, Stamp};
+use narthex_http::Stamp;
+
+use super::file::ConfigFile;
 
 /// Two looks, and a change is noticed about a second after the last write.
 pub(crate) const PERIOD: Duration = Duration::from_millis(500);

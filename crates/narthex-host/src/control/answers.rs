@@ -39,7 +39,7 @@ pub(crate) struct Configuration {
     /// What it was read from; `None` if there is no file.
     text: Option<String>,
     /// The file as it was before it was read first.
-    seen: Option<config::Stamp>,
+    seen: Option<narthex_http::Stamp>,
 }
 
 impl Configuration {

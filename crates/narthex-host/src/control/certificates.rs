@@ -9,11 +9,12 @@ mod text;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use narthex_http::Watched;
 use narthex_http::tls::Bindings;
 use narthex_proto::prefix::{PrefixHost, PrefixSpec, Scheme, UrlPrefix};
 
 use crate::admin::{BindingKey, BindingOption, BindingSpec, SslcertState};
-use crate::config::{Bound, Config, Stamp};
+use crate::config::{Bound, Config};
 
 pub(in crate::control) use load::{Loaded, load, try_out};
 pub(in crate::control) use text::{how_to_trust, remedy, with_warning};
@@ -34,17 +35,7 @@ struct Entry {
     /// What answers handshakes. If there is a problem, this is older.
     loaded: Option<Loaded>,
     problem: Option<String>,
-    files: Vec<Watched>,
-}
-
-/// A file that a binding was made from.
-#[derive(Debug)]
-struct Watched {
-    path: PathBuf,
-    /// As it was just before it was read.
-    read: Option<Stamp>,
-    /// As it was last looked at.
-    seen: Option<Stamp>,
+    files: Watched,
 }
 
 impl Certificates {
@@ -66,7 +57,7 @@ impl Certificates {
                 Some(same) if same.bound == *bound => same,
                 changed => {
                     let loaded = changed.and_then(|entry| entry.loaded);
-                    let mut entry = Entry { bound: bound.clone(), loaded, problem: None, files: Vec::new() };
+                    let mut entry = Entry { bound: bound.clone(), loaded, problem: None, files: Watched::default() };
                     entry.load(&self.directory);
                     entry
                 }
@@ -79,7 +70,7 @@ impl Certificates {
     /// Makes those bindings again whose files have changed and come to rest. Whether there were any.
     pub(crate) fn follow_files(&mut self) -> bool {
         let mut renewed = false;
-        for entry in self.entries.iter_mut().filter_map(|entry| entry.look().then_some(entry)) {
+        for entry in self.entries.iter_mut().filter_map(|entry| entry.files.have_changed().then_some(entry)) {
             entry.load(&self.directory);
             renewed = true;
         }
@@ -160,7 +151,7 @@ fn admit(key: &BindingKey) -> String {
 impl Entry {
     /// Makes the binding from its files.
     fn load(&mut self, directory: &Path) {
-        self.files = load::files(directory, &self.bound).into_iter().map(Watched::new).collect();
+        self.files = Watched::new(load::files(directory, &self.bound));
         let key = &self.bound.key;
         match load(directory, &self.bound) {
             Ok(loaded) => {
@@ -180,18 +171,6 @@ impl Entry {
         }
     }
 
-    /// Whether a file is another one than was read, and all rest: certificate and key are not replaced at one moment.
-    fn look(&mut self) -> bool {
-        let (mut changed, mut rest) = (false, true);
-        for file in &mut self.files {
-            let now = Stamp::of(&file.path);
-            changed |= now != file.read;
-            rest &= now == file.seen;
-            file.seen = now;
-        }
-        changed && rest
-    }
-
     fn state(&self) -> SslcertState {
         let mut options = BindingSpec::default();
         for (option, value) in self.bound.options.said() {
@@ -201,12 +180,5 @@ impl Entry {
         }
         let certificate = self.loaded.as_ref().and_then(|loaded| loaded.certificate());
         SslcertState { key: self.bound.key.clone(), options, certificate, problem: self.problem.clone() }
-    }
-}
-
-impl Watched {
-    fn new(path: PathBuf) -> Self {
-        let read = Stamp::of(&path);
-        Self { path, read, seen: read }
     }
 }

@@ -53,15 +53,18 @@ impl Shared {
 
     fn wanted(&self) -> BTreeSet<SocketAddr> {
         let state = self.state.borrow();
-        let prefixes = state.snapshot.routes.registrations().map(|(prefix, _)| prefix);
-        let secure: BTreeSet<u16> =
-            prefixes.filter(|prefix| prefix.scheme() == Scheme::Https).map(|prefix| prefix.port().get()).collect();
         let bindings = state.certificates.bindings();
         let proxied = settings::proxy_protocol(self.configuration.borrow().current());
         // No proxy of connections is there for QUIC: its clients would come past the proxy.
-        let offers = |address: &SocketAddr| {
-            secure.contains(&address.port()) && bindings.offers_http3(*address) && !proxied.concerns(*address)
-        };
-        state.ports.open().filter(offers).collect()
+        let offers = |address: &SocketAddr| bindings.offers_http3(*address) && !proxied.concerns(*address);
+        let mut wanted: BTreeSet<_> = state.ports.open().filter(offers).collect();
+        // There may be very many registrations, and this is asked with each change.
+        if !wanted.is_empty() {
+            let prefixes = state.snapshot.routes.registrations().map(|(prefix, _)| prefix);
+            let secure = prefixes.filter(|prefix| prefix.scheme() == Scheme::Https);
+            let secure: BTreeSet<u16> = secure.map(|prefix| prefix.port().get()).collect();
+            wanted.retain(|address| secure.contains(&address.port()));
+        }
+        wanted
     }
 }

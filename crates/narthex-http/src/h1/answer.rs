@@ -177,14 +177,10 @@ impl Conn {
             state.asked.persistent = false;
             state.linger = true;
         }
-        let title = http::StatusCode::from_u16(status).ok().and_then(|status| status.canonical_reason()).unwrap_or_default();
         let full = status == 503 && state.verbosity == Verbosity::Full;
-        let title = if full { reason.token() } else { title };
-        let text = format!("{status} {title}\n\n{}\n", reason.detail());
-        let retry: &[(&[u8], &[u8])] = if status == 503 { &[(b"retry-after", b"1")] } else { &[] };
-        let headers = [(&b"content-type"[..], &b"text/plain; charset=utf-8"[..])].into_iter().chain(retry.iter().copied());
+        let (text, headers) = reason.page(status, full);
         let phrase = full.then(|| reason.token());
-        self.respond(&mut state, status, phrase, headers, Piece::Slice(text.as_bytes()));
+        self.respond(&mut state, status, phrase, headers.iter().copied(), Piece::Slice(text.as_bytes()));
     }
 
     /// Refuses what never became a request.

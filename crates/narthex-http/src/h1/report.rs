@@ -1,93 +1,28 @@
-//! Telling the journal. What happens while a connection's state is borrowed is left in it, and told when the borrow ends.
-
-use std::cell::RefMut;
-use std::ops::{Deref, DerefMut};
-
-use tokio::time::Instant;
+//! What a connection leaves to be told to the journal.
 
 use crate::h1::conn::Conn;
 use crate::h1::state::{Reply, State};
-use crate::journal::{Ended, Refused};
+use crate::journal::Refused;
 use crate::reason::Reason;
-use crate::request::ConnectionInfo;
+use crate::telling::{self, Leaves, Tells, Word};
 
-/// A record's memory beyond this is not kept for the next one.
-const RECORD_KEPT: usize = 4096;
 /// A request line's memory beyond this is not kept by an idle connection.
 pub(crate) const LINE_KEPT: usize = 512;
 
-/// An exchange whose end is to be told.
-pub(crate) struct Noted {
-    pub(crate) record: Vec<u8>,
-    pub(crate) began: Instant,
-    pub(crate) received: u64,
-    pub(crate) sent: u64,
-    pub(crate) status: u16,
-    pub(crate) reason: Option<Reason>,
-}
+/// The borrowed state of a connection.
+pub(crate) type Held<'a> = telling::Held<'a, State, Conn>;
 
-impl Noted {
-    pub(crate) fn new(now: Instant) -> Self {
-        Self { record: Vec::new(), began: now, received: 0, sent: 0, status: 0, reason: None }
-    }
-
-    /// Makes it ready for another exchange, with the memory that is worth keeping.
-    pub(crate) fn reuse(&mut self, now: Instant) {
-        let mut record = std::mem::take(&mut self.record);
-        record.clear();
-        record.shrink_to(RECORD_KEPT);
-        *self = Self { record, ..Self::new(now) };
-    }
-}
-
-/// The borrowed state of a connection. What became due meanwhile is told as soon as the state is free again: fields are
-/// dropped in order.
-pub(crate) struct Held<'a> {
-    state: RefMut<'a, State>,
-    after: After<'a>,
-}
-
-struct After<'a> {
-    conn: &'a Conn,
-    due: bool,
-}
-
-impl<'a> Held<'a> {
+impl Leaves for State {
     #[inline]
-    pub(crate) fn new(state: RefMut<'a, State>, conn: &'a Conn) -> Self {
-        Self { state, after: After { conn, due: false } }
+    fn is_due(&self) -> bool {
+        self.due
     }
 }
 
-impl Deref for Held<'_> {
-    type Target = State;
-
+impl Tells for Conn {
     #[inline]
-    fn deref(&self) -> &State {
-        &self.state
-    }
-}
-
-impl DerefMut for Held<'_> {
-    #[inline]
-    fn deref_mut(&mut self) -> &mut State {
-        &mut self.state
-    }
-}
-
-impl Drop for Held<'_> {
-    #[inline]
-    fn drop(&mut self) {
-        self.after.due = self.state.due;
-    }
-}
-
-impl Drop for After<'_> {
-    #[inline]
-    fn drop(&mut self) {
-        if self.due {
-            self.conn.report(Left::MayCome);
-        }
+    fn tell(&self) {
+        self.report(Left::MayCome);
     }
 }
 
@@ -186,37 +121,16 @@ impl Conn {
     /// Tells the journal what is due. Called with the state free.
     #[inline(never)]
     fn report(&self, left: Left) {
-        let (refused, line, noted, tag, client) = {
+        let word = {
             let mut state = self.free_state();
             state.due = false;
             let refused = state.refused.take();
             let line = if refused.is_some() { std::mem::take(&mut state.line) } else { Vec::new() };
             let has_left = state.output.is_empty() || state.broken.is_some() || left == Left::Counts;
             let over = state.reply == Reply::Complete && has_left;
-            (refused, line, state.noted.take_if(|_| over), state.tag, state.client.clone())
+            Word { refused, line, noted: state.noted.take_if(|_| over), tag: state.tag, client: state.client.clone() }
         };
-        let connection = client.as_deref().unwrap_or(self.info());
-        let journal = self.worker().journal();
-        if let Some((reason, status)) = refused {
-            self.worker().count_refusal(reason);
-            if let Some(journal) = &journal {
-                (journal.refused)(&Refused { connection, reason, status, request_line: &line, tag });
-            }
-        }
-        let Some(noted) = noted else { return };
-        if let Some(journal) = &journal {
-            (journal.ended)(&Ended {
-                tag: tag.unwrap_or(0),
-                record: &noted.record,
-                connection,
-                status: noted.status,
-                reason: noted.reason,
-                sent: noted.sent,
-                received: noted.received,
-                taken: self.now().saturating_duration_since(noted.began),
-            });
-        }
-        self.worker().return_noted(noted);
+        self.worker().tell(self.info(), word);
     }
 
     /// Before the next exchange begins: the last one's record is not kept waiting for what is left to be written, which is
@@ -225,19 +139,6 @@ impl Conn {
         if self.free_state().noted.is_some() {
             self.report(Left::Counts);
         }
-    }
-}
-
-/// Reports a connection that never became one.
-pub(crate) fn refused_connection(
-    worker: &crate::worker::Worker,
-    connection: &ConnectionInfo,
-    reason: Reason,
-    status: Option<u16>,
-) {
-    worker.count_refusal(reason);
-    if let Some(journal) = worker.journal() {
-        (journal.refused)(&Refused { connection, reason, status, request_line: b"", tag: None });
     }
 }
 

@@ -14,10 +14,10 @@ use crate::h1::deadlines::Deadlines;
 use crate::h1::encode::{Asked, Framing};
 use crate::h1::head::{BodyLength, Version};
 use crate::h1::output::Output;
-use crate::h1::report::Noted;
 use crate::limits::Timeouts;
 use crate::reason::Reason;
 use crate::request::ConnectionInfo;
+use crate::telling::Noted;
 use crate::transport::Transport;
 
 const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";

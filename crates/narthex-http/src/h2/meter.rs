@@ -4,6 +4,8 @@
 //! The `h2` crate bounds what a flood can make it keep, but goes on answering. What it hides, the frame headers, is read here
 //! from the bytes that pass by (RFC 9113 sections 4.1 and 10.5).
 
+use h2::Reason;
+
 /// The allowance, at most and at first.
 const FULL: u32 = 2_000;
 /// What a reset costs: opening a stream and closing it is much work (CVE-2023-44487).
@@ -44,13 +46,18 @@ impl Meter {
     }
 
     /// Whether the allowance is used up.
-    pub(super) fn is_used_up(&self) -> bool {
+    fn is_used_up(&self) -> bool {
         self.left == 0
     }
 
-    /// Whether the first frame was not the one that belongs there (RFC 9113 section 3.4), which the `h2` crate takes.
-    pub(super) fn is_misbegun(&self) -> bool {
-        self.misbegun
+    /// Why the client is to be sent away, if it is: its allowance is used up, or its first frame was not the one that belongs
+    /// there (RFC 9113 section 3.4), which the `h2` crate takes.
+    pub(super) fn verdict(&self) -> Option<Reason> {
+        match () {
+            () if self.is_used_up() => Some(Reason::ENHANCE_YOUR_CALM),
+            () if self.misbegun => Some(Reason::PROTOCOL_ERROR),
+            () => None,
+        }
     }
 
     /// The connection has got something done.

@@ -116,15 +116,8 @@ impl<H: Handler> Task<H> {
         loop {
             let completed = u32::try_from(self.connection.take_completed()).unwrap_or(u32::MAX);
             self.meter.borrow_mut().earn(completed.saturating_mul(COMPLETED));
-            if self.meter.borrow().is_used_up() && self.ending == Ending::No {
-                tracing::debug!(peer = %self.connection.info.peer, "an HTTP/2 client floods its connection");
-                mux::refused(&self.connection, Reason::ConnLimit);
-                self.h2.abrupt_shutdown(h2::Reason::ENHANCE_YOUR_CALM);
-                self.ending = Ending::Until(self.now() + LINGER);
-            }
-            if self.meter.borrow().is_misbegun() && self.ending == Ending::No {
-                self.h2.abrupt_shutdown(h2::Reason::PROTOCOL_ERROR);
-                self.ending = Ending::Until(self.now() + LINGER);
+            if let Some(code) = self.verdict() {
+                self.send_away(code);
             }
             if self.connection.worker.is_draining() {
                 self.end();
@@ -142,7 +135,7 @@ impl<H: Handler> Task<H> {
                 Poll::Ready(None) => return Poll::Ready(()),
                 Poll::Pending => {}
             }
-            if (self.meter.borrow().is_used_up() || self.meter.borrow().is_misbegun()) && self.ending == Ending::No {
+            if self.verdict().is_some() {
                 continue;
             }
             match self.poll_deadline(cx, timer.as_mut()) {
@@ -155,6 +148,20 @@ impl<H: Handler> Task<H> {
 
     fn now(&self) -> Instant {
         self.connection.worker.clock().now()
+    }
+
+    /// Why the client is to be sent away, if it is and was not yet.
+    fn verdict(&self) -> Option<h2::Reason> {
+        if self.ending == Ending::No { self.meter.borrow().verdict() } else { None }
+    }
+
+    fn send_away(&mut self, code: h2::Reason) {
+        if code == h2::Reason::ENHANCE_YOUR_CALM {
+            tracing::debug!(peer = %self.connection.info.peer, "an HTTP/2 client floods its connection");
+            mux::refused(&self.connection, Reason::ConnLimit);
+        }
+        self.h2.abrupt_shutdown(code);
+        self.ending = Ending::Until(self.now() + LINGER);
     }
 
     /// Tells the client that no new streams are welcome: first that there will be none, then, a round trip later, which was the

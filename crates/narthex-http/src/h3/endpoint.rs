@@ -85,9 +85,9 @@ impl Door {
         let info = ConnectionInfo { id, peer, local, scheme: Scheme::Https, secure: true };
         let Some(permit) = self.worker.admit(peer.ip()) else {
             incoming.refuse();
-            return crate::h1::report::refused_connection(&self.worker, &info, Reason::ConnLimit, None);
+            return self.worker.tell_refused(&info, Reason::ConnLimit, None);
         };
-        let early_data = self.worker.tls().is_some_and(|bindings| bindings.allows_early_data(local));
+        let early_data = self.worker.with_tls(|bindings| bindings.is_some_and(|bindings| bindings.allows_early_data(local)));
         let Ok(connecting) = incoming.accept_with(config) else { return };
         let connection = mux::Connection::new(Rc::clone(&self.worker), info, None);
         let registered = self.worker.register_streams(&connection);

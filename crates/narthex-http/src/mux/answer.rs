@@ -280,13 +280,9 @@ impl Inner {
             return self.nudge_with(&state);
         }
         state.refused_with(reason, Some(status));
-        let title = http::StatusCode::from_u16(status).ok().and_then(|status| status.canonical_reason()).unwrap_or_default();
         // There is no reason phrase: the token stands in the page alone.
         let full = status == 503 && state.verbosity == Verbosity::Full;
-        let title = if full { reason.token() } else { title };
-        let text = format!("{status} {title}\n\n{}\n", reason.detail());
-        let retry: &[(&[u8], &[u8])] = if status == 503 { &[(b"retry-after", b"1")] } else { &[] };
-        let headers = [(&b"content-type"[..], &b"text/plain; charset=utf-8"[..])].into_iter().chain(retry.iter().copied());
-        self.respond(&mut state, status, headers, Piece::Slice(text.as_bytes()));
+        let (text, headers) = reason.page(status, full);
+        self.respond(&mut state, status, headers.iter().copied(), Piece::Slice(text.as_bytes()));
     }
 }

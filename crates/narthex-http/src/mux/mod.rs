@@ -108,5 +108,5 @@ impl Connection {
 
 /// Tells the journal that the connection itself was refused or ended.
 pub(crate) fn refused(connection: &Connection, reason: Reason) {
-    crate::h1::report::refused_connection(&connection.worker, &connection.info, reason, None);
+    connection.worker.tell_refused(&connection.info, reason, None);
 }

@@ -12,13 +12,13 @@ use tokio::time::Instant;
 
 use crate::bandwidth::{Grant, Pace};
 use crate::h1::deadlines::Deadlines;
-use crate::h1::report::Noted;
 use crate::h1::state::Reply;
 use crate::limits::Timeouts;
 use crate::mux::carrier::{Carrier, Fault};
 use crate::mux::head;
 use crate::reason::Reason;
 use crate::request::ConnectionInfo;
+use crate::telling::Noted;
 use crate::transport::read_at;
 
 /// The most that is handed to the carrier at once, and read of a file.

@@ -3,12 +3,14 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 use std::{fmt, io};
 
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use tokio::time::Instant;
+
+use crate::stamp::Stamp;
 
 use super::at::is_name;
 use super::error::TlsError;
@@ -39,13 +41,7 @@ struct Entry {
     source: Source,
     key: Option<Arc<CertifiedKey>>,
     /// The files as they were just before they were read, and when they were last looked at.
-    read: Option<(Vec<Stamp>, Instant)>,
-}
-
-type Stamp = Option<(Option<SystemTime>, u64)>;
-
-fn stamp(path: &Path) -> Stamp {
-    std::fs::metadata(path).ok().map(|metadata| (metadata.modified().ok(), metadata.len()))
+    read: Option<(Vec<Option<Stamp>>, Instant)>,
 }
 
 impl fmt::Debug for Shelf {
@@ -146,7 +142,7 @@ impl Entry {
 
     /// Reads the files if they are others than were read.
     fn look(&mut self, now: Instant) {
-        let stamps: Vec<_> = self.source.files().map(stamp).collect();
+        let stamps: Vec<_> = self.source.files().map(Stamp::of).collect();
         if self.read.as_ref().is_none_or(|(read, _)| *read != stamps) {
             match self.source.load() {
                 Ok(identity) => self.key = Some(identity.key),

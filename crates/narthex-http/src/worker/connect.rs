@@ -15,7 +15,6 @@ use crate::acceptor::Counted;
 use crate::admission::Permit;
 use crate::bandwidth::Whose;
 use crate::h1::conn::{Conn, IsHttp2};
-use crate::h1::report;
 use crate::h2;
 use crate::mux;
 use crate::reason::Reason;
@@ -101,7 +100,7 @@ impl Worker {
         if info.scheme == Scheme::Http {
             refuse_connection(stream);
         }
-        report::refused_connection(self, info, Reason::ConnLimit, Some(503));
+        self.tell_refused(info, Reason::ConnLimit, Some(503));
     }
 
     pub(super) fn http1(self: &Rc<Self>, transport: Transport, info: ConnectionInfo, tls: Option<Rc<TlsInfo>>) -> Rc<Conn> {

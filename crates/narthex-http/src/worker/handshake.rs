@@ -2,7 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use bytes::Bytes;
 use rustls::ServerConfig;
@@ -63,10 +63,14 @@ impl ResolvesServerCert for Nobody {
     }
 }
 
-/// Made anew each time: what a client that is at the wrong door gets need not be quick.
-pub(crate) fn nobody() -> Arc<ServerConfig> {
+static NOBODY: LazyLock<Arc<ServerConfig>> = LazyLock::new(|| {
     let builder = ServerConfig::builder_with_provider(crate::tls::provider()).with_safe_default_protocol_versions();
     // The versions and the suites are the provider's own.
     let builder = builder.expect("a provider has what its own defaults need");
     Arc::new(builder.with_no_client_auth().with_cert_resolver(Arc::new(Nobody)))
+});
+
+/// By which all handshakes fail.
+pub(crate) fn nobody() -> Arc<ServerConfig> {
+    Arc::clone(&NOBODY)
 }

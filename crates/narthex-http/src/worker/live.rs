@@ -8,11 +8,11 @@ use narthex_proto::prefix::Scheme;
 use tokio::time::Instant;
 
 use crate::bandwidth::{Bandwidth, Whose};
-use crate::h1::report::Noted;
 use crate::journal::Journal;
 use crate::limits::{Limits, Timeouts};
 use crate::proxy::{ProxyProtocol, TrustedProxies};
 use crate::request::ConnectionInfo;
+use crate::telling::Noted;
 use crate::tls::Bindings;
 use crate::worker::Worker;
 
@@ -77,6 +77,11 @@ impl Worker {
     pub(crate) fn alt_svc(&self, info: &ConnectionInfo) -> Option<u16> {
         let port = info.local.port();
         (info.scheme == Scheme::Https && self.alt_svc.borrow().contains(&port)).then_some(port)
+    }
+
+    /// Looks at the bindings without counting one more who has them: that count is one for all workers.
+    pub(crate) fn with_tls<T>(&self, look: impl FnOnce(Option<&Bindings>) -> T) -> T {
+        look(self.tls.borrow().as_deref())
     }
 
     pub(crate) fn tls(&self) -> Option<Arc<Bindings>> {
