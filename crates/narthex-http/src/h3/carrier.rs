@@ -1,182 +1,188 @@
-//! A stream of the `h3` crate. Its sending half is asynchronous: while an operation runs, the half is inside its future.
+//! A request stream.
 
-use std::future::Future;
 use std::pin::Pin;
+use std::rc::Rc;
 use std::task::{Context, Poll};
 
-use bytes::{Buf, Bytes};
-use h3::error::Code;
-use h3::server::RequestStream;
+use bytes::Bytes;
 use http::{HeaderMap, Response};
-use tokio::sync::oneshot;
+use quinn::{SendStream, StoppedError, VarInt};
 
+use crate::h3::frame::{DATA, Frames, HEADERS, Next, Trouble, poll_write, write_number};
+use crate::h3::serve::Shared;
+use crate::h3::{code, head, qpack};
 use crate::mux::carrier::Fault;
 use crate::reason::Reason;
 
-type Half = RequestStream<h3_quinn::SendStream<Bytes>, Bytes>;
-type Receive = RequestStream<h3_quinn::RecvStream, Bytes>;
+type Stopped = Pin<Box<dyn Future<Output = Result<Option<VarInt>, StoppedError>>>>;
 
 /// Both directions of a stream.
 pub(crate) struct Carrier {
-    send: Send,
-    receive: Receive,
-    /// A read waits. The `h3-quinn` crate must not be told to stop then: it panics.
-    reading: bool,
-    /// What was read to find out whether there is a body.
-    early: Option<Bytes>,
-    connection: quinn::Connection,
-    /// Resolves when the connection is gone. Made when somebody waits for it.
-    closed: Option<Pin<Box<dyn Future<Output = quinn::ConnectionError>>>>,
-}
-
-/// Gives the half back, with what became of the operation.
-type Running = Pin<Box<dyn Future<Output = (Box<Half>, Result<(), Reason>)>>>;
-
-enum Send {
-    Idle(Box<Half>),
-    Busy { operation: Running, stop: Option<oneshot::Sender<Code>> },
-    Failed,
-}
-
-/// What is to be sent.
-enum Operation {
-    Head(Response<()>, bool),
-    Data(Bytes, bool),
-    Trailers(HeaderMap),
+    shared: Rc<Shared>,
+    send: SendStream,
+    /// What the transport has no room for yet: a frame's header, and the rest of its payload.
+    header: Bytes,
+    payload: Bytes,
+    /// Nothing follows what is pending.
+    last: bool,
+    finished: bool,
+    stopped: Option<Stopped>,
+    receive: Frames,
+    /// What the body must still have, if that was announced.
+    expected: Option<u64>,
+    trailers: Option<HeaderMap>,
+    received: bool,
 }
 
 impl Carrier {
-    pub(super) fn new(send: Half, receive: Receive, connection: quinn::Connection) -> Self {
-        Self { send: Send::Idle(Box::new(send)), receive, reading: false, early: None, connection, closed: None }
+    pub(super) fn new(shared: Rc<Shared>, send: SendStream, receive: Frames, expected: Option<u64>) -> Self {
+        let (header, payload) = (Bytes::new(), Bytes::new());
+        let (last, finished, received, stopped, trailers) = (false, false, false, None, None);
+        Self { shared, send, header, payload, last, finished, stopped, receive, expected, trailers, received }
     }
 
-    /// Whether no body follows, as far as it is known already.
+    /// Whether the request has no body, as far as has arrived. What arrives is kept.
     pub(super) fn has_ended(&mut self) -> bool {
-        let mut cx = Context::from_waker(std::task::Waker::noop());
-        match self.poll_data(&mut cx) {
-            Poll::Ready(None) => true,
-            Poll::Ready(Some(Ok(bytes))) => {
-                self.early = Some(bytes);
-                false
-            }
-            Poll::Ready(Some(Err(_))) | Poll::Pending => false,
-        }
+        self.receive.is_at_end() && self.received(Ok(Next::End)).is_ok()
     }
 
+    /// Whether everything that was sent is with the transport.
     pub(crate) fn poll_idle(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Reason>> {
-        match &mut self.send {
-            Send::Idle(_) => Poll::Ready(Ok(())),
-            Send::Failed => Poll::Ready(Err(Reason::ConnectionDropped)),
-            Send::Busy { operation, .. } => {
-                let Poll::Ready((half, done)) = operation.as_mut().poll(cx) else { return Poll::Pending };
-                self.send = if done.is_ok() { Send::Idle(half) } else { Send::Failed };
-                Poll::Ready(done)
-            }
+        for out in [&mut self.header, &mut self.payload] {
+            std::task::ready!(poll_write(&mut self.send, out, cx))?;
         }
-    }
-
-    fn begin(&mut self, what: Operation) -> Result<(), Reason> {
-        let Send::Idle(mut half) = std::mem::replace(&mut self.send, Send::Failed) else {
-            return Err(Reason::ConnectionDropped);
-        };
-        let (stop, stopped) = oneshot::channel();
-        let operation = Box::pin(async move {
-            let done = tokio::select! {
-                done = send(&mut half, what) => done,
-                Ok(code) = stopped => {
-                    half.stop_stream(code);
-                    Err(Reason::ConnectionDropped)
-                }
-            };
-            (half, done)
-        });
-        self.send = Send::Busy { operation, stop: Some(stop) };
-        Ok(())
+        if self.last && !self.finished {
+            self.finished = true;
+            // It fails if the client has no interest any more, and then nobody has.
+            let _ = self.send.finish();
+        }
+        Poll::Ready(Ok(()))
     }
 
     pub(crate) fn send_head(&mut self, head: Response<()>, end: bool) -> Result<(), Reason> {
-        self.begin(Operation::Head(head, end))
+        self.send_frame(HEADERS, qpack::encode(Some(head.status()), head.headers()).into(), end)
     }
 
     pub(crate) fn send_data(&mut self, bytes: Bytes, end: bool) -> Result<(), Reason> {
-        self.begin(Operation::Data(bytes, end))
+        if bytes.is_empty() {
+            self.last = end;
+            return self.begin();
+        }
+        self.send_frame(DATA, bytes, end)
     }
 
     pub(crate) fn send_trailers(&mut self, trailers: HeaderMap) -> Result<(), Reason> {
-        self.begin(Operation::Trailers(trailers))
+        self.send_frame(HEADERS, qpack::encode(None, &trailers).into(), true)
+    }
+
+    /// Only called when idle, so that there is never more than one frame here.
+    fn send_frame(&mut self, kind: u64, payload: Bytes, end: bool) -> Result<(), Reason> {
+        let mut header = Vec::with_capacity(9);
+        write_number(kind, &mut header);
+        write_number(payload.len() as u64, &mut header);
+        self.header = header.into();
+        self.payload = payload;
+        self.last = end;
+        self.begin()
+    }
+
+    /// Gives the transport what it takes at once; whoever pumps asks for the rest.
+    fn begin(&mut self) -> Result<(), Reason> {
+        match self.poll_idle(&mut Context::from_waker(std::task::Waker::noop())) {
+            Poll::Ready(Err(reason)) => Err(reason),
+            Poll::Ready(Ok(())) | Poll::Pending => Ok(()),
+        }
     }
 
     pub(crate) fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Reason>>> {
-        if let Some(early) = self.early.take() {
-            return Poll::Ready(Some(Ok(early)));
+        if self.received {
+            return Poll::Ready(None);
         }
-        let polled = self.receive.poll_recv_data(cx);
-        self.reading = polled.is_pending();
-        polled.map(|data| match data {
-            Ok(Some(mut data)) => Some(Ok(data.copy_to_bytes(data.remaining()))),
-            Ok(None) => None,
-            Err(_) => Some(Err(Reason::ClientReset)),
+        let next = std::task::ready!(self.receive.poll_next(cx));
+        Poll::Ready(match self.received(next) {
+            Ok(bytes) => bytes.map(Ok),
+            Err(trouble) => Some(Err(self.trouble(trouble))),
         })
     }
 
-    pub(crate) fn poll_trailers(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<HeaderMap>, Reason>> {
-        let polled = self.receive.poll_recv_trailers(cx);
-        self.reading = polled.is_pending();
-        polled.map_err(|_| Reason::ClientReset)
+    fn received(&mut self, next: Result<Next, Trouble>) -> Result<Option<Bytes>, Trouble> {
+        let malformed = Trouble::Stream(code::MESSAGE);
+        match next? {
+            Next::Data(_) | Next::Headers(_) if self.trailers.is_some() => {
+                return Err(Trouble::Connection(code::FRAME_UNEXPECTED));
+            }
+            Next::Data(bytes) => {
+                if let Some(expected) = &mut self.expected {
+                    *expected = expected.checked_sub(bytes.len() as u64).ok_or(malformed)?;
+                }
+                return Ok(Some(bytes));
+            }
+            Next::Headers(block) => {
+                let fields = qpack::decode(&block, self.shared.max_head()).map_err(|wrong| match wrong {
+                    qpack::Wrong::Coding => Trouble::Connection(code::DECOMPRESSION),
+                    qpack::Wrong::TooLarge => Trouble::TooLarge,
+                })?;
+                self.trailers = Some(head::trailers(fields).ok_or(malformed)?);
+            }
+            Next::End => {}
+        }
+        if self.expected.is_some_and(|expected| expected > 0) {
+            return Err(malformed);
+        }
+        self.received = true;
+        Ok(None)
     }
 
-    /// Ready when the connection is gone. That a client no longer wants the response (`STOP_SENDING`) shows when something is
-    /// sent: the `h3` crate does not tell before.
+    /// Does what the trouble asks for. The stream is broken off by who asked.
+    fn trouble(&mut self, trouble: Trouble) -> Reason {
+        match trouble {
+            Trouble::Gone(reason) => return reason,
+            Trouble::TooLarge => return Reason::RequestLength,
+            Trouble::Connection(code) => self.shared.close(code),
+            Trouble::Stream(code) => {
+                self.receive.stop(code);
+                let _ = self.send.reset(code);
+            }
+        }
+        Reason::BadRequest
+    }
+
+    pub(crate) fn poll_trailers(&mut self, _cx: &mut Context<'_>) -> Poll<Result<Option<HeaderMap>, Reason>> {
+        Poll::Ready(Ok(self.trailers.take()))
+    }
+
     pub(crate) fn poll_reset(&mut self, cx: &mut Context<'_>) -> Poll<Reason> {
-        let connection = &self.connection;
-        let closed = self.closed.get_or_insert_with(|| {
-            let connection = connection.clone();
-            Box::pin(async move { connection.closed().await })
-        });
-        closed.as_mut().poll(cx).map(|_| Reason::ConnectionDropped)
+        let stopped = self.stopped.get_or_insert_with(|| Box::pin(self.send.stopped()));
+        match std::task::ready!(stopped.as_mut().poll(cx)) {
+            Ok(Some(_)) => Poll::Ready(Reason::ClientReset),
+            Err(_) => Poll::Ready(Reason::ConnectionDropped),
+            Ok(None) => {
+                // The client has all of it.
+                self.stopped = Some(Box::pin(std::future::pending()));
+                Poll::Pending
+            }
+        }
     }
 
     pub(crate) fn reset(&mut self, fault: Fault) {
         let code = match fault {
-            Fault::Internal => Code::H3_INTERNAL_ERROR,
-            Fault::Cancel => Code::H3_REQUEST_CANCELLED,
-            Fault::Refused => Code::H3_REQUEST_REJECTED,
+            Fault::Internal => code::INTERNAL,
+            Fault::Cancel => code::CANCELLED,
+            Fault::Refused => code::REJECTED,
         };
-        match &mut self.send {
-            Send::Idle(half) => half.stop_stream(code),
-            Send::Busy { operation, stop } => {
-                if let Some(stop) = stop.take()
-                    && stop.send(code).is_ok()
-                {
-                    // An orderly end would pass for the end of the response.
-                    let _ = operation.as_mut().poll(&mut Context::from_waker(std::task::Waker::noop()));
-                }
-            }
-            Send::Failed => {}
-        }
-        self.send = Send::Failed;
+        self.finished = true;
+        let _ = self.send.reset(code);
+        self.receive.stop(code);
     }
-}
-
-async fn send(half: &mut Half, what: Operation) -> Result<(), Reason> {
-    let (sent, end) = match what {
-        Operation::Head(head, end) => (half.send_response(head).await, end),
-        Operation::Data(bytes, end) if bytes.is_empty() => (Ok(()), end),
-        Operation::Data(bytes, end) => (half.send_data(bytes).await, end),
-        Operation::Trailers(trailers) => (half.send_trailers(trailers).await, true),
-    };
-    let sent = match sent {
-        Ok(()) if end => half.finish().await,
-        sent => sent,
-    };
-    sent.map_err(|_| Reason::ClientReset)
 }
 
 impl Drop for Carrier {
     fn drop(&mut self) {
-        // RFC 9114 section 4.1: a client may be asked to stop sending what is not needed for the response.
-        if !self.reading {
-            self.receive.stop_sending(Code::H3_NO_ERROR);
+        // Left to itself, the transport would end the response as if it were whole.
+        if !self.finished {
+            let _ = self.send.reset(code::INTERNAL);
         }
+        // After an early response, the client need not send the rest (RFC 9114 section 4.1).
+        self.receive.stop(code::NO_ERROR);
     }
 }

@@ -24,6 +24,11 @@ use crate::worker::Worker;
 
 /// Requests that a client may have open at a time, as in HTTP/2.
 const MOST_STREAMS: u32 = 100;
+/// Its control stream, the two of QPACK, and a few that it may have for itself.
+const MOST_OWN_STREAMS: u32 = 8;
+/// A client that is silent for so long is gone: one that is there answers what is sent to keep the connection open.
+const SILENCE: Duration = Duration::from_secs(30);
+const KEEP_ALIVE: Duration = Duration::from_secs(10);
 /// Bytes of a request body that a client may send before somebody has read them.
 const STREAM_WINDOW: u32 = 64 * 1024;
 /// Bytes of all responses of a connection that the client has not acknowledged.
@@ -134,8 +139,11 @@ fn server_config(tls: Arc<rustls::ServerConfig>) -> Result<ServerConfig, quinn::
         .stream_receive_window(VarInt::from_u32(STREAM_WINDOW))
         .receive_window(VarInt::from_u32(STREAM_WINDOW * MOST_STREAMS))
         .send_window(SEND_WINDOW)
-        // Beyond this a client is gone. One that is there and does nothing is ended by the server's own timer.
-        .max_idle_timeout(IdleTimeout::try_from(Duration::from_secs(120)).ok());
+        .max_concurrent_uni_streams(VarInt::from_u32(MOST_OWN_STREAMS))
+        // One that is there and does nothing is ended by the server's own timer, however long its app takes for an answer.
+        .max_idle_timeout(IdleTimeout::try_from(SILENCE).ok())
+        .keep_alive_interval(Some(KEEP_ALIVE))
+        .datagram_receive_buffer_size(None);
     config.transport_config(Arc::new(transport));
     Ok(config)
 }

@@ -1,33 +1,75 @@
 //! An HTTP/3 connection's task.
 
+use std::cell::{Cell, RefCell};
+use std::pin::pin;
 use std::rc::Rc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use h3::error::Code;
-use h3::ext::Protocol;
-use h3::server::{self, RequestResolver};
-use http::Method;
+use http::{HeaderMap, Method, StatusCode};
 use quinn::crypto::rustls::HandshakeData;
-use quinn::{Connecting, ConnectionError, VarInt, ZeroRttAccepted};
-use tokio::sync::watch;
+use quinn::{Connecting, ConnectionError, RecvStream, SendStream, VarInt, ZeroRttAccepted};
+use tokio::sync::Notify;
 use tokio::task::spawn_local;
-use tokio::time::{sleep_until, timeout};
+use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::h1::head::Version;
 use crate::h3::carrier::Carrier;
 use crate::h3::endpoint::Handshake;
-use crate::mux::{self, Connection, Incoming, Tunnel, carrier};
+use crate::h3::frame::{Frames, HEADERS, Next, Trouble, write_number};
+use crate::h3::{code, control, head, qpack};
+use crate::mux::{self, Connection, carrier};
 use crate::reason::Reason;
 use crate::request::{Handler, TlsInfo};
 
-/// Without a limit of the worker's.
-const FAR: Duration = Duration::from_secs(30 * 86_400);
-/// After GOAWAY and the last response, the client gets so long to acknowledge it.
+/// After the last stream of a connection that is to end, its client has so long to take the rest and to leave.
 const LINGER: Duration = Duration::from_secs(2);
+/// When there is no deadline.
+const FAR: Duration = Duration::from_secs(30 * 86_400);
 
-type H3 = server::Connection<h3_quinn::Connection, Bytes>;
-type Resolver = RequestResolver<h3_quinn::Connection, Bytes>;
+/// A connection, as its streams see it.
+pub(super) struct Shared {
+    quic: quinn::Connection,
+    connection: Rc<Connection>,
+    /// The handshake is complete: what comes is no repetition of what somebody has recorded.
+    established: Cell<bool>,
+    is_established: Notify,
+    /// Heads that are being read.
+    heads: Cell<usize>,
+    /// Kinds of the client's own streams that there must be one of.
+    seen: RefCell<Vec<u64>>,
+}
+
+impl Shared {
+    pub(super) fn new(quic: quinn::Connection, connection: Rc<Connection>, established: bool) -> Rc<Self> {
+        let (heads, seen) = (Cell::new(0), RefCell::default());
+        Rc::new(Self { quic, connection, established: Cell::new(established), is_established: Notify::new(), heads, seen })
+    }
+
+    pub(super) fn is_alive(&self) -> bool {
+        self.quic.close_reason().is_none()
+    }
+
+    pub(super) fn establish(&self) {
+        self.established.set(true);
+        self.is_established.notify_waiters();
+    }
+
+    pub(super) fn close(&self, code: VarInt) {
+        self.quic.close(code, b"");
+    }
+
+    pub(super) fn max_head(&self) -> usize {
+        self.connection.worker.limits().max_head
+    }
+
+    pub(super) fn is_first(&self, kind: u64) -> bool {
+        let mut seen = self.seen.borrow_mut();
+        let first = !seen.contains(&kind);
+        seen.push(kind);
+        first
+    }
+}
 
 /// Serves a connection until it ends.
 pub(super) async fn serve<H: Handler>(
@@ -42,47 +84,42 @@ pub(super) async fn serve<H: Handler>(
         begun = timeout(limit, begin(connecting, early_data)) => begun,
         () = connection.killed() => return,
     };
-    drop(handshake);
     let (quic, accepted) = match begun {
         Ok(Ok(begun)) => begun,
         Ok(Err(error)) => return tracing::debug!(%error, peer = %connection.info.peer, "a QUIC handshake failed"),
         Err(_) => return mux::refused(&connection, Reason::TimerHeaderWait),
     };
     connection.set_tls(tls_info(&quic));
-    let max_head = connection.worker.limits().max_head as u64;
-    let mut builder = server::builder();
-    builder.max_field_section_size(max_head).enable_extended_connect(true);
-    let h3 = match builder.build(h3_quinn::Connection::new(quic.clone())).await {
-        Ok(h3) => h3,
-        Err(error) => return tracing::debug!(%error, "an HTTP/3 connection did not begin"),
-    };
-    let complete = completion(accepted);
-    Task { connection, quic, h3, handler, complete }.run().await;
+    let shared = Shared::new(quic, connection, accepted.is_none());
+    if let Some(accepted) = accepted {
+        let shared = Rc::clone(&shared);
+        spawn_local(async move {
+            accepted.await;
+            drop(handshake);
+            // Or it has failed.
+            if shared.is_alive() {
+                shared.establish();
+            }
+        });
+    } else {
+        drop(handshake);
+    }
+    run(shared, handler).await;
 }
 
 async fn begin(
-    connecting: Connecting,
+    mut connecting: Connecting,
     early_data: bool,
 ) -> Result<(quinn::Connection, Option<ZeroRttAccepted>), ConnectionError> {
     if !early_data {
         return Ok((connecting.await?, None));
     }
+    // Until then the client's name for the server is not known.
+    let _ = connecting.handshake_data().await?;
     match connecting.into_0rtt() {
         Ok((quic, accepted)) => Ok((quic, Some(accepted))),
         Err(connecting) => Ok((connecting.await?, None)),
     }
-}
-
-/// Tells when the handshake is complete. What arrives before may be a replay.
-fn completion(accepted: Option<ZeroRttAccepted>) -> watch::Receiver<bool> {
-    let (complete, completed) = watch::channel(accepted.is_none());
-    if let Some(accepted) = accepted {
-        spawn_local(async move {
-            accepted.await;
-            let _ = complete.send(true);
-        });
-    }
-    completed
 }
 
 fn tls_info(quic: &quinn::Connection) -> TlsInfo {
@@ -95,93 +132,148 @@ fn tls_info(quic: &quinn::Connection) -> TlsInfo {
     }
 }
 
-struct Task<H> {
-    connection: Rc<Connection>,
-    quic: quinn::Connection,
-    h3: H3,
-    handler: Rc<H>,
-    complete: watch::Receiver<bool>,
-}
-
-impl<H: Handler> Task<H> {
-    async fn run(mut self) {
-        let connection = Rc::clone(&self.connection);
-        let now = || connection.worker.clock().now();
-        let (mut told, mut idle_since) = (false, now());
-        loop {
-            if connection.is_killed() {
-                break;
-            }
-            if connection.worker.is_draining() && !told {
-                told = self.tell().await;
-                idle_since = now();
-            }
-            let limit = if told { Some(LINGER) } else { connection.worker.timeouts().idle_connection };
-            let deadline = if connection.streams() > 0 { None } else { limit.map(|limit| idle_since + limit) };
-            let deadline = deadline.unwrap_or_else(|| now() + FAR);
-            tokio::select! {
-                accepted = self.h3.accept() => match accepted {
-                    Ok(Some(resolver)) => self.open(resolver),
-                    Ok(None) => break,
-                    Err(error) => {
-                        tracing::debug!(%error, peer = %connection.info.peer, "an HTTP/3 connection broke");
-                        break;
-                    }
-                },
-                () = connection.changed() => {}
-                () = sleep_until(deadline) => {
-                    if told {
-                        break;
-                    }
-                    told = self.tell().await;
-                    idle_since = now();
-                }
-            }
-            if connection.streams() > 0 {
-                idle_since = now();
-            }
-        }
-        let code = u32::try_from(Code::H3_NO_ERROR.value()).unwrap_or(0);
-        self.quic.close(VarInt::from_u32(code), b"");
-    }
-
-    /// Tells the client that no new requests are welcome (RFC 9114 section 5.2). Those that are open go on.
-    async fn tell(&mut self) -> bool {
-        if let Err(error) = self.h3.shutdown(0).await {
-            tracing::debug!(%error, "GOAWAY cannot be sent");
-        }
-        true
-    }
-
-    fn open(&self, resolver: Resolver) {
-        let (connection, quic, handler) = (Rc::clone(&self.connection), self.quic.clone(), Rc::clone(&self.handler));
-        let complete = self.complete.clone();
-        spawn_local(async move { request(&connection, quic, &*handler, resolver, complete).await });
-    }
-}
-
-async fn request<H: Handler>(
-    connection: &Rc<Connection>,
-    quic: quinn::Connection,
-    handler: &H,
-    resolver: Resolver,
-    mut complete: watch::Receiver<bool>,
-) {
-    let limit = connection.worker.timeouts().header_wait.unwrap_or(FAR);
-    let (request, stream) = match timeout(limit, resolver.resolve_request()).await {
-        Ok(Ok(resolved)) => resolved,
-        Ok(Err(error)) => return tracing::debug!(%error, "an HTTP/3 request is malformed"),
-        Err(_) => return mux::refused(connection, Reason::TimerHeaderWait),
-    };
-    // RFC 8470 section 3: what must not happen twice waits until it cannot be a replay.
-    let is_safe = matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS | Method::TRACE);
-    if !is_safe && complete.wait_for(|complete| *complete).await.is_err() {
+async fn run<H: Handler>(shared: Rc<Shared>, handler: Rc<H>) {
+    let (quic, connection) = (&shared.quic, &shared.connection);
+    let worker = &connection.worker;
+    let Ok(mut control) = quic.open_uni().await else { return };
+    if control.write_all(&control::hello(shared.max_head())).await.is_err() {
         return;
     }
-    let (mut head, ()) = request.into_parts();
-    let tunnel = head.extensions.remove::<Protocol>().map(|protocol| Tunnel(protocol.as_str().into()));
-    let (send, receive) = stream.split();
-    let mut stream = Carrier::new(send, receive, quic);
-    let incoming = Incoming { ended: tunnel.is_none() && stream.has_ended(), head, tunnel };
-    mux::open(connection, handler, &incoming, Version::Http3, carrier::Carrier::Http3(Box::new(stream)));
+    let mut next_stream = 0;
+    let mut idle_since = Some(worker.clock().now());
+    let mut told = false;
+    let mut timer = pin!(sleep_until(worker.clock().now() + FAR));
+    loop {
+        let now = worker.clock().now();
+        let is_idle = connection.streams() + shared.heads.get() == 0;
+        idle_since = if is_idle { idle_since.or(Some(now)) } else { None };
+        let limit = if told { Some(LINGER) } else { worker.timeouts().idle_connection };
+        let deadline = idle_since.zip(limit).map_or(now + FAR, |(since, limit)| since + limit);
+        if connection.is_killed() || told && deadline <= now {
+            return shared.close(code::NO_ERROR);
+        }
+        if !told && (worker.is_draining() || deadline <= now) {
+            told = true;
+            idle_since = is_idle.then_some(now);
+            // A few bytes: the client gives the control stream more room than that.
+            let _ = timeout(LINGER, control.write_all(&control::goaway(next_stream))).await;
+            continue;
+        }
+        reset(timer.as_mut(), deadline);
+        tokio::select! {
+            accepted = quic.accept_bi() => {
+                let Ok((mut send, mut receive)) = accepted else { return };
+                if told {
+                    let _ = (send.reset(code::REJECTED), receive.stop(code::REJECTED));
+                    continue;
+                }
+                next_stream = VarInt::from(receive.id()).into_inner() + 4;
+                idle_since = None;
+                let reading = Reading::new(&shared);
+                spawn_local(open(reading, send, receive, Rc::clone(&handler)));
+            }
+            accepted = quic.accept_uni() => {
+                let Ok(stream) = accepted else { return };
+                spawn_local(control::read(Rc::clone(&shared), stream));
+            }
+            () = connection.changed() => {}
+            () = timer.as_mut() => {}
+        }
+    }
+}
+
+fn reset(timer: std::pin::Pin<&mut tokio::time::Sleep>, at: Instant) {
+    if timer.deadline() != at {
+        timer.reset(at);
+    }
+}
+
+/// A head that is being read: its connection is not idle.
+struct Reading(Rc<Shared>);
+
+impl Reading {
+    fn new(shared: &Rc<Shared>) -> Self {
+        shared.heads.set(shared.heads.get() + 1);
+        Self(Rc::clone(shared))
+    }
+}
+
+impl Drop for Reading {
+    fn drop(&mut self) {
+        self.0.heads.set(self.0.heads.get().saturating_sub(1));
+        self.0.connection.nudge();
+    }
+}
+
+/// Reads a request's head and starts its exchange.
+async fn open<H: Handler>(reading: Reading, send: SendStream, receive: RecvStream, handler: Rc<H>) {
+    let shared = &reading.0;
+    let early = receive.is_0rtt();
+    let mut frames = Frames::new(receive, shared.max_head());
+    let limit = shared.connection.worker.timeouts().header_wait.unwrap_or(FAR);
+    let first = timeout(limit, frames.next()).await;
+    let read = match first {
+        Ok(Ok(Next::Headers(block))) => match qpack::decode(&block, shared.max_head()) {
+            Ok(fields) => head::request(fields).ok_or(Trouble::Stream(code::MESSAGE)),
+            Err(qpack::Wrong::Coding) => Err(Trouble::Connection(code::DECOMPRESSION)),
+            Err(qpack::Wrong::TooLarge) => Err(Trouble::TooLarge),
+        },
+        Ok(Ok(Next::Data(_))) => Err(Trouble::Connection(code::FRAME_UNEXPECTED)),
+        Ok(Ok(Next::End)) => Err(Trouble::Stream(code::INCOMPLETE)),
+        Ok(Err(trouble)) => Err(trouble),
+        Err(_) => {
+            mux::refused(&shared.connection, Reason::TimerHeaderWait);
+            Err(Trouble::Stream(code::REJECTED))
+        }
+    };
+    let (mut incoming, declared) = match read {
+        Ok(read) => read,
+        Err(trouble) => return refuse(shared, trouble, send, frames).await,
+    };
+    incoming.ended = declared == Some(0);
+    // RFC 8470: what may be a repetition must not change anything.
+    let is_harmless = matches!(incoming.head.method, Method::GET | Method::HEAD | Method::OPTIONS | Method::TRACE);
+    if early && !(is_harmless && declared.is_none_or(|length| length == 0)) {
+        while !shared.established.get() {
+            tokio::select! {
+                () = shared.is_established.notified() => {}
+                _ = shared.quic.closed() => return,
+            }
+        }
+    }
+    let mut carrier = Carrier::new(Rc::clone(shared), send, frames, declared);
+    // A request without a body is known to be one if its end has come with it.
+    if !incoming.ended && incoming.tunnel.is_none() {
+        incoming.ended = carrier.has_ended();
+    }
+    let carrier = carrier::Carrier::Http3(Box::new(carrier));
+    mux::open(&shared.connection, &*handler, &incoming, Version::Http3, carrier);
+}
+
+/// Answers a head that there is no exchange for.
+async fn refuse(shared: &Shared, trouble: Trouble, mut send: SendStream, mut frames: Frames) {
+    match trouble {
+        Trouble::Gone(_) => {}
+        Trouble::Connection(code) => shared.close(code),
+        Trouble::Stream(code) => {
+            let _ = send.reset(code);
+            frames.stop(code);
+        }
+        Trouble::TooLarge => {
+            crate::h1::report::refused_connection(
+                &shared.connection.worker,
+                &shared.connection.info,
+                Reason::RequestLength,
+                Reason::RequestLength.status(),
+            );
+            let block = qpack::encode(Some(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE), &HeaderMap::new());
+            let mut frame = Vec::new();
+            write_number(HEADERS, &mut frame);
+            write_number(block.len() as u64, &mut frame);
+            frame.extend_from_slice(&block);
+            let _ = send.write_chunk(Bytes::from(frame)).await;
+            let _ = send.finish();
+            frames.stop(code::NO_ERROR);
+        }
+    }
 }
