@@ -24,6 +24,8 @@ use crate::request::{Handler, TlsInfo};
 
 /// After the last stream of a connection that is to end, its client has so long to take the rest and to leave.
 const LINGER: Duration = Duration::from_secs(2);
+/// Requests that a client may take back before it has taken as many answers (rapid reset). Each answer gives it two more.
+const ALLOWANCE: u64 = 1_000;
 /// When there is no deadline.
 const FAR: Duration = Duration::from_secs(30 * 86_400);
 
@@ -139,12 +141,18 @@ async fn run<H: Handler>(shared: Rc<Shared>, handler: Rc<H>) {
     if control.write_all(&control::hello(shared.max_head())).await.is_err() {
         return;
     }
-    let mut next_stream = 0;
+    let (mut next_stream, mut allowance) = (0, ALLOWANCE);
     let mut idle_since = Some(worker.clock().now());
     let mut told = false;
     let mut timer = pin!(sleep_until(worker.clock().now() + FAR));
     loop {
         let now = worker.clock().now();
+        allowance = allowance.saturating_add(2 * connection.take_completed()).min(ALLOWANCE);
+        if allowance == 0 {
+            tracing::debug!(peer = %connection.info.peer, "an HTTP/3 client floods its connection");
+            mux::refused(connection, Reason::ConnLimit);
+            return shared.close(code::EXCESSIVE_LOAD);
+        }
         let is_idle = connection.streams() + shared.heads.get() == 0;
         idle_since = if is_idle { idle_since.or(Some(now)) } else { None };
         let limit = if told { Some(LINGER) } else { worker.timeouts().idle_connection };
@@ -169,6 +177,7 @@ async fn run<H: Handler>(shared: Rc<Shared>, handler: Rc<H>) {
                 }
                 next_stream = VarInt::from(receive.id()).into_inner() + 4;
                 idle_since = None;
+                allowance -= 1;
                 let reading = Reading::new(&shared);
                 spawn_local(open(reading, send, receive, Rc::clone(&handler)));
             }

@@ -89,3 +89,29 @@ fn early_data_is_answered_if_it_changes_nothing() {
         assert!(accepted.await);
     });
 }
+
+#[test]
+fn a_client_that_takes_its_requests_back_over_and_over_is_closed() {
+    run(async || {
+        let client = serve(|_| {}).connect().await;
+        let flooding = client.quic.clone();
+        tokio::task::spawn_local(async move {
+            while let Ok((mut send, _receive)) = flooding.open_bi().await {
+                let _ = send.write_all(&[1]).await;
+                let _ = send.reset(0x10c_u32.into());
+            }
+        });
+        let closed = client.quic.closed().await;
+        assert!(matches!(closed, quinn::ConnectionError::ApplicationClosed(close) if close.error_code.into_inner() == 0x107));
+    });
+}
+
+#[test]
+fn a_client_may_make_any_number_of_requests_that_it_takes_the_answers_of() {
+    run(async || {
+        let mut client = serve(|_| {}).connect().await;
+        for _ in 0..1_500 {
+            assert_eq!(client.get("/").await.0, 200);
+        }
+    });
+}
