@@ -269,12 +269,8 @@ async fn refuse(shared: &Shared, trouble: Trouble, mut send: SendStream, mut fra
             frames.stop(code);
         }
         Trouble::TooLarge => {
-            crate::h1::report::refused_connection(
-                &shared.connection.worker,
-                &shared.connection.info,
-                Reason::RequestLength,
-                Reason::RequestLength.status(),
-            );
+            let connection = &shared.connection;
+            connection.worker.tell_refused(&connection.info, Reason::RequestLength, Reason::RequestLength.status());
             let block = qpack::encode(Some(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE), &HeaderMap::new());
             let mut frame = Vec::new();
             write_number(HEADERS, &mut frame);
