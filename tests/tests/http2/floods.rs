@@ -169,7 +169,6 @@ fn pings(provider: Provider) {
 
 /// Nobody reads while the flood comes: what the server says last must not be lost with what it did not read.
 #[test]
-#[ignore = "the server closes its socket with unread bytes, and the kernel drops GOAWAY with what else is not sent yet"]
 fn a_client_that_reads_late_is_told_why_it_is_sent_away() {
     let subject = start(Provider::Embedded);
     let mut connection = open(&subject);

@@ -5,23 +5,44 @@ use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::{Sleep, sleep};
 
 use crate::h2::meter::Meter;
 use crate::transport::Transport;
+
+/// After the last frame the client gets this long to stop sending: a socket that is closed with bytes unread would destroy what
+/// is on its way, GOAWAY and its reason too.
+const LINGER: Duration = Duration::from_secs(2);
+/// One read of what nobody wants any more.
+const DISCARD: usize = 4 * 1024;
 
 pub(super) struct Socket {
     transport: Transport,
     /// What was read before it was known that this is HTTP/2.
     early: BytesMut,
     meter: Rc<RefCell<Meter>>,
+    /// Runs when everything is written.
+    linger: Option<Pin<Box<Sleep>>>,
 }
 
 impl Socket {
     pub(super) fn new(transport: Transport, early: BytesMut, meter: Rc<RefCell<Meter>>) -> Self {
-        Self { transport, early, meter }
+        Self { transport, early, meter, linger: None }
+    }
+
+    /// Reads and discards until the client has closed, or has had its time.
+    fn poll_linger(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let over = self.linger.get_or_insert_with(|| Box::pin(sleep(LINGER)));
+        if over.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(());
+        }
+        let mut discarded = [0; DISCARD];
+        while let Ok(1..) = ready!(self.transport.poll_read(cx, &mut discarded)) {}
+        Poll::Ready(())
     }
 }
 
@@ -37,8 +58,13 @@ impl AsyncRead for Socket {
             buffer.put_slice(this.early.get(..take).unwrap_or_default());
             this.early.advance(take);
         }
-        let mut meter = this.meter.borrow_mut();
-        meter.received(buffer.filled().get(before..).unwrap_or_default());
+        let passed = this.meter.borrow_mut().received(buffer.filled().get(before..).unwrap_or_default());
+        if passed == 0 && buffer.filled().len() > before {
+            // What begins with a frame that ends the connection is not shown to the `h2` crate, and nothing after it is read.
+            buffer.set_filled(before);
+            return Poll::Pending;
+        }
+        buffer.set_filled(before + passed);
         Poll::Ready(Ok(()))
     }
 }
@@ -65,6 +91,9 @@ impl AsyncWrite for Socket {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.transport.poll_shutdown(cx)
+        if self.linger.is_none() {
+            ready!(self.transport.poll_shutdown(cx))?;
+        }
+        self.poll_linger(cx).map(Ok)
     }
 }
