@@ -1,6 +1,6 @@
 //! The WebSocket protocol as pure values: RFC 6455 and its compression, RFC 7692, without I/O, a clock or a runtime.
 //!
-
+//! * [`handshake`]: the requests and responses that make a connection a WebSocket.
 //! * [`Connection`]: one end, from bytes to [`Event`]s and from messages to bytes. It has a [`Reader`] and a [`Writer`], which
 //!   can be used by themselves.
 //! * [`Broadcast`]: one message to many peers.
@@ -25,6 +25,7 @@ mod error;
 mod event;
 mod extension;
 mod frame;
+pub mod handshake;
 mod mask;
 mod reader;
 mod role;
