@@ -23,6 +23,7 @@ use crate::body::{Body, Feed};
 use crate::delegation::Delegation;
 use crate::downstream::{Closed, Downstream};
 use crate::fragments::{self, Claim};
+use crate::hub::{Session, Switch};
 use crate::request_control::Watched;
 use crate::upgrade::{Donor, Tunnel};
 
@@ -70,6 +71,7 @@ pin_project! {
         Calling { #[pin] future: S::Future },
         Responding { #[pin] body: S::ResponseBody, response: Responding },
         Tunnel { tunnel: Tunnel },
+        WebSocket { session: Box<Session> },
         /// Nothing to do, or nothing yet.
         Idle,
     }
@@ -259,6 +261,7 @@ impl<S: App, D: Downstream> Call<S, D> {
                 }
                 PhaseProjection::Responding { body, response } => return response.poll(body, this.downstream, cx),
                 PhaseProjection::Tunnel { tunnel } => return tunnel.poll(this.downstream, cx).map(Ok),
+                PhaseProjection::WebSocket { session } => return session.poll(this.downstream, cx).map(Ok),
                 PhaseProjection::Idle => return Poll::Ready(Ok(())),
             }
         }
@@ -322,6 +325,13 @@ where
         return Ok(true);
     }
     if head.status == StatusCode::SWITCHING_PROTOCOLS {
+        if let Some(session) = head.extensions.get::<Switch>().and_then(Switch::begin) {
+            *this.donor = None;
+            *this.feed = None;
+            this.downstream.upgrade(&head)?;
+            this.phase.set(Phase::WebSocket { session });
+            return Ok(false);
+        }
         let donor = this.donor.take().ok_or(Failure::Invalid("101 without an upgrade that was asked for"))?;
         this.downstream.upgrade(&head)?;
         this.phase.set(Phase::Tunnel { tunnel: donor.accept().ok_or(Failure::Closed)? });

@@ -26,6 +26,7 @@ mod downstream;
 mod embedded;
 mod error;
 mod fragments;
+pub mod hub;
 mod lifetime;
 mod live;
 mod logging;

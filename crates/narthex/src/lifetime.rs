@@ -1,5 +1,6 @@
 //! How a server starts once and stops in order: the handle, the signals, and the phases that its workers follow.
 
+use std::cell::RefCell;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -253,7 +254,16 @@ pub(crate) enum Phase {
 #[derive(Clone)]
 pub(crate) struct Phases(watch::Receiver<Phase>);
 
+thread_local! {
+    static PHASES: RefCell<Option<Phases>> = const { RefCell::new(None) };
+}
+
 impl Phases {
+    /// Those of the server whose worker this thread is.
+    pub(crate) fn of_this_thread() -> Option<Self> {
+        PHASES.with_borrow(Clone::clone)
+    }
+
     /// Waits for the end of [`Phase::Running`].
     pub(crate) async fn draining(&mut self) {
         let _ = self.0.wait_for(|phase| *phase != Phase::Running).await;
@@ -299,8 +309,10 @@ impl Workers {
         Fut: Future<Output = ()> + 'static,
     {
         let running = Running(self.end.clone());
+        let phases = self.phases();
         let work = move || async move {
             let _running = running;
+            PHASES.set(Some(phases));
             start().await;
         };
         // The thread is not joined: an app that blocks in a handler would block the shutdown.

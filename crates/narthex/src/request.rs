@@ -219,6 +219,10 @@ impl Heads {
         if !head.certificate.is_empty() {
             extensions.insert(PeerCertificate::new(Bytes::copy_from_slice(head.certificate)));
         }
+        if head.upgrade {
+            // A WebSocket lives long: who is at its other end is worth an entry.
+            extensions.insert(head.connection);
+        }
         if !head.path_base.is_empty() {
             extensions.insert(PathBase(kept.slice(head.path_base)));
         }

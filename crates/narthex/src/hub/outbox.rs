@@ -1,0 +1,353 @@
+//! What waits to be sent to a peer. Anybody puts into it, from any thread; the peer's own session takes out of it.
+
+use std::collections::VecDeque;
+use std::task::Waker;
+
+use narthex_ws::{Broadcast, Close, CloseCode, Kind};
+use tokio::sync::oneshot;
+
+use super::message::Message;
+
+/// Which of several waiting messages goes first. Those of one priority keep their order.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Priority {
+    /// Before all others.
+    High,
+    /// As most are.
+    #[default]
+    Normal,
+    /// When nothing else waits.
+    Low,
+}
+
+/// What happens to a message that no more room is left for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Overflow {
+    /// It is refused; who sends it is told.
+    DropNewest,
+    /// The oldest of the lowest priority make room.
+    DropOldest,
+    /// The peer is too slow: what waits is dropped, and the connection closed with this code.
+    Close(CloseCode),
+}
+
+/// How much may wait for one peer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OutboundLimits {
+    /// Bytes of messages. One message goes, however large, if nothing waits. Default: 1 MiB.
+    pub bytes: usize,
+    /// Messages. Default: 1 024.
+    pub messages: usize,
+    /// What happens beyond. Default: the connection is closed with 1013 (try again later).
+    pub overflow: Overflow,
+}
+
+impl Default for OutboundLimits {
+    fn default() -> Self {
+        Self { bytes: 1 << 20, messages: 1_024, overflow: Overflow::Close(CloseCode::TRY_AGAIN_LATER) }
+    }
+}
+
+/// What became of a message that was to be sent to one peer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use = "it says whether the message will be sent"]
+pub enum Sent {
+    /// It waits, or is on its way.
+    Queued,
+    /// There is no such peer, or it is leaving.
+    NotFound,
+    /// The peer's queue is full ([`OutboundLimits`]).
+    Refused,
+}
+
+impl Sent {
+    /// Whether it was [`Queued`](Self::Queued).
+    #[must_use]
+    pub fn is_queued(self) -> bool {
+        self == Self::Queued
+    }
+}
+
+/// One thing to send.
+pub(super) struct Item {
+    pub(super) what: What,
+    pub(super) priority: Priority,
+    /// A later message of the same key takes its place.
+    pub(super) key: Option<Box<str>>,
+    /// Told when the transport has it.
+    pub(super) done: Option<oneshot::Sender<()>>,
+}
+
+pub(super) enum What {
+    Message(Message),
+    Shared(Broadcast),
+    Ping(Box<[u8]>),
+    /// The beginning of a message in pieces. Nothing else but pings goes before its last piece.
+    Begin(Kind, Box<[u8]>),
+    Append(Box<[u8]>, bool),
+}
+
+impl Item {
+    pub(super) fn new(what: What) -> Self {
+        Self { what, priority: Priority::default(), key: None, done: None }
+    }
+
+    fn len(&self) -> usize {
+        match &self.what {
+            What::Message(message) => message.len(),
+            What::Shared(broadcast) => broadcast.data().len(),
+            What::Ping(bytes) | What::Begin(_, bytes) | What::Append(bytes, _) => bytes.len(),
+        }
+    }
+}
+
+/// How the session is to end.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) enum Ending {
+    #[default]
+    No,
+    /// After what waits.
+    Close(Option<Close<'static>>),
+    /// Without a word.
+    Cut,
+}
+
+#[derive(Default)]
+pub(super) struct Outbox {
+    /// Ordered by priority.
+    items: VecDeque<Item>,
+    /// The pieces of a message that was begun with the transport, or is about to be.
+    pieces: VecDeque<Item>,
+    /// Items of high and of normal priority.
+    high: usize,
+    normal: usize,
+    bytes: usize,
+    /// Pieces are being written: messages wait.
+    in_pieces: bool,
+    pub(super) ending: Ending,
+    /// Somebody writes a message in pieces.
+    pub(super) has_writer: bool,
+    /// The session is over: nothing can be sent any more.
+    pub(super) over: bool,
+    /// The session is looking, and will look again.
+    pub(super) looking: bool,
+    pub(super) waker: Option<Waker>,
+}
+
+impl Outbox {
+    /// Bytes that wait.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.items.len() + self.pieces.len()
+    }
+
+    pub(super) fn is_open(&self) -> bool {
+        !self.over && self.ending == Ending::No
+    }
+
+    /// Whoever gets the waker wakes it when the outbox is free again.
+    pub(super) fn wake(&self) -> Option<Waker> {
+        if self.looking { None } else { self.waker.clone() }
+    }
+
+    pub(super) fn push(&mut self, item: Item, limits: &OutboundLimits) -> Sent {
+        if !self.is_open() {
+            return Sent::NotFound;
+        }
+        let length = item.len();
+        if let Some(key) = &item.key
+            && let Some(old) = self.items.iter_mut().find(|old| old.key.as_ref() == Some(key) && old.priority == item.priority)
+        {
+            self.bytes = self.bytes - old.len() + length;
+            *old = item;
+            return Sent::Queued;
+        }
+        while self.len() > 0 && (self.bytes.saturating_add(length) > limits.bytes || self.len() >= limits.messages) {
+            match limits.overflow {
+                Overflow::DropNewest => return Sent::Refused,
+                Overflow::DropOldest => {
+                    if !self.drop_oldest(item.priority) {
+                        return Sent::Refused;
+                    }
+                }
+                Overflow::Close(code) => {
+                    self.clear();
+                    self.ending = Ending::Close(Some(Close::shortened(code, "this client reads too slowly")));
+                    return Sent::Refused;
+                }
+            }
+        }
+        self.bytes += length;
+        match item.what {
+            What::Begin(..) | What::Append(..) => self.pieces.push_back(item),
+            _ => self.insert(item),
+        }
+        Sent::Queued
+    }
+
+    fn insert(&mut self, item: Item) {
+        let at = match item.priority {
+            Priority::High => {
+                self.high += 1;
+                self.high - 1
+            }
+            Priority::Normal => {
+                self.normal += 1;
+                self.high + self.normal - 1
+            }
+            Priority::Low => self.items.len(),
+        };
+        self.items.insert(at, item);
+    }
+
+    /// Makes room: the oldest of the lowest priority goes, unless that is higher than `priority`.
+    fn drop_oldest(&mut self, priority: Priority) -> bool {
+        let (lowest, at) = match () {
+            () if self.items.len() > self.high + self.normal => (Priority::Low, self.high + self.normal),
+            () if self.normal > 0 => (Priority::Normal, self.high),
+            () if self.high > 0 => (Priority::High, 0),
+            () => return false,
+        };
+        lowest >= priority && self.remove(at).is_some()
+    }
+
+    fn remove(&mut self, at: usize) -> Option<Item> {
+        let item = self.items.remove(at)?;
+        match item.priority {
+            Priority::High => self.high -= 1,
+            Priority::Normal => self.normal -= 1,
+            Priority::Low => {}
+        }
+        self.bytes -= item.len();
+        Some(item)
+    }
+
+    /// What is to be sent next.
+    pub(super) fn pop(&mut self) -> Option<Item> {
+        let whole = if self.in_pieces {
+            // Control frames may come between the frames of a message (RFC 6455 section 5.4).
+            self.items.iter().position(|item| matches!(item.what, What::Ping(_)))
+        } else {
+            (!self.items.is_empty()).then_some(0)
+        };
+        if let Some(at) = whole {
+            let item = self.remove(at);
+            if self.items.is_empty() {
+                // A connection that rests holds no memory for it.
+                self.items = VecDeque::new();
+            }
+            return item;
+        }
+        let item = self.pieces.pop_front()?;
+        self.bytes -= item.len();
+        self.in_pieces = !matches!(item.what, What::Append(_, true));
+        if self.pieces.is_empty() {
+            self.pieces = VecDeque::new();
+        }
+        Some(item)
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.items = VecDeque::new();
+        self.pieces = VecDeque::new();
+        (self.high, self.normal, self.bytes) = (0, 0, 0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FEW: OutboundLimits = OutboundLimits { bytes: 10, messages: 3, overflow: Overflow::DropOldest };
+
+    fn item(text: &str, priority: Priority) -> Item {
+        Item { priority, ..Item::new(What::Message(text.into())) }
+    }
+
+    fn drain(outbox: &mut Outbox) -> Vec<String> {
+        let text = |item: Item| match item.what {
+            What::Message(Message::Text(text)) => text,
+            What::Begin(_, bytes) | What::Append(bytes, _) => String::from_utf8(bytes.into()).unwrap(),
+            _ => "?".to_owned(),
+        };
+        std::iter::from_fn(|| outbox.pop()).map(text).collect()
+    }
+
+    #[test]
+    fn higher_priorities_go_first_and_equal_ones_in_order() {
+        let mut outbox = Outbox::default();
+        for (text, priority) in [
+            ("low", Priority::Low),
+            ("a", Priority::Normal),
+            ("high", Priority::High),
+            ("b", Priority::Normal),
+            ("higher?", Priority::High),
+        ] {
+            assert!(outbox.push(item(text, priority), &OutboundLimits::default()).is_queued());
+        }
+        assert_eq!(drain(&mut outbox), ["high", "higher?", "a", "b", "low"]);
+        assert_eq!((outbox.bytes(), outbox.high, outbox.normal), (0, 0, 0));
+    }
+
+    #[test]
+    fn the_oldest_of_the_lowest_priority_make_room() {
+        let mut outbox = Outbox::default();
+        for text in ["1", "2", "3", "4"] {
+            assert!(outbox.push(item(text, Priority::Normal), &FEW).is_queued());
+        }
+        assert!(outbox.push(item("high", Priority::High), &FEW).is_queued());
+        assert_eq!(outbox.push(item("low", Priority::Low), &FEW), Sent::Refused, "nothing lower waits");
+        assert_eq!(drain(&mut outbox), ["high", "3", "4"]);
+    }
+
+    #[test]
+    fn bytes_are_bounded_too_but_one_message_always_goes() {
+        let mut outbox = Outbox::default();
+        let limits = OutboundLimits { overflow: Overflow::DropNewest, ..FEW };
+        assert!(outbox.push(item("longer than ten bytes", Priority::Normal), &limits).is_queued());
+        assert_eq!(outbox.push(item("1", Priority::Normal), &limits), Sent::Refused);
+        assert_eq!(outbox.bytes(), 21);
+    }
+
+    #[test]
+    fn a_peer_that_is_too_slow_is_closed_and_what_waits_is_dropped() {
+        let mut outbox = Outbox::default();
+        let limits = OutboundLimits { overflow: Overflow::Close(CloseCode::POLICY_VIOLATION), ..FEW };
+        for text in ["1", "2", "3"] {
+            assert!(outbox.push(item(text, Priority::Normal), &limits).is_queued());
+        }
+        assert_eq!(outbox.push(item("4", Priority::Normal), &limits), Sent::Refused);
+        assert!(matches!(&outbox.ending, Ending::Close(Some(close)) if close.code() == CloseCode::POLICY_VIOLATION));
+        assert_eq!(outbox.push(item("5", Priority::Normal), &limits), Sent::NotFound);
+        assert!(drain(&mut outbox).is_empty());
+    }
+
+    #[test]
+    fn the_latest_of_a_key_takes_the_place_of_the_one_before() {
+        let mut outbox = Outbox::default();
+        for (text, key) in [("old price", "a"), ("other", "b"), ("price", "a")] {
+            let item = Item { key: Some(key.into()), ..item(text, Priority::Normal) };
+            assert!(outbox.push(item, &OutboundLimits::default()).is_queued());
+        }
+        assert_eq!(outbox.bytes(), 10);
+        assert_eq!(drain(&mut outbox), ["price", "other"]);
+    }
+
+    #[test]
+    fn messages_wait_for_the_end_of_one_in_pieces_and_pings_do_not() {
+        let mut outbox = Outbox::default();
+        let piece = |bytes: &[u8], last| Item::new(What::Append(bytes.into(), last));
+        let limits = OutboundLimits::default();
+        assert!(outbox.push(Item::new(What::Begin(Kind::Text, (*b"be").into())), &limits).is_queued());
+        assert!(matches!(outbox.pop().unwrap().what, What::Begin(..)));
+        assert!(outbox.push(item("later", Priority::High), &limits).is_queued());
+        assert!(outbox.pop().is_none());
+        assert!(outbox.push(Item::new(What::Ping(Box::default())), &limits).is_queued());
+        assert!(matches!(outbox.pop().unwrap().what, What::Ping(_)));
+        assert!(outbox.push(piece(b"gin", true), &limits).is_queued());
+        assert_eq!(drain(&mut outbox), ["gin", "later"]);
+    }
+}

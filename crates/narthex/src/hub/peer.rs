@@ -1,0 +1,400 @@
+//! One WebSocket connection, as the app holds it.
+
+use std::any::Any;
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::thread::ThreadId;
+use std::time::Duration;
+
+use narthex_ws::{Broadcast, Close, CloseCode, Kind};
+use tokio::sync::oneshot;
+use tokio::time::{Instant, timeout};
+use uuid::Uuid;
+
+use super::message::Message;
+use super::outbox::{Ending, Item, Outbox, Priority, Sent, What};
+use super::writer::{MessageWriter, WriterBusy};
+use super::{Hub, Inner};
+
+/// A peer's id: a random UUID, written as `6ba7b810-9dad-41d1-80b4-00c04fd430c8`. It names, it does not authorize.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct PeerId(Uuid);
+
+impl PeerId {
+    pub(super) fn random() -> Self {
+        Self(Uuid::new_v4())
+    }
+
+    pub(super) fn bytes(self) -> [u8; 16] {
+        self.0.into_bytes()
+    }
+}
+
+impl fmt::Display for PeerId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl fmt::Debug for PeerId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "PeerId({self})")
+    }
+}
+
+impl std::str::FromStr for PeerId {
+    type Err = uuid::Error;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        text.parse().map(Self)
+    }
+}
+
+/// Who has connected, and how.
+#[derive(Clone, Debug)]
+pub(super) struct Origin {
+    pub(super) peer: Option<SocketAddr>,
+    pub(super) local: Option<SocketAddr>,
+    pub(super) tls: bool,
+    pub(super) protocol: Option<Box<str>>,
+    /// The target, and a line for each header field.
+    pub(super) head: Box<str>,
+}
+
+/// What a peer has received and sent. All times are counted from the moment when it connected.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Traffic {
+    /// Whole messages that came from the peer.
+    pub messages_received: u64,
+    /// Messages that were given to the transport.
+    pub messages_sent: u64,
+    /// Bytes of frames, with their headers, that came.
+    pub bytes_received: u64,
+    /// Bytes of frames, with their headers, that were given to the transport.
+    pub bytes_sent: u64,
+    /// When the first ping was sent.
+    pub first_ping: Option<Duration>,
+    /// When the last ping was sent.
+    pub last_ping: Option<Duration>,
+    /// When the last pong came.
+    pub last_pong: Option<Duration>,
+    /// When the last message came.
+    pub last_message: Option<Duration>,
+}
+
+/// Counters that the session writes and anybody reads. Times are milliseconds, plus one; 0 is never.
+#[derive(Default)]
+pub(super) struct Counters {
+    pub(super) messages_received: AtomicU64,
+    pub(super) messages_sent: AtomicU64,
+    pub(super) bytes_received: AtomicU64,
+    pub(super) bytes_sent: AtomicU64,
+    pub(super) first_ping: AtomicU64,
+    pub(super) last_ping: AtomicU64,
+    pub(super) last_pong: AtomicU64,
+    pub(super) last_message: AtomicU64,
+}
+
+/// Only the session writes, so that no addition is lost; others may read somewhat old values.
+pub(super) fn count(counter: &AtomicU64, more: u64) {
+    counter.store(counter.load(Ordering::Relaxed).wrapping_add(more), Ordering::Relaxed);
+}
+
+pub(super) struct State {
+    pub(super) id: PeerId,
+    pub(super) hub: Weak<Inner>,
+    pub(super) origin: Origin,
+    pub(super) since: Instant,
+    pub(super) counters: Counters,
+    /// Whose thread runs the session.
+    pub(super) thread: ThreadId,
+    outbox: Mutex<Outbox>,
+    about: Mutex<About>,
+}
+
+/// What is seldom looked at.
+#[derive(Default)]
+pub(super) struct About {
+    data: Option<Arc<dyn Any + Send + Sync>>,
+    /// Waits for the next message.
+    pub(super) reply: Option<oneshot::Sender<Message>>,
+    /// What the peer is a member of.
+    pub(super) rooms: Vec<super::rooms::Place>,
+}
+
+/// One WebSocket connection. Clones are the same; all methods can be called from any thread, also after it has ended.
+#[derive(Clone)]
+pub struct Peer(pub(super) Arc<State>);
+
+/// Why a reply did not come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ReplyError {
+    /// The message could not be sent.
+    #[error("the message could not be sent: the peer has left, or its queue is full")]
+    NotSent,
+    /// Another reply is being waited for.
+    #[error("another reply of this peer is being waited for: one at a time")]
+    Busy,
+    /// Nothing came in time.
+    #[error("no message came in time")]
+    TimedOut,
+    /// The peer left first.
+    #[error("the peer left before it replied")]
+    Left,
+}
+
+impl Peer {
+    pub(super) fn new(hub: Weak<Inner>, origin: Origin) -> Self {
+        Self(Arc::new(State {
+            id: PeerId::random(),
+            hub,
+            origin,
+            since: Instant::now(),
+            counters: Counters::default(),
+            thread: std::thread::current().id(),
+            outbox: Mutex::default(),
+            about: Mutex::default(),
+        }))
+    }
+
+    pub(super) fn outbox(&self) -> MutexGuard<'_, Outbox> {
+        self.0.outbox.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn about(&self) -> MutexGuard<'_, About> {
+        self.0.about.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The hub. `None`: it is gone, and takes its peers with it.
+    #[must_use]
+    pub fn hub(&self) -> Option<Hub> {
+        self.0.hub.upgrade().map(Hub)
+    }
+
+    /// Its id.
+    #[must_use]
+    pub fn id(&self) -> PeerId {
+        self.0.id
+    }
+
+    /// The client's address, as far as the server knows it.
+    #[must_use]
+    pub fn peer_addr(&self) -> Option<SocketAddr> {
+        self.0.origin.peer
+    }
+
+    /// The address that the client has reached.
+    #[must_use]
+    pub fn local_addr(&self) -> Option<SocketAddr> {
+        self.0.origin.local
+    }
+
+    /// Whether the client's connection is encrypted.
+    #[must_use]
+    pub fn is_tls(&self) -> bool {
+        self.0.origin.tls
+    }
+
+    /// The sub-protocol that was agreed on.
+    #[must_use]
+    pub fn protocol(&self) -> Option<&str> {
+        self.0.origin.protocol.as_deref()
+    }
+
+    /// Path and query of the request, as the app sees them.
+    #[must_use]
+    pub fn target(&self) -> &str {
+        self.0.origin.head.lines().next().unwrap_or_default()
+    }
+
+    /// The first value of a field of the request. Fields that are not ASCII are not kept.
+    #[must_use]
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| value)
+    }
+
+    /// The request's fields, names in lower case.
+    pub fn headers(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.origin.head.lines().skip(1).filter_map(|line| line.split_once(": "))
+    }
+
+    /// Attaches a value of the app's to the connection, in the place of the one before.
+    pub fn set_data<T: Any + Send + Sync>(&self, data: T) {
+        let _old = self.about().data.replace(Arc::new(data));
+    }
+
+    pub(super) fn set_shared_data(&self, data: Arc<dyn Any + Send + Sync>) {
+        self.about().data = Some(data);
+    }
+
+    /// The value that was attached, if there is one and it is of this type.
+    #[must_use]
+    pub fn data<T: Any + Send + Sync>(&self) -> Option<Arc<T>> {
+        self.about().data.clone()?.downcast().ok()
+    }
+
+    /// What it has received and sent so far.
+    #[must_use]
+    pub fn traffic(&self) -> Traffic {
+        let counters = &self.0.counters;
+        let number = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let time = |counter: &AtomicU64| number(counter).checked_sub(1).map(Duration::from_millis);
+        Traffic {
+            messages_received: number(&counters.messages_received),
+            messages_sent: number(&counters.messages_sent),
+            bytes_received: number(&counters.bytes_received),
+            bytes_sent: number(&counters.bytes_sent),
+            first_ping: time(&counters.first_ping),
+            last_ping: time(&counters.last_ping),
+            last_pong: time(&counters.last_pong),
+            last_message: time(&counters.last_message),
+        }
+    }
+
+    /// How long it has been connected.
+    #[must_use]
+    pub fn age(&self) -> Duration {
+        self.0.since.elapsed()
+    }
+
+    /// Whether messages can be sent: it has not left, and nobody has closed it.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        self.outbox().is_open()
+    }
+
+    /// Bytes of messages that wait to be given to the transport.
+    #[must_use]
+    pub fn buffered(&self) -> usize {
+        self.outbox().bytes()
+    }
+
+    /// Sends a message: text if it is a string, binary if it is bytes. It never blocks: see [`OutboundLimits`].
+    ///
+    /// [`OutboundLimits`]: super::OutboundLimits
+    pub fn send(&self, message: impl Into<Message>) -> Sent {
+        self.push(Item::new(What::Message(message.into())))
+    }
+
+    /// [`send`](Self::send) with another priority than [`Priority::Normal`].
+    pub fn send_with_priority(&self, message: impl Into<Message>, priority: Priority) -> Sent {
+        self.push(Item { priority, ..Item::new(What::Message(message.into())) })
+    }
+
+    /// Sends a message that takes the place of an earlier one with the same key, if that still waits: what is no longer true
+    /// need not be sent.
+    pub fn send_latest(&self, key: &str, message: impl Into<Message>) -> Sent {
+        self.push(Item { key: Some(key.into()), ..Item::new(What::Message(message.into())) })
+    }
+
+    /// Sends a message and waits until the transport has taken it. `false`: it will not be sent.
+    ///
+    /// Dropping the future does not take the message back.
+    pub async fn send_and_flush(&self, message: impl Into<Message>) -> bool {
+        let (done, is_done) = oneshot::channel();
+        let item = Item { done: Some(done), ..Item::new(What::Message(message.into())) };
+        self.push(item).is_queued() && is_done.await.is_ok()
+    }
+
+    /// Sends a message, and gives the next message that comes: it does not go to a handler. Messages that came before go to theirs.
+    ///
+    /// To be used in a handler as well: reading goes on meanwhile. Dropping the future lets later messages go to their handlers.
+    ///
+    /// # Errors
+    /// If nothing comes within `limit`, and for what [`ReplyError`] lists.
+    pub async fn send_and_wait(&self, message: impl Into<Message>, limit: Duration) -> Result<Message, ReplyError> {
+        let (reply, received) = oneshot::channel();
+        {
+            let mut about = self.about();
+            if about.reply.as_ref().is_some_and(|reply| !reply.is_closed()) {
+                return Err(ReplyError::Busy);
+            }
+            about.reply = Some(reply);
+        }
+        if !self.send(message).is_queued() {
+            self.about().reply = None;
+            return Err(ReplyError::NotSent);
+        }
+        match timeout(limit, received).await {
+            Ok(Ok(message)) => Ok(message),
+            Ok(Err(_)) => Err(ReplyError::Left),
+            Err(_) => {
+                self.about().reply = None;
+                Err(ReplyError::TimedOut)
+            }
+        }
+    }
+
+    /// Begins a message whose parts are not all there yet. Each part is a frame; other messages wait for the last.
+    ///
+    /// # Errors
+    /// If another is being written.
+    pub fn writer(&self, kind: Kind) -> Result<MessageWriter, WriterBusy> {
+        MessageWriter::new(self.clone(), kind)
+    }
+
+    /// Sends a ping with these bytes, of which at most 125 are sent.
+    pub fn ping(&self, payload: &[u8]) -> Sent {
+        let payload = payload.get(..narthex_ws::MAX_CONTROL_PAYLOAD).unwrap_or(payload);
+        self.push(Item { priority: Priority::High, ..Item::new(What::Ping(payload.into())) })
+    }
+
+    /// Closes the connection: what waits is sent, then a Close with this code and reason (cut at 123 bytes), and the peer gets
+    /// [`close_timeout`](super::HubBuilder::close_timeout) to answer. Nothing can be sent any more.
+    pub fn close(&self, code: CloseCode, reason: &str) {
+        self.end(Ending::Close(Some(Close::shortened(code, reason).into_owned())));
+    }
+
+    /// Cuts the connection off without a Close: the client sees 1006. What waits is lost.
+    pub fn disconnect(&self) {
+        self.end(Ending::Cut);
+    }
+
+    fn end(&self, ending: Ending) {
+        let mut outbox = self.outbox();
+        if outbox.over || outbox.ending == Ending::Cut || outbox.ending != Ending::No && ending != Ending::Cut {
+            return;
+        }
+        outbox.ending = ending;
+        let waker = outbox.wake();
+        drop(outbox);
+        waker.into_iter().for_each(std::task::Waker::wake);
+    }
+
+    pub(super) fn share(&self, broadcast: Broadcast, priority: Priority, key: Option<&str>) -> Sent {
+        self.push(Item { priority, key: key.map(Into::into), ..Item::new(What::Shared(broadcast)) })
+    }
+
+    pub(super) fn push(&self, item: Item) -> Sent {
+        let Some(hub) = self.0.hub.upgrade() else { return Sent::NotFound };
+        let mut outbox = self.outbox();
+        let was_open = outbox.is_open();
+        let sent = outbox.push(item, &hub.settings.outbound);
+        let waker = if was_open { outbox.wake() } else { None };
+        drop(outbox);
+        waker.into_iter().for_each(std::task::Waker::wake);
+        sent
+    }
+
+    pub(super) fn now(&self) -> u64 {
+        u64::try_from(self.0.since.elapsed().as_millis()).unwrap_or(u64::MAX - 1) + 1
+    }
+}
+
+impl PartialEq for Peer {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl Eq for Peer {}
+
+impl fmt::Debug for Peer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Peer").field("id", &self.0.id).field("peer_addr", &self.0.origin.peer).finish_non_exhaustive()
+    }
+}

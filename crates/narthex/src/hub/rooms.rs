@@ -1,0 +1,188 @@
+//! Who is where: the index of all peers, and those of channels, groups and sub-protocols. Reading never waits for a joiner for
+//! longer than it takes to copy a pointer: a list is handed out as it was when somebody asked.
+
+use std::collections::HashMap;
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use super::mask::matches;
+use super::peer::{Peer, PeerId};
+
+/// Peers, and a list of them that is made when somebody asks for it after a change.
+#[derive(Default)]
+pub(super) struct Members(RwLock<List>);
+
+#[derive(Default)]
+struct List {
+    by_id: HashMap<PeerId, Peer>,
+    listed: Option<Arc<[Peer]>>,
+}
+
+impl Members {
+    fn read(&self) -> RwLockReadGuard<'_, List> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, List> {
+        self.0.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Returns whether the peer is new.
+    pub(super) fn insert(&self, peer: &Peer) -> bool {
+        let mut list = self.write();
+        list.listed = None;
+        list.by_id.insert(peer.id(), peer.clone()).is_none()
+    }
+
+    /// Returns whether the peer was there.
+    pub(super) fn remove(&self, id: PeerId) -> bool {
+        let mut list = self.write();
+        list.listed = None;
+        list.by_id.remove(&id).is_some()
+    }
+
+    pub(super) fn get(&self, id: PeerId) -> Option<Peer> {
+        self.read().by_id.get(&id).cloned()
+    }
+
+    pub(super) fn contains(&self, id: PeerId) -> bool {
+        self.read().by_id.contains_key(&id)
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.read().by_id.len()
+    }
+
+    /// All of them, as they are now.
+    pub(super) fn list(&self) -> Arc<[Peer]> {
+        if let Some(listed) = &self.read().listed {
+            return Arc::clone(listed);
+        }
+        let mut list = self.write();
+        let List { by_id, listed } = &mut *list;
+        Arc::clone(listed.get_or_insert_with(|| by_id.values().cloned().collect()))
+    }
+}
+
+/// What a name can stand for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Channel,
+    Group,
+    Protocol,
+}
+
+/// A channel, a group or a sub-protocol that somebody is in.
+pub(super) struct Room {
+    pub(super) name: Box<str>,
+    pub(super) members: Members,
+}
+
+/// Where a peer is.
+pub(super) struct Place {
+    pub(super) kind: Kind,
+    pub(super) room: Arc<Room>,
+}
+
+/// All rooms of a kind.
+#[derive(Default)]
+pub(super) struct Rooms(RwLock<Named>);
+
+#[derive(Default)]
+struct Named {
+    exact: HashMap<Box<str>, Arc<Room>>,
+    /// Those whose name is a mask.
+    masks: HashMap<Box<str>, Arc<Room>>,
+}
+
+impl Named {
+    fn of(&mut self, name: &str) -> &mut HashMap<Box<str>, Arc<Room>> {
+        if super::mask::is_mask(name) { &mut self.masks } else { &mut self.exact }
+    }
+}
+
+impl Rooms {
+    fn read(&self) -> RwLockReadGuard<'_, Named> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Lets a peer in. `None`: it is there already.
+    pub(super) fn join(&self, name: &str, peer: &Peer) -> Option<Arc<Room>> {
+        let mut named = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let rooms = named.of(name);
+        let room = match rooms.get(name) {
+            Some(room) => Arc::clone(room),
+            None => {
+                let room = Arc::new(Room { name: name.into(), members: Members::default() });
+                rooms.insert(name.into(), Arc::clone(&room));
+                room
+            }
+        };
+        room.members.insert(peer).then_some(room)
+    }
+
+    /// Lets a peer out. A room without peers is gone. Returns whether the peer was there.
+    pub(super) fn leave(&self, name: &str, id: PeerId) -> bool {
+        let mut named = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let rooms = named.of(name);
+        let Some(room) = rooms.get(name) else { return false };
+        let was_there = room.members.remove(id);
+        if room.members.len() == 0 {
+            rooms.remove(name);
+        }
+        was_there
+    }
+
+    /// The room of exactly this name.
+    pub(super) fn get(&self, name: &str) -> Option<Arc<Room>> {
+        let named = self.read();
+        named.exact.get(name).or_else(|| named.masks.get(name)).cloned()
+    }
+
+    /// Where a message to `name` goes: the room of that name, and those whose name is a mask for it.
+    pub(super) fn reached_by(&self, name: &str) -> Vec<Arc<Room>> {
+        let named = self.read();
+        let masks = named.masks.values().filter(|room| matches(&room.name, name));
+        named.exact.get(name).into_iter().chain(masks).cloned().collect()
+    }
+
+    /// The rooms whose names `mask` stands for.
+    pub(super) fn named_like(&self, mask: &str) -> Vec<Arc<Room>> {
+        let named = self.read();
+        if !super::mask::is_mask(mask) {
+            return named.exact.get(mask).into_iter().cloned().collect();
+        }
+        named.exact.values().filter(|room| matches(mask, &room.name)).cloned().collect()
+    }
+
+    pub(super) fn names(&self) -> Vec<String> {
+        let named = self.read();
+        named.exact.keys().chain(named.masks.keys()).map(|name| String::from(&**name)).collect()
+    }
+}
+
+/// Peers by id. There may be very many, and they come and go: a list of all would be made anew too often.
+pub(super) struct Index([Members; Index::SHARDS]);
+
+impl Default for Index {
+    fn default() -> Self {
+        Self(std::array::from_fn(|_| Members::default()))
+    }
+}
+
+impl Index {
+    const SHARDS: usize = 64;
+
+    pub(super) fn shard(&self, id: PeerId) -> &Members {
+        // The ids are random: any byte will do.
+        let [.., last] = id.bytes();
+        &self.0[usize::from(last) % Self::SHARDS]
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.0.iter().map(Members::len).sum()
+    }
+
+    pub(super) fn lists(&self) -> impl Iterator<Item = Arc<[Peer]>> {
+        self.0.iter().map(Members::list)
+    }
+}

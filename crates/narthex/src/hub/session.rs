@@ -1,0 +1,561 @@
+//! The task of one connection: bytes from the client to handlers, messages from the outbox to the client.
+
+mod clock;
+mod inbox;
+
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+
+use bytes::{Bytes, BytesMut};
+use narthex_http::Piece;
+use narthex_ws::deflate::Agreement;
+use narthex_ws::{Close, CloseCode, Connection, Event, ProtocolError};
+use tokio::sync::oneshot;
+
+use super::handlers::{Beat, Disconnected, PeerError, Running};
+use super::message::{Fragment, Message};
+use super::outbox::{Ending, Item, What};
+use super::peer::{Origin, Peer, count};
+use super::Inner;
+use crate::downstream::Downstream;
+use crate::lifetime::Phases;
+use clock::{Clock, Due};
+use inbox::{Inbound, Inbox};
+
+/// What is gathered before it is given to the transport.
+const GATHER: usize = 16 * 1024;
+/// A frame of this size is given to the transport as it is, not copied together with others.
+const LARGE: usize = 1_024;
+
+/// What a session begins with.
+pub(super) struct Offer {
+    pub(super) hub: Arc<Inner>,
+    pub(super) origin: Origin,
+    pub(super) deflate: Option<Agreement>,
+    pub(super) data: Option<Arc<dyn Any + Send + Sync>>,
+    pub(super) channels: Vec<String>,
+}
+
+/// In a response's extensions: the connection is to become a session of a hub.
+#[derive(Clone)]
+pub(crate) struct Switch(Arc<Mutex<Option<Offer>>>);
+
+impl Switch {
+    pub(super) fn new(offer: Offer) -> Self {
+        Self(Arc::new(Mutex::new(Some(offer))))
+    }
+
+    /// The session, for who asks first.
+    pub(crate) fn begin(&self) -> Option<Box<Session>> {
+        let offer = self.0.lock().unwrap_or_else(PoisonError::into_inner).take()?;
+        Some(Box::new(Session::new(offer)))
+    }
+}
+
+/// How far a session's end has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    Open,
+    /// The last frame is with the transport, or about to be; the client is given time to see it.
+    Parting,
+    /// Nothing more comes or goes. Handlers may still run.
+    Ended,
+}
+
+pub(crate) struct Session {
+    hub: Arc<Inner>,
+    peer: Peer,
+    codec: Connection,
+    /// Bytes that the transport has not taken.
+    output: Vec<u8>,
+    sent: usize,
+    /// A frame that is not copied, after `output`.
+    large: Bytes,
+    /// To be told when `output` and `large` are with the transport.
+    flushed: Vec<oneshot::Sender<()>>,
+    inbox: Inbox,
+    running: Option<Running>,
+    clock: Clock,
+    /// A ping of the heartbeat is to go out next.
+    ping: bool,
+    stage: Stage,
+    /// How it ended. Taken when that is handled.
+    ended: Option<Disconnected>,
+    told: bool,
+}
+
+impl Session {
+    fn new(offer: Offer) -> Self {
+        let Offer { hub, origin, deflate, data, channels } = offer;
+        let peer = Peer::new(Arc::downgrade(&hub), origin);
+        let deflate = deflate.zip(hub.compressors.clone());
+        let codec = Connection::server(Arc::clone(&hub.settings.codec), deflate);
+        if let Some(data) = data {
+            peer.set_shared_data(data);
+        }
+        hub.enter(&peer);
+        for channel in channels {
+            peer.subscribe(&channel);
+        }
+        close_when_draining(&hub);
+        let clock = Clock::new(hub.settings.heartbeat);
+        let mut inbox = Inbox::default();
+        inbox.push(Inbound::Open);
+        Self {
+            hub,
+            peer,
+            codec,
+            output: Vec::new(),
+            sent: 0,
+            large: Bytes::new(),
+            flushed: Vec::new(),
+            inbox,
+            running: None,
+            clock,
+            ping: false,
+            stage: Stage::Open,
+            ended: None,
+            told: false,
+        }
+    }
+
+    /// `Ready`: the session is over, and so is the connection.
+    pub(crate) fn poll(&mut self, downstream: &impl Downstream, cx: &mut Context<'_>) -> Poll<()> {
+        loop {
+            if self.look(cx) == Ending::Cut && self.stage != Stage::Ended {
+                self.cut(None, downstream);
+            }
+            let mut progressed = self.poll_handlers(cx);
+            progressed |= match self.stage {
+                Stage::Open => self.poll_open(downstream, cx),
+                Stage::Parting => self.poll_parting(downstream, cx),
+                Stage::Ended if self.running.is_none() && self.inbox.is_empty() => return Poll::Ready(()),
+                Stage::Ended => false,
+            };
+            if let Some(due) = self.clock.poll(cx) {
+                progressed = true;
+                self.due(due, downstream);
+            }
+            if !progressed && self.may_rest() {
+                return Poll::Pending;
+            }
+        }
+    }
+
+    /// From here on, who sends need not wake this task. Returns how the session is to end.
+    fn look(&self, cx: &Context<'_>) -> Ending {
+        let mut outbox = self.peer.outbox();
+        if !outbox.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
+            outbox.waker = Some(cx.waker().clone());
+        }
+        outbox.looking = true;
+        outbox.ending.clone()
+    }
+
+    /// Whether nothing was sent since the outbox was looked at last. If so, who sends wakes this task from here on.
+    fn may_rest(&mut self) -> bool {
+        let is_blocked = self.clock.is_blocked() || !self.codec.is_open();
+        let mut outbox = self.peer.outbox();
+        let rests = match self.stage {
+            Stage::Ended => true,
+            Stage::Parting => outbox.ending != Ending::Cut,
+            Stage::Open => outbox.ending != Ending::Cut && (is_blocked || outbox.len() == 0 && outbox.ending == Ending::No),
+        };
+        outbox.looking = !rests;
+        rests
+    }
+
+    fn poll_open(&mut self, downstream: &impl Downstream, cx: &mut Context<'_>) -> bool {
+        let wrote = match self.poll_write(downstream, cx) {
+            Ok(wrote) => wrote,
+            Err(crate::downstream::Closed) => {
+                self.end(lost());
+                return true;
+            }
+        };
+        if self.codec.is_done() && self.is_written() {
+            self.part(downstream);
+            return true;
+        }
+        wrote | self.poll_read(downstream, cx)
+    }
+
+    /// Reads what has come, if there is room for what it becomes.
+    fn poll_read(&mut self, downstream: &impl Downstream, cx: &mut Context<'_>) -> bool {
+        if self.inbox.is_full() || self.codec.is_done() {
+            // The client's silence is ours now.
+            self.clock.deaf();
+            return false;
+        }
+        let Poll::Ready(read) = downstream.poll_body(cx) else { return false };
+        match read {
+            Some(Ok(bytes)) => self.received(bytes),
+            Some(Err(_)) | None => self.end(lost()),
+        }
+        true
+    }
+
+    fn received(&mut self, bytes: Bytes) {
+        self.clock.heard();
+        count(&self.peer.0.counters.bytes_received, bytes.len() as u64);
+        let mut bytes = BytesMut::from(bytes);
+        let mut input = &mut bytes[..];
+        loop {
+            let inbound = match self.codec.receive(&mut input) {
+                Ok(None) => return,
+                Ok(Some(event)) => match event {
+                    Event::Text(text) => self.message(Message::Text(text.into_owned())),
+                    Event::Binary(data) => self.message(Message::Binary(data.into_owned().into())),
+                    Event::Piece(piece) => Some(Inbound::Fragment(Fragment {
+                        is_text: piece.kind == narthex_ws::Kind::Text,
+                        data: piece.data.into_owned().into(),
+                        first: piece.first,
+                        last: piece.last,
+                    })),
+                    Event::Ping(payload) => self.control(true, &payload),
+                    Event::Pong(payload) => {
+                        self.peer.0.counters.last_pong.store(self.peer.now(), Ordering::Relaxed);
+                        self.control(false, &payload)
+                    }
+                    Event::Close(close) => {
+                        let (code, reason) =
+                            close.map_or((1005, String::new()), |close| (close.code().get(), close.reason().to_owned()));
+                        self.ended.get_or_insert(Disconnected { code, reason, by_client: true });
+                        None
+                    }
+                },
+                Err(error) => Some(self.broken(error)),
+            };
+            if let Some(inbound) = inbound {
+                self.inbox.push(inbound);
+            }
+        }
+    }
+
+    /// A ping or a pong, if somebody wants to hear of it.
+    fn control(&self, is_ping: bool, payload: &[u8]) -> Option<Inbound> {
+        let handlers = &self.hub.handlers;
+        let slot = if is_ping { &handlers.ping } else { &handlers.pong };
+        slot.get().map(|_| Inbound::Control(is_ping, Bytes::copy_from_slice(payload)))
+    }
+
+    fn message(&mut self, message: Message) -> Option<Inbound> {
+        let counters = &self.peer.0.counters;
+        count(&counters.messages_received, 1);
+        counters.last_message.store(self.peer.now(), Ordering::Relaxed);
+        let reply = self.peer.about().reply.take();
+        match reply {
+            Some(reply) => reply.send(message).err().map(Inbound::Message),
+            None => Some(Inbound::Message(message)),
+        }
+    }
+
+    fn broken(&mut self, error: ProtocolError) -> Inbound {
+        let (code, reason) = (error.close_code().get(), error.to_string());
+        self.ended.get_or_insert(Disconnected { code, reason, by_client: false });
+        Inbound::Error(PeerError::Protocol(error))
+    }
+
+    /// Gives the transport what waits. Returns whether anything was written.
+    fn poll_write(&mut self, downstream: &impl Downstream, cx: &mut Context<'_>) -> Result<bool, crate::downstream::Closed> {
+        let mut wrote = false;
+        loop {
+            if self.is_written() {
+                self.flushed.drain(..).for_each(|flushed| {
+                    let _ = flushed.send(());
+                });
+                self.fill();
+                if self.is_written() {
+                    self.clock.unblocked();
+                    return Ok(wrote);
+                }
+            }
+            let Poll::Ready(room) = downstream.poll_ready(cx) else {
+                self.clock.blocked(self.hub.settings.write_timeout);
+                return Ok(wrote);
+            };
+            let room = room?;
+            self.clock.unblocked();
+            wrote = true;
+            let waits = self.output.get(self.sent..).unwrap_or_default();
+            let taken = if waits.is_empty() {
+                let bytes = self.large.split_to(room.min(self.large.len()));
+                let taken = bytes.len();
+                downstream.data(Piece::Shared(bytes), false)?;
+                taken
+            } else {
+                let bytes = waits.get(..room).unwrap_or(waits);
+                downstream.data(Piece::Slice(bytes), false)?;
+                self.sent += bytes.len();
+                bytes.len()
+            };
+            count(&self.peer.0.counters.bytes_sent, taken as u64);
+        }
+    }
+
+    fn is_written(&self) -> bool {
+        self.sent == self.output.len() && self.large.is_empty()
+    }
+
+    /// Makes bytes of what waits: answers that are owed, then what was sent, then the Close.
+    fn fill(&mut self) {
+        self.output.clear();
+        self.sent = 0;
+        self.codec.answer(&mut self.output);
+        if std::mem::take(&mut self.ping) && self.codec.ping(b"", &mut self.output).is_ok() {
+            let (counters, now) = (&self.peer.0.counters, self.peer.now());
+            let _ = counters.first_ping.compare_exchange(0, now, Ordering::Relaxed, Ordering::Relaxed);
+            counters.last_ping.store(now, Ordering::Relaxed);
+            self.clock.pinged();
+        }
+        while self.output.len() < GATHER && self.large.is_empty() && self.codec.is_open() {
+            let mut outbox = self.peer.outbox();
+            let Some(item) = outbox.pop() else {
+                let ending = outbox.ending.clone();
+                drop(outbox);
+                if let Ending::Close(close) = ending {
+                    self.close(close.as_ref());
+                }
+                break;
+            };
+            drop(outbox);
+            self.encode(item);
+        }
+        if self.output.is_empty() {
+            // A connection that rests holds no memory for it.
+            self.output = Vec::new();
+        }
+    }
+
+    fn close(&mut self, close: Option<&Close<'_>>) {
+        if self.codec.close(close, &mut self.output).is_ok() {
+            let (code, reason) = close.map_or((1005, ""), |close| (close.code().get(), close.reason()));
+            self.ended.get_or_insert(Disconnected { code, reason: reason.to_owned(), by_client: false });
+            self.clock.close_by(self.hub.settings.close_timeout);
+        }
+    }
+
+    fn encode(&mut self, item: Item) {
+        let counters = &self.peer.0.counters;
+        let out = &mut self.output;
+        let written = match item.what {
+            What::Message(Message::Text(text)) => self.codec.text(&text, out),
+            What::Message(Message::Binary(data)) => self.codec.binary(&data, out),
+            What::Shared(broadcast) => self.codec.broadcast(&broadcast).map(|frame| {
+                if frame.len() >= LARGE { self.large = frame } else { out.extend_from_slice(&frame) }
+            }),
+            What::Ping(payload) => self.codec.ping(&payload, out),
+            What::Begin(kind, data) => self.codec.begin(kind, &data, out),
+            What::Append(data, last) => self.codec.append(&data, last, out),
+        };
+        match written {
+            Ok(()) => {
+                count(&counters.messages_sent, 1);
+                self.flushed.extend(item.done);
+            }
+            Err(error) => tracing::debug!(%error, "a message was not sent"),
+        }
+    }
+
+    /// The last frame is with the transport.
+    fn part(&mut self, downstream: &impl Downstream) {
+        self.stage = Stage::Parting;
+        self.clock.linger();
+        if downstream.data(Piece::EMPTY, true).is_err() {
+            self.end(lost());
+        }
+    }
+
+    /// Gives the client time to see the last frame and to close its side: what is unread when a socket closes destroys what is on its
+    /// way.
+    fn poll_parting(&mut self, downstream: &impl Downstream, cx: &mut Context<'_>) -> bool {
+        match downstream.poll_body(cx) {
+            Poll::Ready(Some(Ok(_))) => true,
+            Poll::Ready(Some(Err(_)) | None) => {
+                self.end(lost());
+                true
+            }
+            Poll::Pending => false,
+        }
+    }
+
+    /// The transport is done with.
+    fn end(&mut self, how: Disconnected) {
+        if self.stage == Stage::Ended {
+            return;
+        }
+        self.stage = Stage::Ended;
+        self.clock.stop();
+        self.output = Vec::new();
+        self.large = Bytes::new();
+        self.sent = 0;
+        self.flushed.clear();
+        self.hub.exit(&self.peer);
+        let how = self.ended.take().unwrap_or(how);
+        self.told = true;
+        self.inbox.push(Inbound::Disconnected(how));
+    }
+
+    fn due(&mut self, due: Due, downstream: &impl Downstream) {
+        match due {
+            Due::Ping => {
+                let beat = self.hub.handlers.heartbeat.get().map(|beat| beat(&self.peer)).unwrap_or_default();
+                self.ping = beat == Beat::Ping;
+            }
+            Due::Pong => self.cut(Some(PeerError::PongTimeout), downstream),
+            Due::Write => self.cut(Some(PeerError::WriteTimeout), downstream),
+            Due::Close => self.cut(None, downstream),
+            Due::Linger => {
+                // What it had to see was sent; that it does not close is its own affair.
+                downstream.cancel();
+                self.end(lost());
+            }
+        }
+    }
+
+    /// Ends the connection without a word.
+    fn cut(&mut self, error: Option<PeerError>, downstream: &impl Downstream) {
+        if let Some(error) = error {
+            self.inbox.push(Inbound::Error(error));
+        }
+        downstream.cancel();
+        self.ended = None;
+        self.end(Disconnected { by_client: false, ..lost() });
+    }
+}
+
+impl Session {
+    /// Runs handlers, one after the other. Returns whether anything has happened.
+    fn poll_handlers(&mut self, cx: &mut Context<'_>) -> bool {
+        let mut progressed = false;
+        loop {
+            if let Some(running) = &mut self.running {
+                let polled = catch_unwind(AssertUnwindSafe(|| running.as_mut().poll(cx)));
+                let outcome = match polled {
+                    Ok(Poll::Pending) => return progressed,
+                    Ok(Poll::Ready(Ok(()))) => None,
+                    Ok(Poll::Ready(Err(error))) => Some(PeerError::Handler(error)),
+                    Err(panic) => Some(PeerError::Panicked(text_of(&*panic))),
+                };
+                self.running = None;
+                if let Some(error) = outcome {
+                    self.failed(error);
+                }
+            }
+            let Some(inbound) = self.inbox.pop() else { return progressed };
+            progressed = true;
+            match catch_unwind(AssertUnwindSafe(|| self.start(inbound))) {
+                Ok(running) => self.running = running,
+                Err(panic) => self.failed(PeerError::Panicked(text_of(&*panic))),
+            }
+        }
+    }
+
+    /// What handles it, if anything does.
+    fn start(&self, inbound: Inbound) -> Option<Running> {
+        let (handlers, peer) = (&self.hub.handlers, || self.peer.clone());
+        match inbound {
+            Inbound::Open => handlers.open.get().map(|handler| handler(peer(), ())),
+            Inbound::Message(Message::Text(text)) => match handlers.message.get() {
+                Some(handler) => Some(handler(peer(), text)),
+                None => self.unsupported("this server takes no text messages"),
+            },
+            Inbound::Message(Message::Binary(data)) => match handlers.binary.get() {
+                Some(handler) => Some(handler(peer(), data)),
+                None => self.unsupported("this server takes no binary messages"),
+            },
+            Inbound::Fragment(fragment) => handlers.fragment.get().map(|handler| handler(peer(), fragment)),
+            Inbound::Control(true, payload) => handlers.ping.get().map(|handler| handler(peer(), payload)),
+            Inbound::Control(false, payload) => handlers.pong.get().map(|handler| handler(peer(), payload)),
+            Inbound::Error(error) => match handlers.error.get() {
+                Some(handler) => Some(handler(peer(), error)),
+                None => {
+                    log(&self.peer, &error);
+                    None
+                }
+            },
+            Inbound::Disconnected(how) => handlers.disconnect.get().map(|handler| handler(peer(), how)),
+        }
+    }
+
+    fn unsupported(&self, reason: &str) -> Option<Running> {
+        self.peer.close(CloseCode::UNSUPPORTED_DATA, reason);
+        None
+    }
+
+    fn failed(&mut self, error: PeerError) {
+        if matches!(error, PeerError::Panicked(_)) {
+            self.peer.close(CloseCode::INTERNAL_ERROR, "");
+        }
+        if self.inbox.failing {
+            // The handler of errors has failed itself.
+            log(&self.peer, &error);
+        } else {
+            self.inbox.push_error(error);
+        }
+    }
+}
+
+fn log(peer: &Peer, error: &PeerError) {
+    match error {
+        PeerError::Handler(_) | PeerError::Panicked(_) => tracing::error!(peer = %peer.id(), %error, "a WebSocket failed"),
+        _ => tracing::debug!(peer = %peer.id(), %error, "a WebSocket failed"),
+    }
+}
+
+impl Drop for Session {
+    /// The server has gone before the client.
+    fn drop(&mut self) {
+        if self.told {
+            return;
+        }
+        self.hub.exit(&self.peer);
+        let how = self.ended.take().unwrap_or(Disconnected { by_client: false, ..lost() });
+        let running = catch_unwind(AssertUnwindSafe(|| self.start(Inbound::Disconnected(how)))).ok().flatten();
+        if let (Some(running), Ok(runtime)) = (running, tokio::runtime::Handle::try_current()) {
+            runtime.spawn(running);
+        }
+    }
+}
+
+/// The connection was lost, by whom is not known.
+fn lost() -> Disconnected {
+    Disconnected { code: 1006, reason: String::new(), by_client: true }
+}
+
+fn text_of(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().copied().map(str::to_owned);
+    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "(no message)".to_owned())
+}
+
+/// Closes the hub's connections of this thread with 1001 when its server begins to stop.
+fn close_when_draining(hub: &Arc<Inner>) {
+    thread_local! {
+        static WATCHED: std::cell::RefCell<Vec<std::sync::Weak<Inner>>> = const { std::cell::RefCell::new(Vec::new()) };
+    }
+    let Some(mut phases) = Phases::of_this_thread() else { return };
+    let is_new = WATCHED.with_borrow_mut(|watched| {
+        watched.retain(|known| known.strong_count() > 0);
+        let is_new = !watched.iter().any(|known| std::ptr::eq(known.as_ptr(), Arc::as_ptr(hub)));
+        if is_new {
+            watched.push(Arc::downgrade(hub));
+        }
+        is_new
+    });
+    if !is_new {
+        return;
+    }
+    let (hub, thread) = (Arc::downgrade(hub), std::thread::current().id());
+    tokio::task::spawn_local(async move {
+        phases.draining().await;
+        let Some(hub) = hub.upgrade() else { return };
+        let lists: Vec<_> = hub.peers.lists().collect();
+        for peer in lists.iter().flat_map(|list| list.iter()).filter(|peer| peer.0.thread == thread) {
+            peer.close(CloseCode::GOING_AWAY, "the server stops");
+        }
+    });
+}
+
