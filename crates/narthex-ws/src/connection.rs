@@ -24,7 +24,7 @@ use crate::writer::{MaskKeys, WriteError, Writer};
 /// peer in order. Pongs and the answer to a Close are not written before [`answer`](Self::answer) is called: a caller
 /// whose peer does not read calls it when there is room again, and owes one pong meanwhile, however many pings have come.
 ///
-/// A connection that does nothing has [96 bytes](Self), and with context takeover what its (de)compressors have.
+/// A connection that does nothing is 96 bytes, and with context takeover what its compressor and decompressor are.
 ///
 /// ```
 /// use narthex_ws::{Connection, Event};

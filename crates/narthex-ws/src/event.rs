@@ -49,7 +49,7 @@ pub struct Piece<'i> {
     /// What the message is.
     pub kind: Kind,
     /// The next bytes. Those of text are valid UTF-8 together with the pieces before, and may end inside a character. Empty
-    /// only in a first or last piece.
+    /// only in a last piece.
     pub data: Cow<'i, [u8]>,
     /// The message begins here.
     pub first: bool,

@@ -16,7 +16,7 @@ pub type MaskKeys = Box<dyn FnMut() -> MaskKey + Send>;
 
 /// Writes frames to the end of an output.
 ///
-/// A writer with no message begun is 48 bytes, and with context takeover the compressor once something was compressed.
+/// A writer with no message begun is 40 bytes, and with context takeover the compressor once something was compressed.
 pub struct Writer {
     /// What a client masks with.
     keys: Option<MaskKeys>,
@@ -29,11 +29,11 @@ pub struct Writer {
     begun: bool,
 }
 
-/// A message that is written in parts has begun already, or has not.
+/// A call that does not fit what was written before, or a frame that there cannot be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum WriteError {
     /// A message has begun, and must be ended before another.
-    #[error("a message has begun: end it with `append(.., true, ..)` before the next")]
+    #[error("a message has begun: end it by `append` with `last` before the next")]
     MessageBegun,
     /// There is no message to go on with.
     #[error("no message has begun: `begin` comes before `append`")]
@@ -83,8 +83,8 @@ impl Writer {
         Ok(())
     }
 
-    /// The header of a whole message of `len` bytes that the caller writes behind it, uncompressed and as they are: what is
-    /// large needs no copy. Only servers can, since clients mask.
+    /// The header of a whole message whose `len` bytes the caller writes behind it, uncompressed: what is large needs no
+    /// copy. Only servers can, since clients mask.
     ///
     /// # Errors
     ///
@@ -240,7 +240,7 @@ impl Writer {
     }
 }
 
-/// One frame with `data` compressed in it. How long the header is is known after the payload, which is moved up to it.
+/// One frame with `data` compressed in it. The header's length is known after the payload, which is moved up to it.
 pub(crate) fn frame_compressed(deflater: &mut Deflater, mut header: Header, data: &[u8], out: &mut Vec<u8>) {
     let start = out.len();
     let payload = start + MAX_HEADER;

@@ -66,13 +66,12 @@ impl<'r> Opening<'r> {
             return Err(Refusal::Version);
         }
         let key = only(headers, SEC_WEBSOCKET_KEY).ok_or(Refusal::Key)?.as_bytes();
-        // 24 characters, as the length of what they stand for does not say: 16 bytes can only be written so.
-        if BASE64_STANDARD.decode(key).is_ok_and(|bytes| bytes.len() == 16) {
-            let protocols = unique_tokens(headers, SEC_WEBSOCKET_PROTOCOL).map_err(|_| Refusal::Protocols)?;
-            Ok(Self { key, protocols, extensions: extensions(headers).ok_or(Refusal::Extensions)? })
-        } else {
-            Err(Refusal::Key)
+        if !BASE64_STANDARD.decode(key).is_ok_and(|bytes| bytes.len() == 16) {
+            return Err(Refusal::Key);
         }
+        let protocols = unique_tokens(headers, SEC_WEBSOCKET_PROTOCOL).map_err(|_| Refusal::Protocols)?;
+        let extensions = extensions(headers).ok_or(Refusal::Extensions)?;
+        Ok(Self { key, protocols, extensions })
     }
 
     /// The subprotocols that the client can speak, the best first.

@@ -24,7 +24,7 @@ pub(super) struct Unfinished {
 
 impl Unfinished {
     pub(super) fn is_empty(&self) -> bool {
-        self.header.len == 0 && self.frame.is_none() && self.message.is_none()
+        self.header.is_empty() && self.frame.is_none() && self.message.is_none()
     }
 }
 
