@@ -6,11 +6,11 @@ use std::sync::Arc;
 
 use narthex_ws::Broadcast as Frames;
 
+use super::Hub;
 use super::message::Message;
 use super::outbox::{Priority, Sent};
 use super::peer::{Peer, PeerId};
 use super::rooms::Room;
-use super::Hub;
 
 /// A message on its way to many, made by [`Hub::broadcast`]. What its methods say are conditions: a peer gets it if all are met.
 ///

@@ -52,7 +52,9 @@ mod tests {
         ] {
             assert!(matches(mask, name), "{mask} {name}");
         }
-        for (mask, name) in [("", "a"), ("a", ""), ("?", ""), ("a*b", "abc"), ("room?", "room"), ("weather/*", "weather"), ("*a*", "b")] {
+        for (mask, name) in
+            [("", "a"), ("a", ""), ("?", ""), ("a*b", "abc"), ("room?", "room"), ("weather/*", "weather"), ("*a*", "b")]
+        {
             assert!(!matches(mask, name), "{mask} {name}");
         }
     }

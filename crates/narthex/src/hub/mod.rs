@@ -46,8 +46,6 @@ mod rooms;
 mod service;
 mod session;
 mod settings;
-#[cfg(test)]
-mod tests;
 mod writer;
 
 use std::sync::Arc;

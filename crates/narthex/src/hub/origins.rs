@@ -84,9 +84,8 @@ impl Origin {
     /// Whether a page from here has the host that `Host` names. The scheme is not compared: a proxy in front may have another.
     fn is_at(&self, host: &str) -> bool {
         let Some((scheme, name)) = self.scheme_and_host.split_once("://") else { return false };
-        Self::parse(&format!("{scheme}://{host}")).is_some_and(|at| {
-            at.scheme_and_host.split_once("://").is_some_and(|(_, host)| host == name) && at.port == self.port
-        })
+        Self::parse(&format!("{scheme}://{host}"))
+            .is_some_and(|at| at.scheme_and_host.split_once("://").is_some_and(|(_, host)| host == name) && at.port == self.port)
     }
 }
 
@@ -125,7 +124,9 @@ mod tests {
     #[test]
     fn origins_are_exact_but_for_a_port_that_is_a_star() {
         let listed = Origins::parse(["https://a.example", "http://127.0.0.1:*", "http://[::1]:8080"]).unwrap();
-        for right in ["https://a.example", "https://a.example:443", "http://127.0.0.1", "http://127.0.0.1:3000", "http://[::1]:8080"] {
+        for right in
+            ["https://a.example", "https://a.example:443", "http://127.0.0.1", "http://127.0.0.1:3000", "http://[::1]:8080"]
+        {
             assert!(allows(&listed, Some(right)), "{right}");
         }
         for wrong in ["http://a.example", "https://a.example:444", "https://a.example.evil", "http://[::1]", "null"] {

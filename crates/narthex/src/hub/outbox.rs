@@ -82,7 +82,7 @@ pub(super) enum What {
     Message(Message),
     Shared(Broadcast),
     Ping(Box<[u8]>),
-    /// The beginning of a message in pieces. Nothing else but pings goes before its last piece.
+    /// The beginning of a message in pieces. Nothing else but pings goes between it and its last piece.
     Begin(Kind, Box<[u8]>),
     Append(Box<[u8]>, bool),
 }
@@ -116,7 +116,7 @@ pub(super) enum Ending {
 pub(super) struct Outbox {
     /// Ordered by priority.
     items: VecDeque<Item>,
-    /// The pieces of a message that was begun with the transport, or is about to be.
+    /// The further pieces of a message that has begun or waits to.
     pieces: VecDeque<Item>,
     /// Items of high and of normal priority.
     high: usize,
@@ -182,7 +182,7 @@ impl Outbox {
         }
         self.bytes += length;
         match item.what {
-            What::Begin(..) | What::Append(..) => self.pieces.push_back(item),
+            What::Append(..) => self.pieces.push_back(item),
             _ => self.insert(item),
         }
         Sent::Queued
@@ -211,7 +211,9 @@ impl Outbox {
             () if self.high > 0 => (Priority::High, 0),
             () => return false,
         };
-        lowest >= priority && self.remove(at).is_some()
+        // Without its beginning, a message in pieces makes no sense.
+        let may_go = self.items.get(at).is_some_and(|item| !matches!(item.what, What::Begin(..)));
+        may_go && lowest >= priority && self.remove(at).is_some()
     }
 
     fn remove(&mut self, at: usize) -> Option<Item> {
@@ -235,19 +237,28 @@ impl Outbox {
         };
         if let Some(at) = whole {
             let item = self.remove(at);
+            self.in_pieces |= item.as_ref().is_some_and(|item| matches!(item.what, What::Begin(..)));
             if self.items.is_empty() {
                 // A connection that rests holds no memory for it.
                 self.items = VecDeque::new();
             }
             return item;
         }
-        let item = self.pieces.pop_front()?;
+        let item = if self.in_pieces { self.pieces.pop_front()? } else { return None };
         self.bytes -= item.len();
         self.in_pieces = !matches!(item.what, What::Append(_, true));
         if self.pieces.is_empty() {
             self.pieces = VecDeque::new();
         }
         Some(item)
+    }
+
+    /// Whether [`pop`](Self::pop) would give something.
+    pub(super) fn has_next(&self) -> bool {
+        match self.in_pieces {
+            false => !self.items.is_empty(),
+            true => !self.pieces.is_empty() || self.items.iter().any(|item| matches!(item.what, What::Ping(_))),
+        }
     }
 
     pub(super) fn clear(&mut self) {
@@ -339,15 +350,18 @@ mod tests {
     #[test]
     fn messages_wait_for_the_end_of_one_in_pieces_and_pings_do_not() {
         let mut outbox = Outbox::default();
+        assert!(outbox.push(item("first", Priority::Normal), &OutboundLimits::default()).is_queued());
         let piece = |bytes: &[u8], last| Item::new(What::Append(bytes.into(), last));
         let limits = OutboundLimits::default();
         assert!(outbox.push(Item::new(What::Begin(Kind::Text, (*b"be").into())), &limits).is_queued());
+        assert!(outbox.push(item("after", Priority::Normal), &limits).is_queued());
+        assert!(matches!(outbox.pop().unwrap().what, What::Message(_)));
         assert!(matches!(outbox.pop().unwrap().what, What::Begin(..)));
         assert!(outbox.push(item("later", Priority::High), &limits).is_queued());
-        assert!(outbox.pop().is_none());
+        assert!(!outbox.has_next() && outbox.pop().is_none());
         assert!(outbox.push(Item::new(What::Ping(Box::default())), &limits).is_queued());
         assert!(matches!(outbox.pop().unwrap().what, What::Ping(_)));
         assert!(outbox.push(piece(b"gin", true), &limits).is_queued());
-        assert_eq!(drain(&mut outbox), ["gin", "later"]);
+        assert_eq!(drain(&mut outbox), ["gin", "later", "after"]);
     }
 }

@@ -53,8 +53,14 @@ async fn open(hub: &Arc<Inner>, parts: Parts) -> Result<Response<String>, Refusa
     let mut response = opening.response(protocol.as_deref(), deflate.as_ref()).map(|()| String::new());
     let (parts, ()) = request.into_parts();
     let known = parts.extensions.get::<ConnectionInfo>().copied();
-    let mut connect =
-        Connect { parts, peer: known.map(|known| known.peer), protocol, headers: HeaderMap::new(), data: None, channels: Vec::new() };
+    let mut connect = Connect {
+        parts,
+        peer: known.map(|known| known.peer),
+        protocol,
+        headers: HeaderMap::new(),
+        data: None,
+        channels: Vec::new(),
+    };
     if let Some(handler) = hub.handlers.connect.get() {
         connect = handler(connect).await?;
     }

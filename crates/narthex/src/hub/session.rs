@@ -15,11 +15,11 @@ use narthex_ws::deflate::Agreement;
 use narthex_ws::{Close, CloseCode, Connection, Event, ProtocolError};
 use tokio::sync::oneshot;
 
+use super::Inner;
 use super::handlers::{Beat, Disconnected, PeerError, Running};
 use super::message::{Fragment, Message};
 use super::outbox::{Ending, Item, What};
 use super::peer::{Origin, Peer, count};
-use super::Inner;
 use crate::downstream::Downstream;
 use crate::lifetime::Phases;
 use clock::{Clock, Due};
@@ -162,7 +162,7 @@ impl Session {
         let rests = match self.stage {
             Stage::Ended => true,
             Stage::Parting => outbox.ending != Ending::Cut,
-            Stage::Open => outbox.ending != Ending::Cut && (is_blocked || outbox.len() == 0 && outbox.ending == Ending::No),
+            Stage::Open => outbox.ending != Ending::Cut && (is_blocked || !outbox.has_next() && outbox.ending == Ending::No),
         };
         outbox.looking = !rests;
         rests
@@ -344,9 +344,10 @@ impl Session {
         let written = match item.what {
             What::Message(Message::Text(text)) => self.codec.text(&text, out),
             What::Message(Message::Binary(data)) => self.codec.binary(&data, out),
-            What::Shared(broadcast) => self.codec.broadcast(&broadcast).map(|frame| {
-                if frame.len() >= LARGE { self.large = frame } else { out.extend_from_slice(&frame) }
-            }),
+            What::Shared(broadcast) => self
+                .codec
+                .broadcast(&broadcast)
+                .map(|frame| if frame.len() >= LARGE { self.large = frame } else { out.extend_from_slice(&frame) }),
             What::Ping(payload) => self.codec.ping(&payload, out),
             What::Begin(kind, data) => self.codec.begin(kind, &data, out),
             What::Append(data, last) => self.codec.append(&data, last, out),
@@ -558,4 +559,3 @@ fn close_when_draining(hub: &Arc<Inner>) {
         }
     });
 }
-
