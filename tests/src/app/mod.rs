@@ -18,6 +18,7 @@ use axum::routing::{any, get, post};
 use http::header::{CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING};
 use http::{Extensions, HeaderMap, HeaderValue, Method, StatusCode};
 use http_body::Body as _;
+use narthex::hub::{Deflate, Hub};
 use serde_json::{Value, json};
 
 pub use self::bodies::{Counted, drain};
@@ -69,6 +70,7 @@ pub fn router(settings: Settings) -> Router {
         .route("/trailers", get(trailers))
         .route("/evil/{kind}", any(evil))
         .route("/ws", any(web_socket))
+        .route("/hub", hub().route())
         .route("/certificate", get(certificate))
         .route("/test.Echo/{method}", post(crate::grpc::serve))
         .fallback(echo)
@@ -78,6 +80,14 @@ pub fn router(settings: Settings) -> Router {
         Some(recorder) => router.layer(from_fn_with_state(recorder, record::layer)),
         None => router,
     }
+}
+
+/// A hub that sends every message back.
+fn hub() -> Hub {
+    let hub = Hub::builder().origins(["*"]).deflate(Deflate::default()).build();
+    hub.on_message(|peer, text| async move { peer.send(text) });
+    hub.on_binary(|peer, data| async move { peer.send(data) });
+    hub
 }
 
 async fn root(request: Request) -> Response {
