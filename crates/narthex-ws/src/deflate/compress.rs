@@ -12,7 +12,7 @@ const SLACK: usize = 64;
 /// The most that the output grows by at a time: what is not written has been zeroed for nothing.
 const STEP: usize = 64 * 1024;
 
-/// One direction's compressor: 200 to 300 KiB, by its window and memory level.
+/// One direction's compressor: 134 to 484 KiB, by its window and memory level.
 pub(crate) struct Deflater {
     stream: Deflate,
     window: WindowBits,

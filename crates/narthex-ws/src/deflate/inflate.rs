@@ -7,7 +7,7 @@ use super::TAIL;
 /// The most that the output grows by at a time: what is not written has been zeroed for nothing.
 const STEP: usize = 64 * 1024;
 
-/// One direction's decompressor: 40 KiB, whatever the window.
+/// One direction's decompressor: 47 KiB, whatever the window.
 pub(crate) struct Inflater {
     stream: Inflate,
     /// The last block that was read had BFINAL set, and nothing has come since.
@@ -134,6 +134,18 @@ mod tests {
         }
         assert_eq!(output, b"HelloHello");
         assert_eq!(inflate(&[0xf2, 0x00, 0x11, 0x00, 0x00], 9, 99), Err(Stop::Corrupt));
+    }
+
+    #[test]
+    fn the_end_of_one_message_is_not_taken_for_the_start_of_the_next() {
+        for (name, message) in HELLO {
+            let (mut inflater, mut output) = (Inflater::new(), Vec::new());
+            for _ in 0..2 {
+                inflater.inflate(message, &mut output, 10).unwrap();
+                inflater.finish(&mut output, 10).unwrap();
+            }
+            assert_eq!(output, b"HelloHello", "{name}");
+        }
     }
 
     #[test]
