@@ -106,7 +106,7 @@ impl Connection {
     pub fn receive<'i>(&mut self, input: &mut &'i mut [u8]) -> Result<Option<Event<'i>>, ProtocolError> {
         let event = self.reader.read(input);
         match &event {
-            Ok(Some(Event::Ping(payload))) if self.state == State::Open => self.pong = Some(payload.as_ref().into()),
+            Ok(Some(Event::Ping(payload))) => self.pong = Some(payload.as_ref().into()),
             Ok(Some(Event::Close(close))) => self.owe_close(close.as_ref().map(Close::code)),
             Err(error) => self.owe_close(Some(error.close_code())),
             _ => {}

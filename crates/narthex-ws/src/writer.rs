@@ -214,34 +214,37 @@ impl Writer {
     /// A whole message, compressed.
     fn compressed(&mut self, kind: Kind, data: &[u8], out: &mut Vec<u8>) {
         let start = out.len();
-        self.part(kind.opcode(), true, data, out);
+        let len = self.part(kind.opcode(), true, data, out);
         // Without context takeover nobody's window has anything of the message, and it may as well be sent as it is.
-        if !self.context_takeover && out.len() - start > data.len() + MAX_HEADER {
+        if !self.context_takeover && len >= data.len() {
             out.truncate(start);
             self.frame(kind.opcode(), true, data, out);
         }
     }
 
-    /// One frame of a message, compressed if that was agreed on.
-    fn part(&mut self, opcode: Opcode, fin: bool, data: &[u8], out: &mut Vec<u8>) {
+    /// One frame of a message, compressed if that was agreed on. Returns the length of its payload.
+    fn part(&mut self, opcode: Opcode, fin: bool, data: &[u8], out: &mut Vec<u8>) -> usize {
         let Some(compressors) = &self.deflate else {
-            return self.frame(opcode, fin, data, out);
+            self.frame(opcode, fin, data, out);
+            return data.len();
         };
         let mut deflater = self.deflater.take().unwrap_or_else(|| compressors.take(self.window));
         let mask = self.keys.as_mut().map(|next| next());
         // RFC 7692 section 6.1: the bit is on the first frame only.
         let header = Header { fin, rsv1: opcode != Opcode::Continuation, opcode, mask, len: 0 };
-        frame_compressed(&mut deflater, header, data, out);
+        let len = frame_compressed(&mut deflater, header, data, out);
         if fin && !self.context_takeover {
             compressors.give_back(deflater);
         } else {
             self.deflater = Some(deflater);
         }
+        len
     }
 }
 
-/// One frame with `data` compressed in it. The header's length is known after the payload, which is moved up to it.
-pub(crate) fn frame_compressed(deflater: &mut Deflater, mut header: Header, data: &[u8], out: &mut Vec<u8>) {
+/// One frame with `data` compressed in it. The header's length is known after the payload, which is moved up to
+/// it. Returns the payload's length.
+pub(crate) fn frame_compressed(deflater: &mut Deflater, mut header: Header, data: &[u8], out: &mut Vec<u8>) -> usize {
     let start = out.len();
     let payload = start + MAX_HEADER;
     out.resize(payload, 0);
@@ -249,11 +252,13 @@ pub(crate) fn frame_compressed(deflater: &mut Deflater, mut header: Header, data
     if let Some(key) = header.mask {
         key.apply(&mut out[payload..]);
     }
-    header.len = (out.len() - payload) as u64;
+    let len = out.len() - payload;
+    header.len = len as u64;
     let encoded = header.encode();
     out[start..start + encoded.len()].copy_from_slice(&encoded);
     out.copy_within(payload.., start + encoded.len());
-    out.truncate(out.len() - (MAX_HEADER - encoded.len()));
+    out.truncate(start + encoded.len() + len);
+    len
 }
 
 impl fmt::Debug for Writer {

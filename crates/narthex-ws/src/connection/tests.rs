@@ -235,13 +235,15 @@ fn a_broadcast_fits_between_messages_that_refer_to_each_other() {
     for config in [None, Some(Config::default()), Some(keeping)] {
         let (mut server, mut client) = pair(Settings::default(), config);
         let text = "the same words, in the same order, again and again, for a message that is long enough";
-        let broadcast = Broadcast::text(text, config.map(|config| Arc::new(Compressors::new(&config))));
+        let to_all = "something else entirely, which moves what came before it out of its place in the peer's window";
+        let broadcast = Broadcast::text(to_all, config.map(|config| Arc::new(Compressors::new(&config))));
         let mut out = Vec::new();
         for _ in 0..3 {
             server.text(text, &mut out).unwrap();
             out.extend_from_slice(&server.broadcast(&broadcast).unwrap());
         }
-        assert_eq!(events(&mut client, &out, 10), Ok(vec![Event::Text(text.into()); 6]));
+        let both = [Event::Text(text.into()), Event::Text(to_all.into())];
+        assert_eq!(events(&mut client, &out, 10), Ok([both.clone(), both.clone(), both].concat()));
     }
 }
 
@@ -259,6 +261,40 @@ fn context_takeover_makes_the_second_message_small() {
         for bytes in [first, second] {
             assert_eq!(events(ends[to], &bytes, 3), Ok(vec![Event::Text(text.into())]));
         }
+    }
+}
+
+#[test]
+fn a_small_message_that_inflates_beyond_the_limit_is_1009() {
+    let limits = Limits { max_inflated_size: 1000, ..Limits::default() };
+    for delivery in [Delivery::Whole, Delivery::Pieces, Delivery::Both] {
+        for (len, expected) in [(500, None), (501, Some(ProtocolError::TooBig(1000)))] {
+            for piece in [1, 99] {
+                let (mut server, mut client) = pair(Settings { limits, delivery }, Some(Config::default()));
+                let mut out = Vec::new();
+                client.begin(Kind::Binary, &[0; 500], &mut out).unwrap();
+                client.append(&vec![0; len], true, &mut out).unwrap();
+                assert!(out.len() < 99);
+                let error = events(&mut server, &out, piece).err();
+                assert_eq!(error, expected);
+                assert!(error.is_none_or(|error| error.close_code() == CloseCode::MESSAGE_TOO_BIG));
+            }
+        }
+    }
+}
+
+#[test]
+fn what_does_not_compress_is_sent_as_it_is_unless_the_context_is_kept() {
+    let noise: Vec<u8> = (0..300_u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
+    for server_context_takeover in [false, true] {
+        let config = Config { server_context_takeover, ..Config::default() };
+        let (mut server, mut client) = pair(Settings::default(), Some(config));
+        let mut out = Vec::new();
+        for _ in 0..2 {
+            server.binary(&noise, &mut out).unwrap();
+        }
+        assert_eq!(out[0] & 0x40 != 0, server_context_takeover);
+        assert_eq!(events(&mut client, &out, 7), Ok(vec![Event::Binary(noise.clone().into()); 2]));
     }
 }
 

@@ -20,7 +20,7 @@ pub struct Config {
     /// Whether the server's messages may refer to earlier ones. It costs the server one compressor, and the client one
     /// decompressor, for each connection that uses it. Default: false.
     pub server_context_takeover: bool,
-    /// Whether the client's messages may refer to earlier ones. It costs the server 40 KiB for each connection that uses it.
+    /// Whether the client's messages may refer to earlier ones. It costs the server 47 KiB for each connection that uses it.
     /// Default: false.
     pub client_context_takeover: bool,
     /// The window of what the server compresses. Default: 15.

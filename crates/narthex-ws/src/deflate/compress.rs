@@ -12,7 +12,7 @@ const SLACK: usize = 64;
 /// The most that the output grows by at a time: what is not written has been zeroed for nothing.
 const STEP: usize = 64 * 1024;
 
-/// One direction's compressor: 200 to 300 KiB, by its window and memory level.
+/// One direction's compressor: 134 to 484 KiB, by its window and memory level.
 pub(crate) struct Deflater {
     stream: Deflate,
     window: WindowBits,
@@ -115,17 +115,17 @@ mod tests {
     #[test]
     fn a_message_in_parts_is_read_as_one() {
         for window in 9..=15 {
-            for memory_level in [1, 8, 9] {
-                for level in [1, 2, 6, 9] {
+            for memory_level in [1, 9] {
+                for level in [1, 2, 9] {
                     let mut deflater = Deflater::new(level, memory_level, WindowBits::new(window).unwrap());
-                    let message: Vec<u8> = (0..70_000_u32).map(|n| (n.wrapping_mul(n) >> 7) as u8).collect();
+                    let message: Vec<u8> = (0..40_000_u32).map(|n| (n.wrapping_mul(n) >> 7) as u8).collect();
                     let mut compressed = Vec::new();
                     deflater.compress(&message[..1000], false, &mut compressed);
                     deflater.compress(&[], false, &mut compressed);
                     deflater.compress(&message[1000..], false, &mut compressed);
                     deflater.compress(&[], true, &mut compressed);
                     let (mut inflater, mut output) = (Inflater::new(), Vec::new());
-                    inflater.inflate(&compressed, &mut output, 70_000).unwrap();
+                    inflater.inflate(&compressed, &mut output, 40_000).unwrap();
                     inflater.finish(&mut output, 0).unwrap();
                     assert!(output == message, "window {window}, memory level {memory_level}, level {level}");
                 }

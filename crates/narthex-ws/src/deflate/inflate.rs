@@ -7,7 +7,7 @@ use super::TAIL;
 /// The most that the output grows by at a time: what is not written has been zeroed for nothing.
 const STEP: usize = 64 * 1024;
 
-/// One direction's decompressor: 40 KiB, whatever the window.
+/// One direction's decompressor: 47 KiB, whatever the window.
 pub(crate) struct Inflater {
     stream: Inflate,
     /// The last block that was read had BFINAL set, and nothing has come since.
@@ -137,6 +137,18 @@ mod tests {
     }
 
     #[test]
+    fn the_end_of_one_message_is_not_taken_for_the_start_of_the_next() {
+        for (name, message) in HELLO {
+            let (mut inflater, mut output) = (Inflater::new(), Vec::new());
+            for _ in 0..2 {
+                inflater.inflate(message, &mut output, 10).unwrap();
+                inflater.finish(&mut output, 10).unwrap();
+            }
+            assert_eq!(output, b"HelloHello", "{name}");
+        }
+    }
+
+    #[test]
     fn an_empty_message_is_one_zero() {
         assert_eq!(inflate(&[0], 1, 0).as_deref(), Ok(&b""[..]));
     }
@@ -152,11 +164,11 @@ mod tests {
     fn a_bomb_stops_at_the_limit() {
         let mut bomb = Vec::new();
         let mut deflater = super::super::Deflater::new(9, 9, super::super::WindowBits::MAX);
-        deflater.compress(&vec![0; 50_000_000], true, &mut bomb);
+        deflater.compress(&vec![0; 10_000_000], true, &mut bomb);
         assert!(bomb.len() < 100_000);
         let mut output = Vec::new();
         assert_eq!(Inflater::new().inflate(&bomb, &mut output, 1_000_000), Err(Stop::TooBig));
         assert!(output.capacity() <= 2 << 20);
-        assert_eq!(inflate(&bomb, bomb.len(), 50_000_000).map(|bytes| bytes.len()), Ok(50_000_000));
+        assert_eq!(inflate(&bomb, bomb.len(), 10_000_000).map(|bytes| bytes.len()), Ok(10_000_000));
     }
 }

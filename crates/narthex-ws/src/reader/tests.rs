@@ -175,6 +175,38 @@ fn nothing_is_read_after_a_close() {
 }
 
 #[test]
+fn with_compression_the_bit_for_it_is_on_first_frames_only() {
+    // "Hello", as in RFC 7692 section 7.2.3.1, in two fragments.
+    let (first, second) = (&[0xf2, 0x48, 0xcd][..], &[0xc9, 0xc9, 0x07, 0x00][..]);
+    for (bits, event) in [(0x80, Ok(Some(Event::Text("Hello".into())))), (0xc0, Err(ProtocolError::ReservedBits))] {
+        let (mut reader, mut bytes) = (deflating(), [frame(0x41, first), frame(bits, second)].concat());
+        assert_eq!(reader.read(&mut &mut bytes[..]), event);
+        assert!(reader.is_idle() && reader.inflater.is_none(), "nothing is held between messages");
+    }
+    for bits in [0xc8, 0xc9, 0xca] {
+        assert_eq!(deflating().read(&mut &mut frame(bits, b"")[..]), Err(ProtocolError::ReservedBits));
+    }
+    assert_eq!(deflating().read(&mut &mut frame(0xc1, b"\xff\xff")[..]), Err(ProtocolError::Deflate));
+}
+
+/// A server's reader with compression, and no context takeover.
+fn deflating() -> Reader {
+    let config = crate::deflate::Config::default();
+    let agreement = config.accept_from("permessage-deflate").unwrap();
+    Reader::new(Role::Server, Arc::default(), agreement)
+}
+
+#[test]
+fn pieces_of_text_are_refused_if_the_text_ends_inside_a_character() {
+    let settings = Arc::new(Settings { delivery: Delivery::Pieces, ..Settings::default() });
+    let mut reader = Reader::new(Role::Server, settings, None);
+    let mut bytes = [frame(0x01, b"a\xce"), frame(0x80, b"")].concat();
+    let mut input = &mut bytes[..];
+    assert!(matches!(reader.read(&mut input), Ok(Some(Event::Piece(piece))) if *piece.data == *b"a\xce"));
+    assert_eq!(reader.read(&mut input), Err(ProtocolError::InvalidUtf8));
+}
+
+#[test]
 fn a_server_wants_masks_and_a_client_none() {
     for (role, mut bytes) in [(Role::Server, vec![0x81, 0]), (Role::Client, text("masked"))] {
         let mut reader = Reader::new(role, Arc::default(), None);
