@@ -6,6 +6,8 @@ mod client;
 mod order;
 pub(crate) mod schedule;
 mod store;
+#[cfg(test)]
+mod tests;
 mod trouble;
 
 use std::collections::HashMap;
@@ -64,7 +66,7 @@ impl HttpAnswers {
 }
 
 #[cfg(test)]
-mod tests {
+mod answers {
     use super::*;
     use crate::config::Challenge;
 

@@ -12,12 +12,12 @@ const RATE_LIMITED: SignedDuration = SignedDuration::from_hours(1);
 const MOST_OF_CA: SignedDuration = SignedDuration::from_hours(7 * 24);
 
 /// How long to wait after so many failures in a row: a minute, and twice as long each time, up to a day. `chance`, from 0 to 1,
-/// spreads it over half of that on either side, so that hosts that failed together do not come back together.
+/// makes it up to half of that longer, so that hosts that failed together do not come back together.
 pub(crate) fn pause(failures: u32, chance: f64) -> SignedDuration {
     let doublings = failures.saturating_sub(1).min(20);
     let seconds = FIRST.saturating_mul(1 << doublings).min(LONGEST);
-    let spread = 0.5 + chance.clamp(0.0, 1.0);
-    SignedDuration::from_secs_f64((seconds as f64 * spread).clamp(FIRST as f64 / 2.0, LONGEST as f64))
+    let spread = 1.0 + chance.clamp(0.0, 1.0) / 2.0;
+    SignedDuration::from_secs_f64((seconds as f64 * spread).clamp(FIRST as f64, LONGEST as f64))
 }
 
 /// When to ask again. What the CA has said is not undercut.
@@ -52,13 +52,13 @@ mod tests {
 
     #[test]
     fn pauses_double_from_a_minute_to_a_day_and_are_never_short() {
-        let seconds: Vec<i64> = (0..14).map(|failures| pause(failures, 0.5).as_secs()).collect();
+        let seconds: Vec<i64> = (0..14).map(|failures| pause(failures, 0.0).as_secs()).collect();
         assert_eq!(seconds[..5], [60, 60, 120, 240, 480]);
         assert_eq!(seconds[12..], [86_400, 86_400]);
         for failures in [0, 1, 5, 30, u32::MAX] {
             for chance in [-1.0, 0.0, 1.0, 7.0, f64::NAN] {
                 let pause = pause(failures, chance);
-                assert!((30..=86_400).contains(&pause.as_secs()), "{failures}, {chance}: {pause:?}");
+                assert!((60..=86_400).contains(&pause.as_secs()), "{failures}, {chance}: {pause:?}");
             }
         }
     }
@@ -66,9 +66,9 @@ mod tests {
     #[test]
     fn what_the_ca_says_is_not_undercut_and_what_it_says_is_bounded() {
         let now = at(1_000_000);
-        assert_eq!(after_failure(now, 1, None, false, 0.5), at(1_000_060));
+        assert_eq!(after_failure(now, 1, None, false, 0.5), at(1_000_075));
         assert_eq!(after_failure(now, 1, Some(at(1_007_000)), true, 0.5), at(1_007_000));
-        assert_eq!(after_failure(now, 9, Some(at(1_000_001)), true, 0.5), at(1_000_000 + 60 * 256));
+        assert_eq!(after_failure(now, 9, Some(at(1_000_001)), true, 0.0), at(1_000_000 + 60 * 256));
         assert_eq!(after_failure(now, 1, None, true, 0.5), at(1_003_600), "a limit without a date");
         assert_eq!(after_failure(now, 1, Some(Timestamp::MAX), true, 0.5), at(1_000_000 + 7 * 86_400));
     }

@@ -159,7 +159,7 @@ impl Keeper {
 }
 
 /// The questions that may be answered: the one first that has led to a certificate before, and after a failure another one.
-fn in_order<'q>(questions: &'q [Question], settings: &AcmeSettings, progress: &Progress) -> Vec<&'q Question> {
+pub(super) fn in_order<'q>(questions: &'q [Question], settings: &AcmeSettings, progress: &Progress) -> Vec<&'q Question> {
     let allowed = |question: &&Question| settings.challenge.is_none_or(|only| only == question.challenge);
     let mut ways: Vec<&Question> = questions.iter().filter(allowed).collect();
     ways.sort_by_key(|question| (progress.challenge != Some(question.challenge), question.challenge));
