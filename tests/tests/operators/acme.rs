@@ -111,7 +111,8 @@ fn a_certificate_comes_by_a_file_which_the_host_answers_before_apps() {
     comes_to(&machine, port, "valid");
     assert_eq!(progress(&machine)["challenge"], "http-01");
     let log = pebble.log();
-    let token = log.split("/.well-known/acme-challenge/").nth(1).and_then(|rest| rest.split_whitespace().next()).expect("it asked");
+    let token =
+        log.split("/.well-known/acme-challenge/").nth(1).and_then(|rest| rest.split_whitespace().next()).expect("it asked");
     let path = format!("/.well-known/acme-challenge/{token}");
     let answer = eventually("the app to be asked again", || {
         let question = format!("GET {path} HTTP/1.1\r\nHost: {NAME}\r\n\r\n");
@@ -307,7 +308,10 @@ fn a_binding_that_is_deleted_during_its_order_is_asked_for_no_more_until_it_is_a
 
 #[test]
 fn a_ca_that_wants_to_know_whose_account_it_is_is_told() {
-    let pebble = Pebble::start(Wanted { external_key: Some("zWNDZM6eQGHWpSRTPal5eIUYFTu7EajVIoguysqZ9wG44nMEtx3MUAsUDkMTQ12W"), ..Wanted::new() });
+    let pebble = Pebble::start(Wanted {
+        external_key: Some("zWNDZM6eQGHWpSRTPal5eIUYFTu7EajVIoguysqZ9wG44nMEtx3MUAsUDkMTQ12W"),
+        ..Wanted::new()
+    });
     let port = free_port();
     let machine = host(&pebble, &binding(port));
     let waits = comes_to(&machine, port, "waiting");

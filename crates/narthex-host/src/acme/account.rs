@@ -1,7 +1,7 @@
 //! The account at a CA: made once, kept, and made again if the CA has forgotten it.
 
 use base64::Engine as _;
-use base64::engine::general_purpose::{URL_SAFE_NO_PAD, URL_SAFE};
+use base64::engine::general_purpose::{URL_SAFE, URL_SAFE_NO_PAD};
 use instant_acme::{Account, ExternalAccountKey, NewAccount};
 
 use super::client::Client;
@@ -69,7 +69,8 @@ fn external(settings: &AcmeSettings) -> Result<Option<ExternalAccountKey>, Troub
         (Some(id), Some(file)) => (id, file),
         _ => return Err(Trouble::new("acme_eab_key_id and acme_eab_key_file go together: set both, or none")),
     };
-    let unusable = |what: String| Trouble::new(format!("the file of acme_eab_key_file, {}, cannot be used: {what}", file.display()));
+    let unusable =
+        |what: String| Trouble::new(format!("the file of acme_eab_key_file, {}, cannot be used: {what}", file.display()));
     let text = std::fs::read_to_string(file).map_err(|error| unusable(error.to_string()))?;
     let engine = if text.trim().ends_with('=') { &URL_SAFE } else { &URL_SAFE_NO_PAD };
     let key = engine.decode(text.trim()).map_err(|error| unusable(format!("it is not base64url ({error})")))?;

@@ -86,7 +86,8 @@ impl Client {
         let stream = TcpStream::connect((bare, uri.port_u16().unwrap_or(443))).await?;
         let name = ServerName::try_from(bare.to_owned()).map_err(io::Error::other)?;
         let stream = self.tls.connect(name, stream).await?;
-        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(io::Error::other)?;
+        let (mut sender, connection) =
+            hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(io::Error::other)?;
         // It ends with the sender.
         tokio::spawn(connection);
         let host = authority.as_str().parse().map_err(io::Error::other)?;

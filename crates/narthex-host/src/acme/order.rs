@@ -104,7 +104,9 @@ impl<'a> Order<'a> {
             }
             let mut questions = Vec::new();
             for offered in &authorization.challenges {
-                let Some(challenge) = Challenge::ALL.into_iter().find(|known| of_acme(*known) == offered.r#type) else { continue };
+                let Some(challenge) = Challenge::ALL.into_iter().find(|known| of_acme(*known) == offered.r#type) else {
+                    continue;
+                };
                 // RFC 8555 section 8.1.
                 let key_authorization = format!("{}.{}", offered.token, self.thumbprint);
                 let question = Question { challenge, token: offered.token.clone(), key_authorization };

@@ -90,7 +90,9 @@ fn refused(doing: &str, problem: &Problem) -> Trouble {
         }
         "invalidContact" | "unsupportedContact" => "set acme_contact to a mail address that the CA takes",
         "rateLimited" => "it is asked again when the CA allows it",
-        "rejectedIdentifier" | "unsupportedIdentifier" => "this CA gives out no certificates for that name: choose another name or CA",
+        "rejectedIdentifier" | "unsupportedIdentifier" => {
+            "this CA gives out no certificates for that name: choose another name or CA"
+        }
         "serverInternal" => "the fault is the CA's; it is asked again",
         "unauthorized" => "check acme_eab_key_id and acme_eab_key_file if they are set, and that the account was not closed",
         "userActionRequired" => "somebody has to look at the CA's terms of service",

@@ -126,8 +126,7 @@ impl Ports {
 
     /// Opens what a prefix needs and is not open yet, and settles its port if any would do.
     pub(crate) fn open_for(&self, spec: &PrefixSpec, change: &mut PortChange) -> Result<UrlPrefix, Refusal> {
-        let unavailable =
-            |error| Refusal::new(RefusalCode::PortUnavailable, format!("cannot register {spec}: {error}"));
+        let unavailable = |error| Refusal::new(RefusalCode::PortUnavailable, format!("cannot register {spec}: {error}"));
         self.settle(spec, change).map_err(unavailable)
     }
 

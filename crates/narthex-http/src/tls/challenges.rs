@@ -33,7 +33,9 @@ impl Challenges {
         let name = name.to_ascii_lowercase();
         // RFC 8737 section 3: this one name, and the extension, which has to be critical.
         let mut params = CertificateParams::new([name.clone()]).map_err(TlsError::Made)?;
-        params.custom_extensions.push(CustomExtension::new_acme_identifier(digest(&SHA256, key_authorization.as_bytes()).as_ref()));
+        params
+            .custom_extensions
+            .push(CustomExtension::new_acme_identifier(digest(&SHA256, key_authorization.as_bytes()).as_ref()));
         let key = KeyPair::generate().map_err(TlsError::Made)?;
         let certificate = params.self_signed(&key).map_err(TlsError::Made)?;
         let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(key.serialize_der()));

@@ -61,7 +61,8 @@ impl CertificateRequest {
 /// If `name` is no DNS name, or no key can be made.
 pub fn placeholder(name: &str) -> Result<Source, TlsError> {
     let key = KeyPair::generate().map_err(TlsError::Made)?;
-    let certificate = CertificateParams::new([name.to_owned()]).and_then(|params| params.self_signed(&key)).map_err(TlsError::Made)?;
+    let certificate =
+        CertificateParams::new([name.to_owned()]).and_then(|params| params.self_signed(&key)).map_err(TlsError::Made)?;
     Ok(Source::PemText { certificate: certificate.pem().into_bytes().into(), key: key.serialize_pem().into_bytes().into() })
 }
 

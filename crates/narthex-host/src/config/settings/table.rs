@@ -426,7 +426,8 @@ pub const SETTINGS: &[Setting] = &[
             shape: "an absolute path, or default",
             get: |settings| acme::shown(settings.acme.ca.as_deref(), "default"),
             set: |settings, value| {
-                settings.acme.ca = acme::path(value, "default").ok_or("write an absolute path, as in /etc/ssl/ca.pem, or default")?;
+                settings.acme.ca =
+                    acme::path(value, "default").ok_or("write an absolute path, as in /etc/ssl/ca.pem, or default")?;
                 Ok(())
             },
         }
@@ -461,7 +462,11 @@ pub const SETTINGS: &[Setting] = &[
             shape: "the CA's name of it, or none",
             get: |settings| settings.acme.eab_key_id.clone().unwrap_or_else(|| EMPTY.to_owned()),
             set: |settings, value| {
-                settings.acme.eab_key_id = if value == EMPTY { None } else { Some(acme::key_id(value).ok_or("write what the CA has given as key identifier, or none")?) };
+                settings.acme.eab_key_id = if value == EMPTY {
+                    None
+                } else {
+                    Some(acme::key_id(value).ok_or("write what the CA has given as key identifier, or none")?)
+                };
                 Ok(())
             },
         }
@@ -474,7 +479,8 @@ pub const SETTINGS: &[Setting] = &[
             shape: "an absolute path, or none",
             get: |settings| acme::shown(settings.acme.eab_key_file.as_deref(), EMPTY),
             set: |settings, value| {
-                settings.acme.eab_key_file = acme::path(value, EMPTY).ok_or("write an absolute path, as in /etc/narthex/eab.key, or none")?;
+                settings.acme.eab_key_file =
+                    acme::path(value, EMPTY).ok_or("write an absolute path, as in /etc/narthex/eab.key, or none")?;
                 Ok(())
             },
         }

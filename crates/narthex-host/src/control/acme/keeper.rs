@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use narthex_http::tls::PeerCertificate;
+use tokio::task::spawn_local;
 
 use super::{Answering, Shared};
 use crate::acme::{Client, Kind, Order, Progress, Question, Store, Trouble, account, schedule};
@@ -103,7 +104,8 @@ impl Keeper {
         let at_once = match trouble.kind {
             // The other way is tried before anybody has to wait.
             Kind::Unproved(_) => progress.failures == 1 && self.settings.challenge.is_none(),
-            Kind::NoAccount => progress.failures == 1 && self.store.retire_account(&self.settings.directory).is_ok(),
+            // One that closes every new account is not given them without a pause.
+            Kind::NoAccount => self.store.retire_account(&self.settings.directory).is_ok() && progress.failures == 1,
             Kind::RateLimited | Kind::Other => false,
         };
         let limited = trouble.kind == Kind::RateLimited;
@@ -145,9 +147,14 @@ impl Keeper {
     async fn answer(&self, questions: &[Question], progress: &Progress) -> Result<(Challenge, Answering), Trouble> {
         let mut why_not = Vec::new();
         for question in in_order(questions, &self.settings, progress) {
-            match self.shared.answer_ca(&self.name, question, &self.settings).await {
-                Ok(answering) => return Ok((question.challenge, answering)),
-                Err(problem) => why_not.push(format!("by {}: {problem}", question.challenge)),
+            let challenge = question.challenge;
+            let (shared, name, settings) = (Rc::clone(&self.shared), self.name.clone(), self.settings.clone());
+            let question = question.clone();
+            // A task of its own, which is not left half done when this one ends: a port would be open without a listener.
+            let answered = spawn_local(async move { shared.answer_ca(&name, &question, &settings).await }).await;
+            match answered.unwrap_or_else(|_| Err("the host is stopping".to_owned())) {
+                Ok(answering) => return Ok((challenge, answering)),
+                Err(problem) => why_not.push(format!("by {challenge}: {problem}")),
             }
         }
         let why_not = match why_not.is_empty() {

@@ -129,10 +129,9 @@ fn check_terms(config: &Config, bound: &Bound) -> Result<(), Refusal> {
 /// Says what stays of an automatic certificate that nobody renews any more.
 fn with_left_file(answer: Answer, file: Option<PathBuf>) -> Answer {
     match (answer, file) {
-        (Answer::Done(done), Some(file)) => Answer::Done(format!(
-            "{done}\nIt is not renewed any more; the certificate and its key stay in {}",
-            file.display()
-        )),
+        (Answer::Done(done), Some(file)) => {
+            Answer::Done(format!("{done}\nIt is not renewed any more; the certificate and its key stay in {}", file.display()))
+        }
         (answer, _) => answer,
     }
 }
@@ -143,7 +142,9 @@ fn with_hint((answer, config): Answered, bound: &Bound, directory: &Path) -> Ans
     let hint = match certificates::acme_name(bound) {
         Some(name) if Store::beside(directory).certificate(name).is_none() => {
             let key = &bound.key;
-            format!("\nThe CA is asked for a certificate now; until it is there, handshakes are refused: narthex show sslcert {key}")
+            format!(
+                "\nThe CA is asked for a certificate now; until it is there, handshakes are refused: narthex show sslcert {key}"
+            )
         }
         _ if bound.options.is_set(BindingOption::SelfSigned) => format!("\n{}", certificates::how_to_trust(directory)),
         _ => String::new(),
