@@ -16,7 +16,7 @@ const MOST_OF_CA: SignedDuration = SignedDuration::from_hours(7 * 24);
 pub(crate) fn pause(failures: u32, chance: f64) -> SignedDuration {
     let doublings = failures.saturating_sub(1).min(20);
     let seconds = FIRST.saturating_mul(1 << doublings).min(LONGEST);
-    let spread = 1.0 + chance.clamp(0.0, 1.0) / 2.0;
+    let spread = 1.0 + share(chance) / 2.0;
     SignedDuration::from_secs_f64((seconds as f64 * spread).clamp(FIRST as f64, LONGEST as f64))
 }
 
@@ -34,8 +34,13 @@ pub(crate) fn after_failure(now: Timestamp, failures: u32, ca: Option<Timestamp>
 /// certificates that were issued together are not renewed together.
 pub(crate) fn renewal(from: Timestamp, until: Timestamp, chance: f64) -> Timestamp {
     let life = until.duration_since(from).as_secs_f64().max(0.0);
-    let share = 2.0 / 3.0 + chance.clamp(0.0, 1.0) / 20.0;
-    later(from, SignedDuration::from_secs_f64(life * share))
+    let over = 2.0 / 3.0 + share(chance) / 20.0;
+    later(from, SignedDuration::from_secs_f64(life * over))
+}
+
+/// What is no number would be no duration either.
+fn share(chance: f64) -> f64 {
+    if chance.is_finite() { chance.clamp(0.0, 1.0) } else { 0.0 }
 }
 
 fn later(from: Timestamp, by: SignedDuration) -> Timestamp {
