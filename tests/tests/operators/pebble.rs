@@ -134,8 +134,8 @@ fn started(directory: &TempDir, wanted: &Wanted, dns: &Dns, port: u16) -> Proces
         0 => command.env("PEBBLE_VA_NOSLEEP", "1"),
         seconds => command.env("PEBBLE_VA_SLEEPTIME", seconds.to_string()),
     };
-    // Of what it has seen before, it is to see all again.
-    command.env("PEBBLE_AUTHZREUSE", "0").env("PEBBLE_WFE_NONCEREJECT", "20");
+    // Of what it has seen before, it is to see all again; and nothing is to be left to chance, as its refusals of good nonces are.
+    command.env("PEBBLE_AUTHZREUSE", "0").env("PEBBLE_WFE_NONCEREJECT", "0");
     Process::start("pebble", &mut command)
 }
 
