@@ -28,7 +28,7 @@ impl Challenges {
     /// Answers for `name` until it is removed, by a certificate with the digest of this key authorization in it.
     ///
     /// # Errors
-    /// If `name` is no DNS name, or no key can be made.
+    /// If `name` is not ASCII, or no key can be made.
     pub fn add(&self, name: &str, key_authorization: &str) -> Result<(), TlsError> {
         let name = name.to_ascii_lowercase();
         // RFC 8737 section 3: this one name, and the extension, which has to be critical.

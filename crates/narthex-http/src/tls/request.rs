@@ -21,7 +21,7 @@ impl CertificateRequest {
     /// Asks for `name` with a new key: ECDSA with P-256, which every client of the last ten years can do.
     ///
     /// # Errors
-    /// If `name` is no DNS name, or no key can be made.
+    /// If `name` is not ASCII, or no key can be made.
     pub fn new(name: &str) -> Result<Self, TlsError> {
         Self::of(name, KeyPair::generate().map_err(TlsError::Made)?)
     }
@@ -29,7 +29,7 @@ impl CertificateRequest {
     /// Asks for `name` with a key that was made before, as PEM.
     ///
     /// # Errors
-    /// If `name` is no DNS name, or there is no key in the text.
+    /// If `name` is not ASCII, or there is no key in the text.
     pub fn with_key(name: &str, key: &str) -> Result<Self, TlsError> {
         Self::of(name, KeyPair::from_pem(key).map_err(TlsError::Made)?)
     }
@@ -58,7 +58,7 @@ impl CertificateRequest {
 /// A certificate for `name` that nobody trusts: for a binding that stands before it has one, and rejects everybody.
 ///
 /// # Errors
-/// If `name` is no DNS name, or no key can be made.
+/// If `name` is not ASCII, or no key can be made.
 pub fn placeholder(name: &str) -> Result<Source, TlsError> {
     let key = KeyPair::generate().map_err(TlsError::Made)?;
     let certificate =
