@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::Instant;
 
-use crate::system::{cargo, find, root, target_directory};
+use crate::system::{cargo, ensure, find, root, target_directory};
 
 /// Runs every check and stops at the first that fails.
 pub(crate) fn run() -> Result<(), String> {
@@ -18,6 +18,8 @@ pub(crate) fn run() -> Result<(), String> {
     step("docs", cargo().args(["doc", "--workspace", "--no-deps"]).env("RUSTDOCFLAGS", "-D warnings"))?;
     step("build", cargo().arg("build").args(everything))?;
     deny.check()?;
+    // A certificate authority for the tests of automatic certificates.
+    ensure("pebble", "pebble")?;
     // Last, so that the runner's closing lines are the last thing on the screen.
     step("doc tests", cargo().args(["test", "--workspace", "--doc"]))?;
     step("tests", &mut tests())?;

@@ -5,6 +5,7 @@
 
 #![cfg(unix)]
 
+mod acme;
 pub mod admin;
 mod cache;
 pub mod config;

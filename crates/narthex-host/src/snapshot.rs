@@ -7,6 +7,7 @@ use narthex_http::{Bandwidth, Timeouts};
 use narthex_proto::routing::Table;
 use narthex_proto::wire::{Principal, Verbosity};
 
+use crate::acme::HttpAnswers;
 use crate::admin::Grant;
 use crate::cache::CachingHabit;
 use crate::log::Log;
@@ -133,11 +134,12 @@ pub(crate) struct Snapshot {
     pub(crate) groups: Vec<Option<Arc<Group>>>,
     /// By index; a gap is a queue that is gone.
     pub(crate) queues: Vec<Option<QueueEntry>>,
+    pub(crate) acme: HttpAnswers,
 }
 
 impl Snapshot {
     pub(crate) fn empty() -> Self {
-        Self { routes: Table::new(), groups: Vec::new(), queues: Vec::new() }
+        Self { routes: Table::new(), groups: Vec::new(), queues: Vec::new(), acme: HttpAnswers::default() }
     }
 
     /// The group of a registration.

@@ -8,12 +8,12 @@ use crate::machine::{Machine, eventually};
 use crate::openssl::{Certificate, Connection, Handshake, handshake, verifying};
 
 /// An https registration names its port: a binding has to be there before it.
-fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").expect("there is a free port");
     listener.local_addr().expect("it has an address").port()
 }
 
-fn directory(machine: &Machine) -> PathBuf {
+pub(crate) fn directory(machine: &Machine) -> PathBuf {
     machine.config().parent().expect("it is in a directory").to_owned()
 }
 

@@ -51,6 +51,15 @@ http2_initial_window = 100000
 cooking = "httpsys"
 trusted_proxies = ["10.0.0.0/8", "192.0.2.1", "fd00::/8"]
 proxy_protocol = ["0.0.0.0:443", "[::1]:8080"]
+acme_directory = "https://ca.example/it's/dir"
+acme_contact = ["admin@example.com", "other@example.com"]
+acme_terms_agreed = true
+acme_ca = "/etc/ssl/a private ca.pem"
+acme_challenge = "http-01"
+acme_tls_port = 8443
+acme_http_port = 8080
+acme_eab_key_id = "narthex"
+acme_eab_key_file = "/etc/narthex/eab.key"
 single_acceptor = true
 
 [[urlacl]]

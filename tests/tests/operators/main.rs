@@ -4,6 +4,7 @@
 #![allow(clippy::disallowed_methods, reason = "black-box tests wait for real processes, in real time")]
 
 mod accounts;
+mod acme;
 mod certificates;
 mod crashes;
 mod dump;
@@ -14,6 +15,7 @@ mod logs;
 mod machine;
 mod openssl;
 mod page;
+mod pebble;
 mod reservations;
 mod users;
 mod verbs;

@@ -126,8 +126,13 @@ impl Connection {
 
     /// Asks and reads the whole answer: its head with the body behind it.
     pub(crate) fn get(&mut self, target: &str) -> String {
+        self.get_of("localhost", target)
+    }
+
+    /// As `get`, of another host.
+    pub(crate) fn get_of(&mut self, host: &str, target: &str) -> String {
         let stdin = self.client.stdin.as_mut().expect("it is piped");
-        write!(stdin, "GET {target} HTTP/1.1\r\nHost: localhost\r\n\r\n").expect("the client reads");
+        write!(stdin, "GET {target} HTTP/1.1\r\nHost: {host}\r\n\r\n").expect("the client reads");
         let mut answer = String::new();
         while !answer.ends_with("\r\n\r\n") {
             let read = self.reader.read_line(&mut answer).expect("the answer is text");

@@ -74,7 +74,7 @@ pub(crate) struct BindingOptions {
     /// Make a certificate for development, signed by an authority of this host's own
     #[arg(long)]
     pub(crate) self_signed: bool,
-    /// Reserved: there is no ACME client in this version, and the host refuses it
+    /// Get a certificate for the name from a CA by ACME, and renew it in time; the acme_... settings say from whom
     #[arg(long)]
     pub(crate) acme: bool,
     /// modern (TLS 1.3 only) or intermediate

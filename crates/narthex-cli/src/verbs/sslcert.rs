@@ -3,7 +3,9 @@
 use std::path::Path;
 
 use anyhow::Context;
-use narthex_host::admin::{AdminError, Answer, BindingKey, BindingOption, BindingSpec, Question, SslcertState};
+use narthex_host::admin::{
+    AcmeState, AdminError, Answer, BindingKey, BindingOption, BindingSpec, OrderState, Question, SslcertState,
+};
 
 use super::{answer, command};
 use crate::admin::ask;
@@ -122,13 +124,29 @@ fn values(binding: &SslcertState) -> Vec<(String, String)> {
         say("Valid until", format!("{} ({days})", certificate.not_after));
         say("SHA-256 fingerprint", certificate.sha256.clone());
     }
+    if let Some(acme) = &binding.acme {
+        say("Order", order(acme));
+    }
     for (option, value) in options(false) {
         say(label(option), shown(option, value));
     }
-    if let Some(problem) = &binding.problem {
+    let of_order = binding.acme.as_ref().and_then(|acme| acme.problem.as_ref());
+    for problem in binding.problem.iter().chain(of_order) {
         say("Problem", problem.clone());
     }
     values
+}
+
+/// What the host does about a certificate that it gets from a CA.
+fn order(acme: &AcmeState) -> String {
+    let next = acme.next.as_deref().unwrap_or("the next start");
+    match (acme.order, acme.failures) {
+        (OrderState::Ordering, _) => "The CA is being asked".to_owned(),
+        (OrderState::Valid, _) => format!("Renewed at {next}"),
+        (OrderState::Waiting, 1) => format!("Failed once, next try at {next}"),
+        (OrderState::Waiting, failures) => format!("Failed {failures} times, next try at {next}"),
+        (OrderState::Stopped, _) => "Stopped".to_owned(),
+    }
 }
 
 /// Those are above the certificate that they lead to.
@@ -202,6 +220,18 @@ mod tests {
             (O::Reject, "true"),
         ];
         assert_eq!(said, expected);
+    }
+
+    #[test]
+    fn the_state_of_an_order_is_a_sentence() {
+        let state = |order, failures| {
+            let next = (order != OrderState::Ordering).then(|| "2026-11-28T09:00:00Z".to_owned());
+            self::order(&AcmeState { order, next, failures, problem: None })
+        };
+        assert_eq!(state(OrderState::Ordering, 0), "The CA is being asked");
+        assert_eq!(state(OrderState::Valid, 0), "Renewed at 2026-11-28T09:00:00Z");
+        assert_eq!(state(OrderState::Waiting, 1), "Failed once, next try at 2026-11-28T09:00:00Z");
+        assert_eq!(state(OrderState::Waiting, 4), "Failed 4 times, next try at 2026-11-28T09:00:00Z");
     }
 
     #[test]

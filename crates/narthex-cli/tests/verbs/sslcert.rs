@@ -27,12 +27,14 @@ fn bindings() -> Answer {
             options: options(&[(O::Pkcs12, "/s.p12"), (O::Passphrase, "?"), (O::MinVersion, "1.3"), (O::Http2, "false")]),
             certificate: Some(certificate),
             problem: Some("/s.p12: the passphrase is wrong".to_owned()),
+            acme: None,
         },
         SslcertState {
             key: BindingKey::Ccs(443),
             options: options(&[(O::Directory, "/certificates")]),
             certificate: None,
             problem: None,
+            acme: None,
         },
     ])
 }

@@ -19,7 +19,9 @@ pub use explained::{
     Answered, CookingRules, Explained, ExplainedGroup, ExplainedPort, ExplainedQueue, ExplainedTls, Holder, LoopbackRule,
     Obstacle, ObstacleKind, PortState, Process, Reading, Registering, ReservedFor, ShadowedEntry, Sharing, User,
 };
-pub use sslcert::{BindingKey, BindingOption, BindingSpec, CertificateState, HostnamePort, OptionKind, SslcertState};
+pub use sslcert::{
+    AcmeState, BindingKey, BindingOption, BindingSpec, CertificateState, HostnamePort, OptionKind, OrderState, SslcertState,
+};
 pub use verbs::{Answer, CachedState, CacheparamState, Grant, NamedGrant, Question, SettingState, TimerState, UrlaclState};
 
 /// A host answers at once or is stuck.

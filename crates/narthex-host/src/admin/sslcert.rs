@@ -77,6 +77,24 @@ impl BindingKey {
         }
     }
 
+    /// Whether a CA can be asked by ACME for a certificate for it. What it is shown is a name's only host.
+    fn check_acme(&self) -> Result<(), String> {
+        match self {
+            Self::HostnamePort(name) if name.is_localhost() => {
+                Err(format!("no CA gives out certificates for {}: take self_signed", name.host()))
+            }
+            Self::HostnamePort(name) if name.host().starts_with("*.") => Err(format!(
+                "acme cannot get a certificate for {}, since that is proved by DNS alone: bind each name by itself, or name the \
+                 files (certificate, key) that an ACME client with DNS-01 keeps",
+                name.host()
+            )),
+            Self::HostnamePort(_) => Ok(()),
+            Self::IpPort(_) | Self::Ccs(_) => Err("acme gets certificates for names: bind it with \
+                 hostnameport, as in shop.example.com:443; for an address name the files (certificate, key)"
+                .to_owned()),
+        }
+    }
+
     /// The key of a binding of a server name.
     ///
     /// # Errors
@@ -231,7 +249,7 @@ impl BindingSpec {
         let is_directory = matches!(key, BindingKey::Ccs(_));
         let ways = match is_directory {
             true => "name the directory of the certificates: directory=",
-            false => "name certificate and key, or pkcs12 with its passphrase, or self_signed",
+            false => "name certificate and key, or pkcs12 with its passphrase, or acme, or self_signed",
         };
         let Some(first) = sources.first() else { return Err(format!("the binding has no certificate: {ways}")) };
         if let Some(other) = sources.iter().find(|source| *source != first) {
@@ -243,6 +261,9 @@ impl BindingSpec {
                 false => "a directory of certificates is for a port: bind it with port (or ccs=), not to a name or an address"
                     .to_owned(),
             });
+        }
+        if *first == "acme" {
+            key.check_acme()?;
         }
         let has = |option| self.get(option).is_some();
         if *first == "certificate" && !(has(O::Certificate) && has(O::Key)) {
@@ -278,6 +299,39 @@ pub struct SslcertState {
     /// Why the certificate, or its renewal, cannot be used.
     #[serde(default)]
     pub problem: Option<String>,
+    /// How it goes with the CA, if the certificate is one that the host gets by ACME.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub acme: Option<AcmeState>,
+}
+
+/// How it goes with a certificate that the host gets by ACME.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AcmeState {
+    /// What the host does about it.
+    pub order: OrderState,
+    /// When it is renewed, or asked for again, RFC 3339. None if that is now, or waits for somebody.
+    #[serde(default)]
+    pub next: Option<String>,
+    /// How often in a row it could not be had.
+    #[serde(default)]
+    pub failures: u32,
+    /// Why not, the last time, and what to do.
+    #[serde(default)]
+    pub problem: Option<String>,
+}
+
+/// What the host does about a certificate that it gets by ACME.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OrderState {
+    /// It is being asked for, or about to be.
+    Ordering,
+    /// It is there, and is renewed in time.
+    Valid,
+    /// It could not be had, and is asked for again.
+    Waiting,
+    /// Somebody has to change a setting first.
+    Stopped,
 }
 
 /// A certificate, for people.

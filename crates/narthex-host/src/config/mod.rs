@@ -13,11 +13,11 @@ mod watch;
 
 pub use error::ConfigError;
 pub use file::{CONFIG_VARIABLE, default_logs, default_path};
-pub use model::{CacheParam, MachineTimer};
+pub use model::{CacheParam, Challenge, MachineTimer};
 pub use settings::{SETTINGS, Setting};
 
 pub(crate) use edit::{Edit, apply};
 pub(crate) use file::{ConfigFile, HEADER};
-pub(crate) use model::{Bound, Config, Reserved, Settings};
+pub(crate) use model::{AcmeSettings, Bound, Config, Reserved, Settings};
 pub(crate) use parse::{Parsed, parse};
 pub(crate) use watch::{PERIOD, Watch};

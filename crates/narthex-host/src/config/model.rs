@@ -167,8 +167,70 @@ pub(crate) struct Settings {
     pub(crate) trusted_proxies: TrustedProxies,
     /// Where connections begin with a PROXY header.
     pub(crate) proxy_protocol: Vec<SocketAddr>,
+    /// Whom certificates are asked of, and how.
+    pub(crate) acme: AcmeSettings,
     /// Connections are accepted by one thread and dealt out, instead of by every worker.
     pub(crate) single_acceptor: bool,
+}
+
+/// How certificates are got from a CA by ACME (RFC 8555).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct AcmeSettings {
+    /// The URL that everything else is found by.
+    pub(crate) directory: String,
+    /// Mail addresses.
+    pub(crate) contact: Vec<String>,
+    pub(crate) terms_agreed: bool,
+    /// Who has signed the certificate of the ACME server itself; `None` is whom this machine trusts.
+    pub(crate) ca: Option<PathBuf>,
+    /// `None` is any.
+    pub(crate) challenge: Option<Challenge>,
+    pub(crate) tls_port: u16,
+    pub(crate) http_port: u16,
+    /// External account binding: both or none.
+    pub(crate) eab_key_id: Option<String>,
+    pub(crate) eab_key_file: Option<PathBuf>,
+}
+
+/// How a CA is shown that a name is this machine's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Challenge {
+    /// By a handshake on port 443 (RFC 8737).
+    #[serde(rename = "tls-alpn-01")]
+    TlsAlpn01,
+    /// By a file on port 80 (RFC 8555 section 8.3).
+    #[serde(rename = "http-01")]
+    Http01,
+}
+
+impl Challenge {
+    /// Both, the one that is tried first before the other. It needs no second port, and no redirection is in its way.
+    pub(crate) const ALL: [Self; 2] = [Self::TlsAlpn01, Self::Http01];
+}
+
+impl std::fmt::Display for Challenge {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::TlsAlpn01 => "TLS-ALPN-01",
+            Self::Http01 => "HTTP-01",
+        })
+    }
+}
+
+impl Default for AcmeSettings {
+    fn default() -> Self {
+        Self {
+            directory: "https://acme-v02.api.letsencrypt.org/directory".to_owned(),
+            contact: Vec::new(),
+            terms_agreed: false,
+            ca: None,
+            challenge: None,
+            tls_port: 443,
+            http_port: 80,
+            eab_key_id: None,
+            eab_key_file: None,
+        }
+    }
 }
 
 impl Settings {
@@ -218,6 +280,7 @@ impl Default for Settings {
             cooking: Cooking::Strict,
             trusted_proxies: TrustedProxies::default(),
             proxy_protocol: Vec::new(),
+            acme: AcmeSettings::default(),
             single_acceptor: false,
         }
     }

@@ -1,5 +1,6 @@
 //! Every setting with one value, in one table: what the file, the verbs and the documentation say about it.
 
+mod acme;
 mod table;
 
 use toml_edit::{Array, Value};

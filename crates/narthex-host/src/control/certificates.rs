@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use narthex_http::Watched;
-use narthex_http::tls::Bindings;
+use narthex_http::tls::{Bindings, Challenges};
 use narthex_proto::prefix::{PrefixHost, PrefixSpec, Scheme, UrlPrefix};
 
 use crate::admin::{BindingKey, BindingOption, BindingSpec, SslcertState};
@@ -25,6 +25,8 @@ pub(crate) struct Certificates {
     directory: PathBuf,
     entries: Vec<Entry>,
     bindings: Arc<Bindings>,
+    /// What CAs are answered that ask by handshakes.
+    challenges: Challenges,
     http2: bool,
     http3: bool,
 }
@@ -40,7 +42,13 @@ struct Entry {
 
 impl Certificates {
     pub(crate) fn new(directory: PathBuf) -> Self {
-        Self { directory, entries: Vec::new(), bindings: Arc::new(Bindings::new(Vec::new())), http2: true, http3: true }
+        let bindings = Arc::new(Bindings::new(Vec::new()));
+        Self { directory, entries: Vec::new(), bindings, challenges: Challenges::default(), http2: true, http3: true }
+    }
+
+    /// What CAs are answered that ask by handshakes, whatever the bindings are.
+    pub(crate) fn challenges(&self) -> &Challenges {
+        &self.challenges
     }
 
     /// What the workers are to go by.
@@ -80,9 +88,18 @@ impl Certificates {
         renewed
     }
 
+    /// Takes a certificate that has come for a name by ACME.
+    pub(crate) fn take_issued(&mut self, name: &str) {
+        for entry in self.entries.iter_mut().filter(|entry| acme_name(&entry.bound) == Some(name)) {
+            entry.load(&self.directory);
+        }
+        self.gather();
+    }
+
     fn gather(&mut self) {
         let usable = self.entries.iter().filter_map(|entry| entry.loaded.as_ref());
         let bindings = Bindings::new(usable.map(|loaded| Arc::clone(&loaded.binding)).collect());
+        let bindings = bindings.with_challenges(self.challenges.clone());
         self.bindings = Arc::new(bindings.http2(self.http2).http3(self.http3));
     }
 
@@ -98,10 +115,17 @@ impl Certificates {
     /// # Errors
     /// Why not, and the command that helps.
     pub(crate) fn check(&self, spec: &PrefixSpec) -> Result<(), String> {
-        if spec.scheme() == Scheme::Http || self.bindings.covers(spec.host(), spec.port()) {
+        if spec.scheme() == Scheme::Http || self.bindings.covers(spec.host(), spec.port()) || self.awaits(spec) {
             return Ok(());
         }
         Err(self.missing(spec.host(), spec.port()))
+    }
+
+    /// Whether handshakes for this prefix are answered as soon as a CA has issued a certificate.
+    fn awaits(&self, spec: &PrefixSpec) -> bool {
+        let pending = |entry: &&Entry| entry.is_pending() && !entry.bound.options.is_set(BindingOption::Reject);
+        let mut keys = self.entries.iter().filter(pending).map(|entry| &entry.bound.key);
+        keys.any(|key| key.port() == spec.port() && text::is_for(key, spec.host()))
     }
 
     fn missing(&self, host: &PrefixHost, port: u16) -> String {
@@ -144,16 +168,29 @@ impl Certificates {
     }
 }
 
+/// The name that a binding is to get a certificate for by ACME, if it is.
+pub(in crate::control) fn acme_name(bound: &Bound) -> Option<&str> {
+    match &bound.key {
+        BindingKey::HostnamePort(name) if bound.options.is_set(BindingOption::Acme) => Some(name.host()),
+        _ => None,
+    }
+}
+
 fn admit(key: &BindingKey) -> String {
     format!("narthex update sslcert {key} reject=disable")
 }
 
 impl Entry {
+    /// Whether no CA has issued its certificate yet.
+    fn is_pending(&self) -> bool {
+        self.loaded.as_ref().is_some_and(|loaded| loaded.pending)
+    }
+
     /// Makes the binding from its files.
     fn load(&mut self, directory: &Path) {
         self.files = Watched::new(load::files(directory, &self.bound));
         let key = &self.bound.key;
-        match load(directory, &self.bound) {
+        match load(directory, &self.bound, self.loaded.as_ref()) {
             Ok(loaded) => {
                 if self.problem.take().is_some() || self.loaded.is_some() {
                     tracing::info!("the TLS binding {key} has been renewed");
@@ -179,6 +216,6 @@ impl Entry {
             let _ = options.set(option, value);
         }
         let certificate = self.loaded.as_ref().and_then(|loaded| loaded.certificate());
-        SslcertState { key: self.bound.key.clone(), options, certificate, problem: self.problem.clone() }
+        SslcertState { key: self.bound.key.clone(), options, certificate, problem: self.problem.clone(), acme: None }
     }
 }

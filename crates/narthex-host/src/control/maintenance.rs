@@ -11,7 +11,7 @@ use tokio::time::timeout;
 use super::answers::sslcert::not_bound;
 use super::state::Refusal;
 use super::{Shared, all};
-use crate::admin::{Answer, BindingKey, CachedState};
+use crate::admin::{Answer, BindingKey, BindingOption, CachedState};
 use crate::cache::{Flush, Reported, UrlFilter};
 use crate::worker::Command;
 
@@ -64,7 +64,12 @@ impl Shared {
     }
 
     pub(super) fn sslcerts(&self, key: Option<&BindingKey>) -> Result<Answer, Refusal> {
-        let states = self.state.borrow().certificates.states(key);
+        let mut states = self.state.borrow().certificates.states(key);
+        for state in &mut states {
+            if let (BindingKey::HostnamePort(name), true) = (&state.key, state.options.is_set(BindingOption::Acme)) {
+                state.acme = Some(self.acme.state(name.host()));
+            }
+        }
         match key {
             Some(key) if states.is_empty() => Err(not_bound(key)),
             _ => Ok(Answer::Sslcerts(states)),

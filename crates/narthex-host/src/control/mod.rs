@@ -1,5 +1,6 @@
 //! The control thread: apps and operators talk to it over the host's socket; it alone changes what the host knows.
 
+mod acme;
 mod allowance;
 pub(crate) mod answers;
 mod certificates;
@@ -43,6 +44,7 @@ use crate::log::Logs;
 use crate::snapshot::{AppId, Snapshot};
 use crate::socket::HostSocket;
 use crate::worker::{Command, Report};
+use acme::Acme;
 use answers::Configuration;
 use certificates::Certificates;
 use ports::{Opened, PortChange};
@@ -115,12 +117,14 @@ struct Shared {
     /// The same for each user who has connected.
     users: RefCell<HashMap<u32, Arc<Semaphore>>>,
     quic: RefCell<Quic>,
+    acme: Acme,
     stopping: Cell<bool>,
 }
 
 impl Shared {
     fn new(control: Control) -> Rc<Self> {
         let most = MOST_CONNECTIONS.max(16 * control.workers.len().saturating_pow(2));
+        let acme = Acme::new(&control.configuration.directory());
         Rc::new(Self {
             state: RefCell::new(control.state),
             configuration: RefCell::new(control.configuration),
@@ -131,6 +135,7 @@ impl Shared {
             users: RefCell::default(),
             connections: Arc::new(Semaphore::new((most + SPARE_CONNECTIONS).min(Semaphore::MAX_PERMITS))),
             quic: RefCell::default(),
+            acme,
             stopping: Cell::new(false),
         })
     }
@@ -295,6 +300,7 @@ impl Shared {
                 }
                 self.state.borrow_mut().certificates.follow(&config);
                 self.publish_bindings();
+                self.acme.follow();
                 all(self.ask(|done| Command::Configure { config: Arc::clone(&config), done })).await;
                 self.publish(change).await;
             }
@@ -309,6 +315,7 @@ impl Shared {
 
     async fn stop(&self, within: Duration) {
         self.stopping.set(true);
+        self.acme.stop();
         if let Some(acceptor) = &self.means.acceptor {
             let open: Vec<_> = self.state.borrow().ports.open().collect();
             for address in open {
@@ -385,6 +392,11 @@ pub(crate) async fn run(
             }
         })
     };
+    shared.acme.follow();
+    let automatic = {
+        let shared = Rc::clone(&shared);
+        spawn_local(async move { shared.work_for_acme().await })
+    };
     let within = stop.await.unwrap_or(Duration::ZERO);
     following.abort();
     renewing.abort();
@@ -392,4 +404,6 @@ pub(crate) async fn run(
     // New apps find no socket from here on; the present ones finish what they have.
     drop(socket);
     shared.stop(within).await;
+    // What the tasks have left to be undone was, as long as connections could end.
+    automatic.abort();
 }

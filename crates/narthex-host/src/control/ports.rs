@@ -34,11 +34,20 @@ pub(crate) struct Ports {
     pub(crate) iplisten: Vec<IpAddr>,
     /// How many registrations need each address.
     users: HashMap<SocketAddr, usize>,
+    /// The ports that are open for CAs, what they speak, and for how many questions. No registration is there to say it.
+    doors: HashMap<u16, (Scheme, usize)>,
+}
+
+/// Addresses that are open because a CA is to come to them.
+#[derive(Debug)]
+pub(crate) struct Door {
+    port: u16,
+    addresses: Vec<SocketAddr>,
 }
 
 impl Ports {
     pub(crate) fn new(sockets: usize, iplisten: Vec<IpAddr>) -> Self {
-        Self { sockets, iplisten, users: HashMap::new() }
+        Self { sockets, iplisten, users: HashMap::new(), doors: HashMap::new() }
     }
 
     /// One thread accepts for all.
@@ -89,11 +98,45 @@ impl Ports {
         open.into_iter().any(|address| address.port() == port && address.is_ipv4() == every.is_ipv4())
     }
 
+    /// Opens what a CA needs that comes to a prefix's host and port, beside what is open.
+    ///
+    /// # Errors
+    /// Why that cannot be.
+    pub(crate) fn open_door(&mut self, spec: &PrefixSpec, change: &mut PortChange) -> Result<Door, String> {
+        let prefix = self.settle(spec, change)?;
+        let door = Door { port: spec.port(), addresses: self.heard(&prefix, change) };
+        for address in &door.addresses {
+            self.take(*address);
+        }
+        self.doors.entry(door.port).or_insert((spec.scheme(), 0)).1 += 1;
+        Ok(door)
+    }
+
+    /// The CA has come.
+    pub(crate) fn close_door(&mut self, door: &Door) -> PortChange {
+        if let Some((_, questions)) = self.doors.get_mut(&door.port) {
+            *questions = questions.saturating_sub(1);
+            if *questions == 0 {
+                self.doors.remove(&door.port);
+            }
+        }
+        let closed = door.addresses.iter().copied().filter(|address| self.release(*address)).collect();
+        PortChange { closed, ..PortChange::default() }
+    }
+
     /// Opens what a prefix needs and is not open yet, and settles its port if any would do.
     pub(crate) fn open_for(&self, spec: &PrefixSpec, change: &mut PortChange) -> Result<UrlPrefix, Refusal> {
+        let unavailable = |error| Refusal::new(RefusalCode::PortUnavailable, format!("cannot register {spec}: {error}"));
+        self.settle(spec, change).map_err(unavailable)
+    }
+
+    fn settle(&self, spec: &PrefixSpec, change: &mut PortChange) -> Result<UrlPrefix, String> {
         let mut port = spec.port();
         let mut failed = None;
         let mut heard = false;
+        if self.doors.get(&port).is_some_and(|(scheme, _)| *scheme != spec.scheme()) {
+            return Err("a CA is being answered on the port in the other scheme; register again in a minute".to_owned());
+        }
         for ip in self.wanted(spec.host(), port).iter().map(SocketAddr::ip) {
             let address = SocketAddr::new(ip, port);
             if port != 0 && self.open_at(address, change).is_some() {
@@ -114,10 +157,9 @@ impl Ports {
             }
         }
         if let Some(error) = failed {
-            return Err(Refusal::new(RefusalCode::PortUnavailable, format!("cannot register {spec}: {error}")));
+            return Err(error.to_string());
         }
-        let port = NonZeroU16::new(port)
-            .ok_or_else(|| Refusal::new(RefusalCode::PortUnavailable, format!("cannot register {spec}: no port is free")))?;
+        let port = NonZeroU16::new(port).ok_or_else(|| "no port is free".to_owned())?;
         Ok(spec.with_port(port))
     }
 }

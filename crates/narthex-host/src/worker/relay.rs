@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use narthex_http::{BodyLength, Exchange, Handler, Reason, Request, Rules, Version};
+use narthex_http::{BodyLength, Exchange, Handler, Piece, Reason, Request, Rules, Version};
 use narthex_proto::routing::Route;
 use narthex_proto::wire::{self, HttpVersion, StreamId};
 
@@ -40,6 +40,10 @@ impl Relay {
     fn route(&self, request: &Request<'_>, exchange: &Exchange) -> Option<Stage> {
         let snapshot = self.state.snapshot.borrow();
         let connection = request.connection;
+        if let Some(answer) = snapshot.acme.find(request.target, request.host) {
+            answer_ca(exchange, answer);
+            return None;
+        }
         let route = snapshot.routes.route(connection.scheme, connection.local, request.host, request.cooked.path());
         let (prefix, registration) = match route {
             Route::Registered { prefix, value, .. } => (prefix, value),
@@ -111,6 +115,14 @@ impl Relay {
             Taken::Refused => None,
         }
     }
+}
+
+/// A CA asks whether a host is this machine's: nobody's registration is in its way.
+fn answer_ca(exchange: &Exchange, answer: &[u8]) {
+    let fields = [("content-type", "application/octet-stream"), ("cache-control", "no-store")];
+    let fields = fields.map(|(name, value)| (name.as_bytes(), value.as_bytes()));
+    // One that has gone asks again.
+    let _ = exchange.send(200, fields.into_iter(), Piece::Slice(answer));
 }
 
 fn refused(exchange: &Exchange, reason: Reason) -> Option<Stage> {

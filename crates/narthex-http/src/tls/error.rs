@@ -120,6 +120,9 @@ pub enum TlsError {
     /// Client certificates need somebody to have issued them.
     #[error("client certificates cannot be checked: {0}")]
     ClientCertificates(String),
+    /// A key, a request or a certificate cannot be made here.
+    #[error("cannot make a certificate or a key: {0}")]
+    Made(#[source] rcgen::Error),
     /// What rustls says to a combination that passed all of this.
     #[error("TLS cannot be set up: {0}")]
     Rustls(#[from] rustls::Error),

@@ -25,6 +25,7 @@ mod identity;
 mod name;
 mod options;
 mod pkcs12;
+mod request;
 mod source;
 #[cfg(test)]
 mod tests;
@@ -41,6 +42,7 @@ pub use client::{ClientCertificates, Demand};
 pub use error::TlsError;
 pub use facts::PeerCertificate;
 pub use options::{CipherSuiteName, MinVersion, SecurityLevel, TlsOptions};
+pub use request::{CertificateRequest, placeholder};
 pub use source::Source;
 
 /// The cryptography: AWS-LC.

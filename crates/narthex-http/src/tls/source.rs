@@ -7,6 +7,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 use super::error::TlsError;
+use super::facts::PeerCertificate;
 use super::identity::Identity;
 use super::pkcs12;
 
@@ -61,6 +62,14 @@ impl Source {
             Self::Pkcs12 { path, .. } => (Some(path), None),
         };
         one.into_iter().chain(other).map(PathBuf::as_path)
+    }
+
+    /// The certificate, once it was found to belong to the key.
+    ///
+    /// # Errors
+    /// If the files cannot be read, or have something else in them.
+    pub fn certificate(&self) -> Result<PeerCertificate, TlsError> {
+        Ok(self.load()?.leaf)
     }
 
     /// Reads it, and checks that the parts belong together.

@@ -57,6 +57,9 @@ fn a_binding_has_one_source_and_all_of_it() {
         (&name, vec![(O::Pkcs12, "p"), (O::Passphrase, "x"), (O::PassphraseFile, "x")], "given twice"),
         (&name, vec![(O::Pkcs12, "p"), (O::Key, "k")], "two sources"),
         (&name, vec![(O::SelfSigned, "true"), (O::Acme, "true")], "two sources"),
+        (&BindingKey::hostname_port("*.a.example:443").unwrap(), vec![(O::Acme, "true")], "by DNS alone"),
+        (&BindingKey::hostname_port("a.localhost:443").unwrap(), vec![(O::Acme, "true")], "take self_signed"),
+        (&BindingKey::ip_port("192.0.2.1:443").unwrap(), vec![(O::Acme, "true")], "bind it with hostnameport"),
         (&name, vec![(O::Directory, "d")], "for a port"),
         (&BindingKey::Ccs(443), vec![(O::SelfSigned, "true")], "not from self_signed"),
         (&BindingKey::Ccs(443), vec![], "directory="),
@@ -69,6 +72,7 @@ fn a_binding_has_one_source_and_all_of_it() {
     assert_eq!(spec(&files).check(&name), Ok(()));
     assert_eq!(spec(&[(O::Pkcs12, "p")]).check(&name), Ok(()), "without a passphrase it may have none");
     assert_eq!(spec(&[(O::Directory, "d")]).check(&BindingKey::Ccs(443)), Ok(()));
+    assert_eq!(spec(&[(O::Acme, "true")]).check(&name), Ok(()));
 }
 
 #[test]

@@ -6,7 +6,8 @@ use narthex_http::TrustedProxies;
 use narthex_proto::cooked::Cooking;
 use narthex_proto::wire::{LogFormat, LoggedResponses, Logging, Rollover};
 
-use super::{ANY, Kind, Setting};
+use super::{ANY, EMPTY, Kind, Setting, acme};
+use crate::config::model::Challenge;
 use crate::log;
 
 /// HTTP.sys's upper bound for what it keeps in 32 bits.
@@ -16,6 +17,7 @@ const ROLLOVERS: &[&str] = &["size", "hourly", "daily", "weekly", "monthly"];
 const ROLLOVER: [Rollover; 5] = [Rollover::Size, Rollover::Hourly, Rollover::Daily, Rollover::Weekly, Rollover::Monthly];
 const FORMAT: [LogFormat; 4] = [LogFormat::Off, LogFormat::W3c, LogFormat::Ncsa, LogFormat::Json];
 const ONLY: [Option<LoggedResponses>; 3] = [None, Some(LoggedResponses::Errors), Some(LoggedResponses::Successes)];
+const CHALLENGE: [Option<Challenge>; 3] = [None, Some(Challenge::TlsAlpn01), Some(Challenge::Http01)];
 const COOKING: [Cooking; 2] = [Cooking::Strict, Cooking::HttpSys];
 
 fn place<T: PartialEq>(all: &[T], value: &T) -> usize {
@@ -51,16 +53,16 @@ macro_rules! size {
     };
 }
 
-/// A `u32` that always has a value.
+/// A number of at most 32 bits that always has a value.
 macro_rules! count {
-    ($field:ident, $least:expr, $most:expr) => {
+    ($($field:ident).+, $least:expr, $most:expr) => {
         Kind::Number {
             least: $least,
             most: $most,
             none: None,
-            get: |settings| Some(settings.$field.into()),
+            get: |settings| Some(settings.$($field).+.into()),
             set: |settings, value| {
-                settings.$field = value.and_then(|value| value.try_into().ok()).unwrap_or(settings.$field);
+                settings.$($field).+ = value.and_then(|value| value.try_into().ok()).unwrap_or(settings.$($field).+);
             },
         }
     };
@@ -378,6 +380,107 @@ pub const SETTINGS: &[Setting] = &[
             set: |settings, list| {
                 let wrong = "write addresses with ports, as in 127.0.0.1:8080, 0.0.0.0:443 or [::]:443";
                 settings.proxy_protocol = list.iter().map(|text| text.parse()).collect::<Result<_, _>>().map_err(|_| wrong)?;
+                Ok(())
+            },
+        }
+    ),
+    setting!(
+        "acme_directory",
+        "The ACME server that certificates are asked of; another one is asked for all of them anew.",
+        [],
+        Kind::Text {
+            shape: "an https URL",
+            get: |settings| settings.acme.directory.clone(),
+            set: |settings, value| {
+                let wrong = "write the https URL of the CA's directory, as in https://acme-v02.api.letsencrypt.org/directory";
+                settings.acme.directory = acme::directory(value).ok_or(wrong)?;
+                Ok(())
+            },
+        }
+    ),
+    setting!(
+        "acme_contact",
+        "Where that CA may write to about certificates and the account.",
+        [],
+        Kind::List {
+            shape: "mail addresses, as in admin@example.com",
+            get: |settings| settings.acme.contact.clone(),
+            set: |settings, list| {
+                let wrong = "write mail addresses with commas between them, as in admin@example.com";
+                settings.acme.contact = list.iter().map(|text| acme::contact(text)).collect::<Option<_>>().ok_or(wrong)?;
+                Ok(())
+            },
+        }
+    ),
+    setting!(
+        "acme_terms_agreed",
+        "Whether you agree to the terms of service of that CA; nothing is asked of it before.",
+        [],
+        flag!(acme.terms_agreed)
+    ),
+    setting!(
+        "acme_ca",
+        "A PEM file with the authority of the ACME server's own certificate, if that is a private one; default is those that this machine trusts.",
+        [],
+        Kind::Text {
+            shape: "an absolute path, or default",
+            get: |settings| acme::shown(settings.acme.ca.as_deref(), "default"),
+            set: |settings, value| {
+                settings.acme.ca =
+                    acme::path(value, "default").ok_or("write an absolute path, as in /etc/ssl/ca.pem, or default")?;
+                Ok(())
+            },
+        }
+    ),
+    setting!(
+        "acme_challenge",
+        "How a name is proved to be this machine's: any tries TLS-ALPN-01 first.",
+        [],
+        Kind::Word {
+            words: &["any", "tls-alpn-01", "http-01"],
+            get: |settings| place(&CHALLENGE, &settings.acme.challenge),
+            set: |settings, index| settings.acme.challenge = CHALLENGE.get(index).copied().flatten(),
+        }
+    ),
+    setting!(
+        "acme_tls_port",
+        "The port of this machine at which the CA's connections to port 443 arrive.",
+        [],
+        count!(acme.tls_port, 1, 65_535)
+    ),
+    setting!(
+        "acme_http_port",
+        "The port of this machine at which the CA's connections to port 80 arrive.",
+        [],
+        count!(acme.http_port, 1, 65_535)
+    ),
+    setting!(
+        "acme_eab_key_id",
+        "Which account at the CA a new ACME account belongs to (external account binding), for those that want that.",
+        [],
+        Kind::Text {
+            shape: "the CA's name of it, or none",
+            get: |settings| settings.acme.eab_key_id.clone().unwrap_or_else(|| EMPTY.to_owned()),
+            set: |settings, value| {
+                settings.acme.eab_key_id = if value == EMPTY {
+                    None
+                } else {
+                    Some(acme::key_id(value).ok_or("write what the CA has given as key identifier, or none")?)
+                };
+                Ok(())
+            },
+        }
+    ),
+    setting!(
+        "acme_eab_key_file",
+        "The file with the key that the CA has given for that, in base64url.",
+        [],
+        Kind::Text {
+            shape: "an absolute path, or none",
+            get: |settings| acme::shown(settings.acme.eab_key_file.as_deref(), EMPTY),
+            set: |settings, value| {
+                settings.acme.eab_key_file =
+                    acme::path(value, EMPTY).ok_or("write an absolute path, as in /etc/narthex/eab.key, or none")?;
                 Ok(())
             },
         }

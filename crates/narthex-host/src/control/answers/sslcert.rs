@@ -1,9 +1,12 @@
 //! The verbs of TLS bindings that change the configuration.
 
+use std::path::{Path, PathBuf};
+
 use narthex_proto::routing::Table;
 use narthex_proto::wire::RefusalCode;
 
 use super::{Answered, Configuration};
+use crate::acme::Store;
 use crate::admin::{Answer, BindingKey, BindingOption, BindingSpec};
 use crate::config::{Bound, Config, Edit};
 use crate::control::certificates;
@@ -39,9 +42,10 @@ impl Configuration {
             }
             let bound = Bound { key: key.clone(), options: options.clone() };
             usable(&directory, &bound, "add")?;
+            check_terms(config, &bound)?;
             Ok(Edit::Bind(bound))
         })?;
-        Ok(with_hint(answered, options.is_set(BindingOption::SelfSigned), &directory))
+        Ok(with_hint(answered, &Bound { key: key.clone(), options: options.clone() }, &directory))
     }
 
     pub(super) fn rebind<V: Clone>(
@@ -61,16 +65,24 @@ impl Configuration {
             }
             let bound = Bound { key: key.clone(), options: old.options.changed(change) };
             usable(&directory, &bound, "change")?;
+            if change.is_set(BindingOption::Acme) {
+                check_terms(config, &bound)?;
+            }
             Ok(Edit::Rebind(bound))
         })?;
-        Ok(with_hint(answered, change.is_set(BindingOption::SelfSigned), &directory))
+        Ok(with_hint(answered, &Bound { key: key.clone(), options: change.clone() }, &directory))
     }
 
     pub(super) fn unbind<V: Clone>(&mut self, key: &BindingKey, routes: &Table<Reservation, V>) -> Result<Answered, Refusal> {
-        self.edit(routes, "SSL Certificate successfully deleted", |config, _| {
+        let bound = find(&self.current, key).cloned();
+        let (answer, config) = self.edit(routes, "SSL Certificate successfully deleted", |config, _| {
             find(config, key).ok_or_else(|| not_bound(key))?;
             Ok(Edit::Unbind(key.clone()))
-        })
+        })?;
+        let name = bound.as_ref().and_then(certificates::acme_name);
+        let last = name.filter(|name| !self.current.bindings.iter().any(|bound| certificates::acme_name(bound) == Some(*name)));
+        let file = last.map(|name| Store::beside(&self.file.directory()).certificate_file(name));
+        Ok((with_left_file(answer, file.filter(|file| file.exists())), config))
     }
 }
 
@@ -92,7 +104,7 @@ fn check_size(options: &BindingSpec) -> Result<(), Refusal> {
 }
 
 /// Whether TLS can do with the binding. It reads the files now, as it does whenever they change.
-fn usable(directory: &std::path::Path, bound: &Bound, what: &str) -> Result<(), Refusal> {
+fn usable(directory: &Path, bound: &Bound, what: &str) -> Result<(), Refusal> {
     let refused = |message: String| {
         Refusal::new(RefusalCode::Invalid, format!("cannot {what} the binding of {}: {message}; nothing was changed", bound.key))
     };
@@ -100,12 +112,42 @@ fn usable(directory: &std::path::Path, bound: &Bound, what: &str) -> Result<(), 
     certificates::try_out(directory, bound).map_err(refused)
 }
 
-/// Says how clients come to trust a development certificate.
-fn with_hint((answer, config): Answered, is_self_signed: bool, directory: &std::path::Path) -> Answered {
-    match answer {
-        Answer::Done(done) if is_self_signed => {
-            (Answer::Done(format!("{done}\n{}", certificates::how_to_trust(directory))), config)
-        }
-        answer => (answer, config),
+/// Nothing is asked of a CA before its terms are agreed to.
+fn check_terms(config: &Config, bound: &Bound) -> Result<(), Refusal> {
+    let acme = &config.settings.acme;
+    if certificates::acme_name(bound).is_none() || acme.terms_agreed {
+        return Ok(());
     }
+    let message = format!(
+        "nothing is asked of the CA at {} before you agree to its terms of service: narthex add setting \
+         settingtype=acme_terms_agreed value=true; nothing was changed",
+        acme.directory
+    );
+    Err(Refusal::new(RefusalCode::Invalid, message))
+}
+
+/// Says what stays of an automatic certificate that nobody renews any more.
+fn with_left_file(answer: Answer, file: Option<PathBuf>) -> Answer {
+    match (answer, file) {
+        (Answer::Done(done), Some(file)) => {
+            Answer::Done(format!("{done}\nIt is not renewed any more; the certificate and its key stay in {}", file.display()))
+        }
+        (answer, _) => answer,
+    }
+}
+
+/// Says how clients come to trust a development certificate, and when there will be an automatic one.
+fn with_hint((answer, config): Answered, bound: &Bound, directory: &Path) -> Answered {
+    let Answer::Done(done) = answer else { return (answer, config) };
+    let hint = match certificates::acme_name(bound) {
+        Some(name) if Store::beside(directory).certificate(name).is_none() => {
+            let key = &bound.key;
+            format!(
+                "\nThe CA is asked for a certificate now; until it is there, handshakes are refused: narthex show sslcert {key}"
+            )
+        }
+        _ if bound.options.is_set(BindingOption::SelfSigned) => format!("\n{}", certificates::how_to_trust(directory)),
+        _ => String::new(),
+    };
+    (Answer::Done(done + &hint), config)
 }

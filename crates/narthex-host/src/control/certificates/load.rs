@@ -5,8 +5,12 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use narthex_http::tls::development::Authority;
-use narthex_http::tls::{Binding, BindingAt, BindingAtError, ClientCertificates, Demand, Source, TlsError, TlsOptions};
+use narthex_http::tls::{
+    Binding, BindingAt, BindingAtError, ClientCertificates, Demand, Source, TlsError, TlsOptions, placeholder,
+};
 
+use super::acme_name;
+use crate::acme::Store;
 use crate::admin::{BindingKey, BindingOption as O, CertificateState};
 use crate::config::Bound;
 
@@ -19,12 +23,17 @@ const DAY: i64 = 86_400;
 #[derive(Debug)]
 pub(in crate::control) struct Loaded {
     pub(super) binding: Arc<Binding>,
+    /// A directory has none.
+    source: Option<Source>,
+    /// No CA has issued its certificate yet: it rejects everybody. If it were left out, a binding of the address would answer in
+    /// its place, which may ask less of clients.
+    pub(super) pending: bool,
 }
 
 impl Loaded {
     /// Its certificate, for people.
     pub(super) fn certificate(&self) -> Option<CertificateState> {
-        let certificate = self.binding.certificate()?;
+        let certificate = self.binding.certificate().filter(|_| !self.pending)?;
         let time = |seconds: Option<i64>| seconds.and_then(|seconds| Timestamp::from_second(seconds).ok());
         let (from, until) = (time(certificate.not_before()), time(certificate.not_after()));
         let shown = |time: Option<Timestamp>| time.map_or_else(String::new, |time| time.to_string());
@@ -49,17 +58,26 @@ pub(super) fn authority_file(directory: &Path) -> PathBuf {
 /// The files that a binding is made from.
 pub(super) fn files(directory: &Path, bound: &Bound) -> Vec<PathBuf> {
     let named = [O::Certificate, O::Key, O::Pkcs12, O::PassphraseFile, O::Directory, O::Ca, O::Crl];
-    named.into_iter().filter_map(|option| bound.options.get(option)).map(|path| directory.join(path)).collect()
+    let named = named.into_iter().filter_map(|option| bound.options.get(option)).map(|path| directory.join(path));
+    named.chain(acme_name(bound).map(|name| Store::beside(directory).certificate_file(name))).collect()
 }
 
-/// Makes a binding that the configuration has. A certificate that is not valid today is used all the same.
-pub(in crate::control) fn load(directory: &Path, bound: &Bound) -> Result<Loaded, String> {
-    make(directory, bound, Binding::new)
+/// Makes a binding that the configuration has. A certificate that is not valid today is used all the same. One whose certificate
+/// is yet to come by ACME goes on with that of `before`, if there is any.
+pub(in crate::control) fn load(directory: &Path, bound: &Bound, before: Option<&Loaded>) -> Result<Loaded, String> {
+    match acme_name(bound) {
+        Some(name) => by_acme(directory, bound, name, before),
+        None => make(directory, bound, Binding::new),
+    }
 }
 
 /// Makes a binding as [`load`] does, for an operator who adds it now: its certificate has to be valid today.
 pub(in crate::control) fn try_out(directory: &Path, bound: &Bound) -> Result<(), String> {
-    make(directory, bound, Binding::add).map(drop)
+    match acme_name(bound) {
+        // A certificate that has expired is renewed, and not a reason to refuse the binding.
+        Some(name) => by_acme(directory, bound, name, None).map(drop),
+        None => make(directory, bound, Binding::add).map(drop),
+    }
 }
 
 type Make = fn(BindingAt, &Source, TlsOptions) -> Result<Binding, TlsError>;
@@ -68,23 +86,47 @@ fn make(directory: &Path, bound: &Bound, make: Make) -> Result<Loaded, String> {
     let options = options(directory, bound)?;
     let passphrase = passphrase(directory, bound)?;
     let path = |option| bound.options.get(option).map(|path| directory.join(path));
-    let binding = if let (BindingKey::Ccs(port), Some(certificates)) = (&bound.key, path(O::Directory)) {
-        Binding::directory(certificates, *port, passphrase, options)
+    let text = |error: TlsError| error.to_string();
+    if let (BindingKey::Ccs(port), Some(certificates)) = (&bound.key, path(O::Directory)) {
+        let binding = Binding::directory(certificates, *port, passphrase, options).map_err(text)?;
+        return Ok(Loaded { binding: Arc::new(binding), source: None, pending: false });
+    }
+    let source = if let (Some(certificate), Some(key)) = (path(O::Certificate), path(O::Key)) {
+        Source::Pem { certificate, key }
+    } else if let Some(path) = path(O::Pkcs12) {
+        Source::Pkcs12 { path, passphrase }
     } else {
-        let source = if let (Some(certificate), Some(key)) = (path(O::Certificate), path(O::Key)) {
-            Source::Pem { certificate, key }
-        } else if let Some(path) = path(O::Pkcs12) {
-            Source::Pkcs12 { path, passphrase }
-        } else if bound.options.is_set(O::SelfSigned) {
-            self_signed(directory, &bound.key)?
-        } else {
-            return Err("this version gets no certificates by ACME: name files (certfile=, keyfile=), which an ACME client \
-                        such as certbot or lego keeps renewed; they are read again when they change"
-                .to_owned());
-        };
-        make(at(&bound.key)?, &source, options)
+        self_signed(directory, &bound.key)?
     };
-    Ok(Loaded { binding: Arc::new(binding.map_err(|error| error.to_string())?) })
+    let binding = make(at(&bound.key)?, &source, options).map_err(text)?;
+    Ok(Loaded { binding: Arc::new(binding), source: Some(source), pending: false })
+}
+
+fn by_acme(directory: &Path, bound: &Bound, name: &str, before: Option<&Loaded>) -> Result<Loaded, String> {
+    let (at, options) = (at(&bound.key)?, options(directory, bound)?);
+    let present = before.filter(|before| !before.pending).and_then(|before| before.source.clone());
+    let usable = |source: Source| Some((Binding::new(at.clone(), &source, options.clone()).ok()?, source));
+    if let Some((binding, source)) = issued(directory, name).and_then(usable).or_else(|| present.and_then(usable)) {
+        return Ok(Loaded { binding: Arc::new(binding), source: Some(source), pending: false });
+    }
+    let mut rejecting = options;
+    rejecting.reject = true;
+    let binding = placeholder(name).and_then(|source| Binding::new(at, &source, rejecting));
+    Ok(Loaded { binding: Arc::new(binding.map_err(|error| error.to_string())?), source: None, pending: true })
+}
+
+/// The certificate that a CA has issued, in memory: its file may go. One that is damaged is as good as none: there will be another.
+fn issued(directory: &Path, name: &str) -> Option<Source> {
+    let file = Store::beside(directory).certificate_file(name);
+    let text: Arc<[u8]> = std::fs::read(&file).ok()?.into();
+    let source = Source::PemText { certificate: Arc::clone(&text), key: text };
+    match source.certificate() {
+        Ok(_) => Some(source),
+        Err(error) => {
+            tracing::warn!("{} is of no use: {error}; another certificate is asked for", file.display());
+            None
+        }
+    }
 }
 
 fn at(key: &BindingKey) -> Result<BindingAt, String> {

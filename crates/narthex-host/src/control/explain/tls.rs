@@ -19,6 +19,10 @@ pub(super) fn handshake(state: &State, url: &AskedUrl, local: SocketAddr) -> Exp
             let key = &binding.key;
             Some(format!("the TLS binding {key} refuses connections (narthex update sslcert {key} reject=disable)"))
         }
+        Some(binding) if binding.options.is_set(BindingOption::Acme) && binding.certificate.is_none() => {
+            let key = &binding.key;
+            Some(format!("the TLS binding {key} waits for a CA to issue its certificate (narthex show sslcert {key})"))
+        }
         Some(_) => None,
         None => Some(missing(state, name.as_deref(), local)),
     };
