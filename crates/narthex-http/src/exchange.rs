@@ -16,6 +16,7 @@ use crate::limits::Timeouts;
 use crate::mux::Stream;
 use crate::piece::Piece;
 use crate::reason::Reason;
+use crate::upgraded::Continuation;
 
 /// Streamed responses ask for more only below this many unsent bytes.
 pub(crate) const HIGH_WATER: usize = 64 * 1024;
@@ -185,6 +186,29 @@ impl Exchange {
     /// If the exchange is over, or a response was begun.
     pub fn upgrade<'h>(&self, headers: impl Iterator<Item = (&'h [u8], &'h [u8])>) -> Result<(), ExchangeClosed> {
         dispatch!(self, upgrade(headers))
+    }
+
+    /// Whether [`hand_over`](Self::hand_over) can take the connection out of the engine: not over HTTP/2 and HTTP/3, and not where it
+    /// is paced or its end is to be told.
+    #[must_use]
+    pub fn may_hand_over(&self) -> bool {
+        matches!(&self.0, Kind::Http1(handle) if handle.may_hand_over())
+    }
+
+    /// Accepts an upgrade as [`upgrade`](Self::upgrade), and lets `continuation` go on with the connection in a task of its own, which
+    /// needs less memory than an exchange. It is dropped if the client leaves before.
+    ///
+    /// # Errors
+    /// If the exchange is over, a response was begun, or it [may not](Self::may_hand_over).
+    pub fn hand_over<'h>(
+        &self,
+        headers: impl Iterator<Item = (&'h [u8], &'h [u8])>,
+        continuation: Continuation,
+    ) -> Result<(), ExchangeClosed> {
+        match &self.0 {
+            Kind::Http1(handle) if handle.may_hand_over() => handle.hand_over(headers, continuation),
+            _ => Err(ExchangeClosed),
+        }
     }
 
     /// Sends body bytes, and with `end` the end of the body.

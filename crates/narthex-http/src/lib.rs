@@ -33,6 +33,7 @@ mod telling;
 mod threads;
 pub mod tls;
 mod transport;
+mod upgraded;
 mod worker;
 
 pub use acceptor::{Acceptor, Inbox};
@@ -52,4 +53,5 @@ pub use reason::Reason;
 pub use request::{ConnectionInfo, Handler, Request, TlsInfo};
 pub use stamp::{Stamp, Watched};
 pub use threads::{default_workers, spawn_worker};
+pub use upgraded::{Continuation, Upgraded};
 pub use worker::{Counts, Settings, Worker};

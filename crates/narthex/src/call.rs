@@ -328,6 +328,7 @@ where
         if let Some(session) = head.extensions.get::<Switch>().and_then(Switch::begin) {
             *this.donor = None;
             *this.feed = None;
+            let Some(session) = this.downstream.hand_over(&head, session)? else { return Ok(true) };
             this.downstream.upgrade(&head)?;
             this.phase.set(Phase::WebSocket { session });
             return Ok(false);

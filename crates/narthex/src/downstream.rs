@@ -10,6 +10,7 @@ use narthex_http::{BodyLength, Exchange, ExchangeClosed, Piece, Reason};
 use crate::body::BodyError;
 use crate::delegation::Delegation;
 use crate::fragments::Part;
+use crate::hub::Session;
 
 /// One request's client. Calls after its end fail with [`Closed`] and do nothing.
 pub(crate) trait Downstream: 'static {
@@ -44,6 +45,10 @@ pub(crate) trait Downstream: 'static {
     fn trailers(&self, lines: &[u8]) -> Result<(), Closed>;
     /// Accepts the upgrade that the client asked for.
     fn upgrade(&self, head: &Parts) -> Result<(), Closed>;
+    /// Accepts the upgrade, and leaves the connection to the session. Gives it back where connections have to stay what they are.
+    fn hand_over(&self, _: &Parts, session: Box<Session>) -> Result<Option<Box<Session>>, Closed> {
+        Ok(Some(session))
+    }
     /// Leaves the answer to another request queue.
     fn delegate(&self, delegation: &Delegation) -> Result<(), Closed>;
     /// Whether the client sends no more, and may have gone. The call is polled when that comes to pass.
@@ -106,6 +111,14 @@ impl Downstream for Exchange {
 
     fn upgrade(&self, head: &Parts) -> Result<(), Closed> {
         Ok(self.upgrade(fields(head))?)
+    }
+
+    fn hand_over(&self, head: &Parts, session: Box<Session>) -> Result<Option<Box<Session>>, Closed> {
+        if !self.may_hand_over() {
+            return Ok(Some(session));
+        }
+        self.hand_over(fields(head), session.on_its_own())?;
+        Ok(None)
     }
 
     fn delegate(&self, delegation: &Delegation) -> Result<(), Closed> {

@@ -66,6 +66,24 @@ impl Conn {
         polled
     }
 
+    /// Writes what waits. `false`: the connection is broken.
+    pub(crate) fn poll_written(&self, cx: &mut Context<'_>, mut timer: Pin<&mut Sleep>) -> Poll<bool> {
+        self.enter(cx);
+        let mut state = self.state();
+        let polled = loop {
+            self.flush(cx, &mut state);
+            if state.broken.is_some() || state.output.is_empty() {
+                break Poll::Ready(state.broken.is_none());
+            }
+            match self.poll_deadlines(cx, timer.as_mut(), &mut state) {
+                Some(reason) => state.break_off(reason),
+                None => break Poll::Pending,
+            }
+        };
+        self.leave();
+        polled
+    }
+
     /// Writes what waits, then closes without destroying it.
     pub(crate) fn poll_close(&self, cx: &mut Context<'_>, mut timer: Pin<&mut Sleep>) -> Poll<()> {
         self.enter(cx);

@@ -28,6 +28,7 @@ use crate::reason::Reason;
 use crate::request::{ConnectionInfo, Handler, Request, TlsInfo};
 use crate::target;
 use crate::transport::Transport;
+use crate::upgraded::{Continuation, Upgraded};
 use crate::worker::Worker;
 
 /// When there is no deadline.
@@ -63,8 +64,12 @@ enum Begun<F> {
     Http2,
 }
 
-/// A connection that turned out to be one of HTTP/2: its socket, and what was read from it.
-pub(crate) struct IsHttp2(pub(crate) Transport, pub(crate) BytesMut);
+/// Who goes on with a connection that is no longer one of HTTP/1.1.
+pub(crate) enum Next {
+    /// It turned out to be one of HTTP/2: its socket, and what was read from it.
+    Http2(Transport, BytesMut),
+    Upgraded(Upgraded, Continuation),
+}
 
 impl Conn {
     pub(crate) fn new(worker: Rc<Worker>, transport: Transport, info: ConnectionInfo, tls: Option<Rc<TlsInfo>>) -> Rc<Self> {
@@ -192,7 +197,7 @@ impl Conn {
     }
 
     /// Serves the connection until it ends, unless another engine has to.
-    pub(crate) async fn run<H: Handler>(self: Rc<Self>, handler: Rc<H>) -> Option<IsHttp2> {
+    pub(crate) async fn run<H: Handler>(self: Rc<Self>, handler: Rc<H>) -> Option<Next> {
         let _running = Running(&self);
         let now = self.now();
         self.state().deadlines.read_within(now, self.timeouts().header_wait, Reason::TimerHeaderWait);
@@ -210,7 +215,16 @@ impl Conn {
         if self.state().is_http2 {
             let mut state = self.state();
             let input = std::mem::take(&mut state.input);
-            return Some(IsHttp2(state.transport.take(), input));
+            return Some(Next::Http2(state.transport.take(), input));
+        }
+        let continuation = self.state().continuation.take();
+        if let Some(continuation) = continuation {
+            if !poll_fn(|cx| self.poll_written(cx, timer.as_mut())).await {
+                return None;
+            }
+            let mut state = self.state();
+            let (transport, early) = (state.transport.take(), std::mem::take(&mut state.input));
+            return Some(Next::Upgraded(Upgraded::new(Rc::clone(&self.worker), transport, early), continuation));
         }
         poll_fn(|cx| self.poll_close(cx, timer.as_mut())).await;
         None

@@ -17,6 +17,7 @@ use crate::h1::state::{Body, Reply};
 use crate::limits::Timeouts;
 use crate::piece::Piece;
 use crate::reason::Reason;
+use crate::upgraded::Continuation;
 
 /// A handle to one exchange of a connection. What the methods do, [`Exchange`](crate::Exchange) says.
 #[derive(Debug)]
@@ -185,6 +186,25 @@ impl Handle {
 
     pub(crate) fn upgrade<'h>(&self, headers: impl Iterator<Item = (&'h [u8], &'h [u8])>) -> Result<(), ExchangeClosed> {
         self.start(101, headers, BodyLength::Unknown)
+    }
+
+    pub(crate) fn may_hand_over(&self) -> bool {
+        // What paces it, and who is told of its end, are the engine's.
+        self.awaited().is_ok_and(|state| state.pace.is_none() && state.noted.is_none())
+    }
+
+    pub(crate) fn hand_over<'h>(
+        &self,
+        headers: impl Iterator<Item = (&'h [u8], &'h [u8])>,
+        continuation: Continuation,
+    ) -> Result<(), ExchangeClosed> {
+        self.upgrade(headers)?;
+        let mut state = self.live()?;
+        state.reply = Reply::Complete;
+        state.continuation = Some(continuation);
+        drop(state);
+        self.conn.nudge();
+        Ok(())
     }
 
     pub(crate) fn data(&self, body: Piece<'_>, end: bool) -> Result<(), ExchangeClosed> {

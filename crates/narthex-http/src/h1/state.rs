@@ -19,6 +19,7 @@ use crate::reason::Reason;
 use crate::request::ConnectionInfo;
 use crate::telling::Noted;
 use crate::transport::Transport;
+use crate::upgraded::Continuation;
 
 const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 /// Room made for one read of body bytes.
@@ -72,6 +73,8 @@ pub(crate) struct State {
     pub(crate) read_closed: bool,
     /// The client has begun to speak HTTP/2.
     pub(crate) is_http2: bool,
+    /// What goes on with the connection when the response to its upgrade has left.
+    pub(crate) continuation: Option<Continuation>,
     /// Why nothing more can be sent or read.
     pub(crate) broken: Option<Reason>,
     pub(crate) linger: bool,
@@ -116,6 +119,7 @@ impl State {
             write_closed: false,
             read_closed: false,
             is_http2: false,
+            continuation: None,
             broken: None,
             linger: false,
             pace: None,

@@ -14,12 +14,13 @@ use tokio::task::spawn_local;
 use crate::acceptor::Counted;
 use crate::admission::Permit;
 use crate::bandwidth::Whose;
-use crate::h1::conn::{Conn, IsHttp2};
+use crate::h1::conn::{Conn, Next};
 use crate::h2;
 use crate::mux;
 use crate::reason::Reason;
 use crate::request::{ConnectionInfo, Handler, TlsInfo};
 use crate::transport::Transport;
+use crate::upgraded::Switch;
 use crate::worker::Worker;
 use crate::worker::handshake::{Spoken, shake_hands};
 
@@ -36,6 +37,8 @@ pub(crate) enum Served {
     Http1(Rc<Conn>),
     /// HTTP/2 or HTTP/3; or it is not known yet.
     Streams(Rc<mux::Connection>),
+    /// It speaks no HTTP any more.
+    Upgraded(Rc<Switch>),
 }
 
 impl Served {
@@ -43,6 +46,8 @@ impl Served {
         match self {
             Self::Http1(conn) => conn.nudge(),
             Self::Streams(connection) => connection.nudge(),
+            // Who goes on with it knows by itself when to end.
+            Self::Upgraded(_) => {}
         }
     }
 
@@ -50,13 +55,14 @@ impl Served {
         match self {
             Self::Http1(conn) => conn.kill(),
             Self::Streams(connection) => connection.kill(),
+            Self::Upgraded(switch) => switch.kill(),
         }
     }
 
     pub(super) fn http1(&self) -> Option<&Rc<Conn>> {
         match self {
             Self::Http1(conn) => Some(conn),
-            Self::Streams(_) => None,
+            Self::Streams(_) | Self::Upgraded(_) => None,
         }
     }
 }
@@ -77,22 +83,15 @@ impl Worker {
             return self.adopt_proxied(stream, info, counted, handler);
         }
         let Some(permit) = self.admission.admit(info.peer.ip()) else { return self.turn_away(&stream, &info) };
-        let counts = (permit, counted);
         if scheme == Scheme::Https {
             let connection = mux::Connection::new(Rc::clone(self), info, None);
-            let registered = self.register(Served::Streams(Rc::clone(&connection)));
-            spawn_local(async move {
-                let _counts = counts;
-                serve_tls(stream, connection, registered, handler).await;
-            });
+            let registered = self.register(Served::Streams(Rc::clone(&connection))).counted(permit, counted);
+            spawn_local(serve_tls(stream, connection, registered, handler));
             return;
         }
         let conn = self.http1(Transport::from(stream), info, None);
-        let registered = self.register(Served::Http1(Rc::clone(&conn)));
-        spawn_local(async move {
-            let _counts = counts;
-            serve_http1(conn, registered, handler).await;
-        });
+        let registered = self.register(Served::Http1(Rc::clone(&conn))).counted(permit, counted);
+        spawn_local(serve_http1(conn, registered, handler));
     }
 
     /// There is no place for this connection.
@@ -120,7 +119,7 @@ impl Worker {
 
     pub(super) fn register(self: &Rc<Self>, served: Served) -> Registered {
         let key = self.connections.borrow_mut().insert(served);
-        Registered { worker: Rc::clone(self), key }
+        Registered { worker: Rc::clone(self), key, counts: None }
     }
 }
 
@@ -171,10 +170,22 @@ pub(super) async fn within<F: Future>(limit: Option<Duration>, future: F) -> Opt
 
 pub(super) async fn serve_http1<H: Handler>(conn: Rc<Conn>, registered: Registered, handler: Rc<H>) {
     let info = *conn.info();
-    if let Some(IsHttp2(transport, early)) = conn.run(Rc::clone(&handler)).await {
-        let connection = mux::Connection::new(Rc::clone(&registered.worker), info, None);
-        registered.becomes(Served::Streams(Rc::clone(&connection)));
-        h2::serve(connection, transport, early, handler).await;
+    match conn.run(Rc::clone(&handler)).await {
+        Some(Next::Http2(transport, early)) => {
+            let connection = mux::Connection::new(Rc::clone(&registered.worker), info, None);
+            registered.becomes(Served::Streams(Rc::clone(&connection)));
+            h2::serve(connection, transport, early, handler).await;
+        }
+        Some(Next::Upgraded(upgraded, continuation)) => {
+            registered.becomes(Served::Upgraded(upgraded.switch()));
+            let rest = continuation(upgraded);
+            // A task of its own: this one has room for a request.
+            spawn_local(async move {
+                let _registered = registered;
+                rest.await;
+            });
+        }
+        None => {}
     }
 }
 
@@ -182,9 +193,16 @@ pub(super) async fn serve_http1<H: Handler>(conn: Rc<Conn>, registered: Register
 pub(crate) struct Registered {
     worker: Rc<Worker>,
     key: usize,
+    /// What counts it, for as long as it lives.
+    counts: Option<(Permit, Option<Counted>)>,
 }
 
 impl Registered {
+    pub(super) fn counted(mut self, permit: Permit, counted: Option<Counted>) -> Self {
+        self.counts = Some((permit, counted));
+        self
+    }
+
     pub(super) fn becomes(&self, served: Served) {
         let mut connections = self.worker.connections.borrow_mut();
         let before = connections.get_mut(self.key).map(|place| std::mem::replace(place, served));

@@ -31,9 +31,9 @@ impl Worker {
         let unknown = mux::Connection::new(Rc::clone(self), info, None);
         let registered = self.register(Served::Streams(Rc::clone(&unknown)));
         spawn_local(async move {
-            let _counted = counted;
             let Some((stream, info)) = introduced(stream, &unknown).await else { return };
-            let Some(_permit) = permit.of(info.peer.ip()) else { return worker.turn_away(&stream, &info) };
+            let Some(permit) = permit.of(info.peer.ip()) else { return worker.turn_away(&stream, &info) };
+            let registered = registered.counted(permit, counted);
             if info.scheme == Scheme::Https {
                 let connection = mux::Connection::new(worker, info, None);
                 registered.becomes(Served::Streams(Rc::clone(&connection)));

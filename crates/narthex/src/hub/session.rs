@@ -2,15 +2,17 @@
 
 mod clock;
 mod inbox;
+mod line;
 
 use std::any::Any;
+use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 
-use bytes::{Bytes, BytesMut};
-use narthex_http::Piece;
+use bytes::Bytes;
+use narthex_http::{Continuation, Piece};
 use narthex_ws::deflate::Agreement;
 use narthex_ws::{Close, CloseCode, Connection, Event, ProtocolError};
 use tokio::sync::oneshot;
@@ -20,10 +22,11 @@ use super::handlers::{Beat, Disconnected, PeerError, Running};
 use super::message::{Fragment, Message};
 use super::outbox::{Ending, Item, What};
 use super::peer::{Origin, Peer, count};
-use crate::downstream::Downstream;
+use crate::downstream::{Closed, Downstream};
 use crate::lifetime::Phases;
 use clock::{Clock, Due};
 use inbox::{Inbound, Inbox};
+use line::{Line, Tunnel};
 
 /// What is gathered before it is given to the transport.
 const GATHER: usize = 16 * 1024;
@@ -82,6 +85,8 @@ pub(crate) struct Session {
     /// A ping of the heartbeat is to go out next.
     ping: bool,
     stage: Stage,
+    /// The end of a tunnel was sent.
+    half_closed: bool,
     /// How it ended. Taken when that is handled.
     ended: Option<Disconnected>,
     told: bool,
@@ -117,27 +122,40 @@ impl Session {
             clock,
             ping: false,
             stage: Stage::Open,
+            half_closed: false,
             ended: None,
             told: false,
         }
     }
 
+    /// Goes on with a connection of its own.
+    pub(crate) fn on_its_own(mut self: Box<Self>) -> Continuation {
+        Box::new(move |mut upgraded| Box::pin(poll_fn(move |cx| self.poll_on(&mut upgraded, cx))))
+    }
+
     /// `Ready`: the session is over, and so is the connection.
     pub(crate) fn poll(&mut self, downstream: &impl Downstream, cx: &mut Context<'_>) -> Poll<()> {
+        let mut ended = self.half_closed;
+        let polled = self.poll_on(&mut Tunnel { downstream, ended: &mut ended }, cx);
+        self.half_closed = ended;
+        polled
+    }
+
+    fn poll_on(&mut self, line: &mut impl Line, cx: &mut Context<'_>) -> Poll<()> {
         loop {
             if self.look(cx) == Ending::Cut && self.stage != Stage::Ended {
-                self.cut(None, downstream);
+                self.cut(None, line);
             }
             let mut progressed = self.poll_handlers(cx);
             progressed |= match self.stage {
-                Stage::Open => self.poll_open(downstream, cx),
-                Stage::Parting => self.poll_parting(downstream, cx),
+                Stage::Open => self.poll_open(line, cx),
+                Stage::Parting => self.poll_parting(line, cx),
                 Stage::Ended if self.running.is_none() && self.inbox.is_empty() => return Poll::Ready(()),
                 Stage::Ended => false,
             };
             if let Some(due) = self.clock.poll(cx) {
                 progressed = true;
-                self.due(due, downstream);
+                self.due(due, line);
             }
             if !progressed && self.may_rest() {
                 return Poll::Pending;
@@ -168,41 +186,38 @@ impl Session {
         rests
     }
 
-    fn poll_open(&mut self, downstream: &impl Downstream, cx: &mut Context<'_>) -> bool {
-        let wrote = match self.poll_write(downstream, cx) {
+    fn poll_open(&mut self, line: &mut impl Line, cx: &mut Context<'_>) -> bool {
+        let wrote = match self.poll_write(line, cx) {
             Ok(wrote) => wrote,
-            Err(crate::downstream::Closed) => {
+            Err(Closed) => {
                 self.end(lost());
                 return true;
             }
         };
         if self.codec.is_done() && self.is_written() {
-            self.part(downstream);
+            self.part();
             return true;
         }
-        wrote | self.poll_read(downstream, cx)
+        wrote | self.poll_read(line, cx)
     }
 
     /// Reads what has come, if there is room for what it becomes.
-    fn poll_read(&mut self, downstream: &impl Downstream, cx: &mut Context<'_>) -> bool {
+    fn poll_read(&mut self, line: &mut impl Line, cx: &mut Context<'_>) -> bool {
         if self.inbox.is_full() || self.codec.is_done() {
             // The client's silence is ours now.
             self.clock.deaf();
             return false;
         }
-        let Poll::Ready(read) = downstream.poll_body(cx) else { return false };
-        match read {
-            Some(Ok(bytes)) => self.received(bytes),
-            Some(Err(_)) | None => self.end(lost()),
+        let Poll::Ready(read) = line.poll_receive(cx, |bytes| self.received(bytes)) else { return false };
+        if read.is_none() {
+            self.end(lost());
         }
         true
     }
 
-    fn received(&mut self, bytes: Bytes) {
+    fn received(&mut self, mut input: &mut [u8]) {
         self.clock.heard();
-        count(&self.peer.0.counters.bytes_received, bytes.len() as u64);
-        let mut bytes = BytesMut::from(bytes);
-        let mut input = &mut bytes[..];
+        count(&self.peer.0.counters.bytes_received, input.len() as u64);
         loop {
             let inbound = match self.codec.receive(&mut input) {
                 Ok(None) => return,
@@ -260,35 +275,34 @@ impl Session {
     }
 
     /// Gives the transport what waits. Returns whether anything was written.
-    fn poll_write(&mut self, downstream: &impl Downstream, cx: &mut Context<'_>) -> Result<bool, crate::downstream::Closed> {
+    fn poll_write(&mut self, line: &mut impl Line, cx: &mut Context<'_>) -> Result<bool, Closed> {
         let mut wrote = false;
         loop {
+            let Poll::Ready(room) = line.poll_ready(cx) else {
+                self.clock.blocked(self.hub.settings.write_timeout);
+                return Ok(wrote);
+            };
+            let room = room?;
+            self.clock.unblocked();
             if self.is_written() {
                 self.flushed.drain(..).for_each(|flushed| {
                     let _ = flushed.send(());
                 });
                 self.fill();
                 if self.is_written() {
-                    self.clock.unblocked();
                     return Ok(wrote);
                 }
             }
-            let Poll::Ready(room) = downstream.poll_ready(cx) else {
-                self.clock.blocked(self.hub.settings.write_timeout);
-                return Ok(wrote);
-            };
-            let room = room?;
-            self.clock.unblocked();
             wrote = true;
             let waits = self.output.get(self.sent..).unwrap_or_default();
             let taken = if waits.is_empty() {
                 let bytes = self.large.split_to(room.min(self.large.len()));
                 let taken = bytes.len();
-                downstream.data(Piece::Shared(bytes), false)?;
+                line.send(cx, Piece::Shared(bytes))?;
                 taken
             } else {
                 let bytes = waits.get(..room).unwrap_or(waits);
-                downstream.data(Piece::Slice(bytes), false)?;
+                line.send(cx, Piece::Slice(bytes))?;
                 self.sent += bytes.len();
                 bytes.len()
             };
@@ -362,25 +376,20 @@ impl Session {
     }
 
     /// The last frame is with the transport.
-    fn part(&mut self, downstream: &impl Downstream) {
+    fn part(&mut self) {
         self.stage = Stage::Parting;
         self.clock.linger();
-        if downstream.data(Piece::EMPTY, true).is_err() {
-            self.end(lost());
-        }
     }
 
     /// Gives the client time to see the last frame and to close its side: what is unread when a socket closes destroys what is on its
     /// way.
-    fn poll_parting(&mut self, downstream: &impl Downstream, cx: &mut Context<'_>) -> bool {
-        match downstream.poll_body(cx) {
-            Poll::Ready(Some(Ok(_))) => true,
-            Poll::Ready(Some(Err(_)) | None) => {
-                self.end(lost());
-                true
-            }
-            Poll::Pending => false,
+    fn poll_parting(&mut self, line: &mut impl Line, cx: &mut Context<'_>) -> bool {
+        let is_broken = matches!(line.poll_end(cx), Poll::Ready(Err(Closed)));
+        let polled = if is_broken { Poll::Ready(None) } else { line.poll_receive(cx, |_| ()) };
+        if polled == Poll::Ready(None) {
+            self.end(lost());
         }
+        polled.is_ready()
     }
 
     /// The transport is done with.
@@ -400,29 +409,29 @@ impl Session {
         self.inbox.push(Inbound::Disconnected(how));
     }
 
-    fn due(&mut self, due: Due, downstream: &impl Downstream) {
+    fn due(&mut self, due: Due, line: &mut impl Line) {
         match due {
             Due::Ping => {
                 let beat = self.hub.handlers.heartbeat.get().map(|beat| beat(&self.peer)).unwrap_or_default();
                 self.ping = beat == Beat::Ping;
             }
-            Due::Pong => self.cut(Some(PeerError::PongTimeout), downstream),
-            Due::Write => self.cut(Some(PeerError::WriteTimeout), downstream),
-            Due::Close => self.cut(None, downstream),
+            Due::Pong => self.cut(Some(PeerError::PongTimeout), line),
+            Due::Write => self.cut(Some(PeerError::WriteTimeout), line),
+            Due::Close => self.cut(None, line),
             Due::Linger => {
                 // What it had to see was sent; that it does not close is its own affair.
-                downstream.cancel();
+                line.cancel();
                 self.end(lost());
             }
         }
     }
 
     /// Ends the connection without a word.
-    fn cut(&mut self, error: Option<PeerError>, downstream: &impl Downstream) {
+    fn cut(&mut self, error: Option<PeerError>, line: &mut impl Line) {
         if let Some(error) = error {
             self.inbox.push(Inbound::Error(error));
         }
-        downstream.cancel();
+        line.cancel();
         self.ended = None;
         self.end(Disconnected { by_client: false, ..lost() });
     }

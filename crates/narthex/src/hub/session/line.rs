@@ -1,0 +1,83 @@
+//! The client's end of a session: a socket of its own, or an exchange that has become a tunnel.
+
+use std::io;
+use std::task::{Context, Poll, ready};
+
+use bytes::BytesMut;
+use narthex_http::{Piece, Upgraded};
+
+use crate::downstream::{Closed, Downstream};
+
+pub(super) trait Line {
+    /// Hands over what has come. `None`: nothing more will.
+    fn poll_receive<R>(&mut self, cx: &mut Context<'_>, take: impl FnOnce(&mut [u8]) -> R) -> Poll<Option<R>>;
+    /// How much may be sent now; never 0.
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<usize, Closed>>;
+    fn send(&mut self, cx: &mut Context<'_>, bytes: Piece<'_>) -> Result<(), Closed>;
+    /// Ready when this direction is closed.
+    fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Closed>>;
+    /// Breaks it off.
+    fn cancel(&mut self);
+}
+
+/// An exchange, or a stream of a host, that has become a tunnel.
+pub(super) struct Tunnel<'d, D> {
+    pub(super) downstream: &'d D,
+    /// The end was sent.
+    pub(super) ended: &'d mut bool,
+}
+
+impl<D: Downstream> Line for Tunnel<'_, D> {
+    fn poll_receive<R>(&mut self, cx: &mut Context<'_>, take: impl FnOnce(&mut [u8]) -> R) -> Poll<Option<R>> {
+        self.downstream.poll_body(cx).map(|read| match read {
+            Some(Ok(bytes)) => Some(take(&mut BytesMut::from(bytes))),
+            Some(Err(_)) | None => None,
+        })
+    }
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<usize, Closed>> {
+        self.downstream.poll_ready(cx)
+    }
+
+    fn send(&mut self, _: &mut Context<'_>, bytes: Piece<'_>) -> Result<(), Closed> {
+        self.downstream.data(bytes, false)
+    }
+
+    fn poll_end(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Closed>> {
+        if !std::mem::replace(self.ended, true) {
+            self.downstream.data(Piece::EMPTY, true)?;
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    fn cancel(&mut self) {
+        self.downstream.cancel();
+    }
+}
+
+impl Line for Upgraded {
+    fn poll_receive<R>(&mut self, cx: &mut Context<'_>, take: impl FnOnce(&mut [u8]) -> R) -> Poll<Option<R>> {
+        self.poll_receive(cx, take)
+    }
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<usize, Closed>> {
+        ready!(self.poll_flush(cx)).map_err(closed)?;
+        Poll::Ready(Ok(usize::MAX))
+    }
+
+    fn send(&mut self, cx: &mut Context<'_>, bytes: Piece<'_>) -> Result<(), Closed> {
+        self.send(cx, &bytes).map_err(closed)
+    }
+
+    fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Closed>> {
+        self.poll_end(cx).map_err(closed)
+    }
+
+    fn cancel(&mut self) {
+        self.reset();
+    }
+}
+
+fn closed(_: io::Error) -> Closed {
+    Closed
+}
