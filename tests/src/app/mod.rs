@@ -2,6 +2,7 @@
 
 mod answers;
 mod bodies;
+mod held;
 mod record;
 
 use std::net::SocketAddr;
@@ -49,7 +50,8 @@ pub fn router(settings: Settings) -> Router {
         response.headers_mut().insert("x-app", signature.clone());
         std::future::ready(response)
     };
-    let answers = answers::Answers::default();
+    let (answers, held) = (answers::Answers::default(), held::Held::default());
+    let counted = held.clone();
     let router = Router::new()
         .route("/", any(root))
         .route("/whoami", any(move || async move { name }))
@@ -60,6 +62,8 @@ pub fn router(settings: Settings) -> Router {
         .route("/drip", get(drip))
         .route("/break-off", get(break_off))
         .route("/slow", any(slow))
+        .route("/hold", any(move |request| held.hold(request)))
+        .route("/held", get(move || async move { counted.count().to_string() }))
         .route("/early", any(|| async { "early" }))
         .route("/ignore-body", any(|| async { "ignored" }))
         .route("/panic", any(panic))
