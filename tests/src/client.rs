@@ -126,7 +126,15 @@ impl Client {
     /// # Errors
     /// When nobody listens, or the handshake fails.
     pub fn connect_tls(address: SocketAddr, authority: &Path) -> std::io::Result<Self> {
-        Ok(Self { stream: Transport::connect_tls(address, authority, b"http/1.1")?, buffer: Vec::new() })
+        Ok(Self { stream: Transport::connect(address)?.with_tls(authority, b"http/1.1")?, buffer: Vec::new() })
+    }
+
+    /// Goes on with TLS, and trusts this authority.
+    ///
+    /// # Errors
+    /// When the handshake fails.
+    pub fn with_tls(self, authority: &Path) -> std::io::Result<Self> {
+        Ok(Self { stream: self.stream.with_tls(authority, b"http/1.1")?, buffer: Vec::new() })
     }
 
     /// Sends bytes as they are.

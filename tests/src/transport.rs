@@ -32,18 +32,19 @@ impl Transport {
         Ok(Self::Plain(stream))
     }
 
-    /// Connects with TLS, as a client that trusts this authority and speaks this protocol.
+    /// Begins TLS, as a client that trusts this authority and speaks this protocol.
     ///
     /// # Errors
-    /// When nobody listens, or the handshake fails.
+    /// When the handshake fails.
     ///
     /// # Panics
-    /// When the server speaks another protocol.
-    pub fn connect_tls(address: SocketAddr, authority: &Path, protocol: &[u8]) -> io::Result<Self> {
-        let Self::Plain(mut tcp) = Self::connect(address)? else { unreachable!("it is not encrypted yet") };
+    /// When it has begun already, or the server speaks another protocol.
+    pub fn with_tls(self, authority: &Path, protocol: &[u8]) -> io::Result<Self> {
+        let Self::Plain(mut tcp) = self else { panic!("it is encrypted already") };
         tcp.set_read_timeout(Some(PATIENCE))?;
         let config = Arc::new(client_config(authority, &[protocol]));
-        let mut tls = ClientConnection::new(config, ServerName::from(address.ip())).map_err(io::Error::other)?;
+        let name = ServerName::from(tcp.peer_addr()?.ip());
+        let mut tls = ClientConnection::new(config, name).map_err(io::Error::other)?;
         while tls.is_handshaking() {
             tls.complete_io(&mut tcp)?;
         }

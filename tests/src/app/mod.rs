@@ -63,7 +63,7 @@ pub fn router(settings: Settings) -> Router {
         .route("/break-off", get(break_off))
         .route("/slow", any(slow))
         .route("/hold", any(move |request| held.hold(request)))
-        .route("/held", get(move || async move { counted.count().to_string() }))
+        .route("/held", get(move |query| held_after(query, counted)))
         .route("/early", any(|| async { "early" }))
         .route("/ignore-body", any(|| async { "ignored" }))
         .route("/panic", any(panic))
@@ -178,6 +178,12 @@ fn dripping(numbers: Numbers) -> bodies::Dripping {
 async fn slow(Query(query): Query<Vec<(String, u64)>>) -> &'static str {
     tokio::time::sleep(Duration::from_millis(Numbers::of(&query).ms)).await;
     "slow"
+}
+
+/// How many requests `/hold` has then.
+async fn held_after(query: Query<Vec<(String, u64)>>, held: held::Held) -> String {
+    slow(query).await;
+    held.count().to_string()
 }
 
 async fn panic() -> &'static str {

@@ -43,6 +43,9 @@ struct Arguments {
     /// A PEM file of who issues client certificates, which are required then.
     #[arg(long)]
     client_ca: Option<PathBuf>,
+    /// Clients are asked for a certificate and need not have one.
+    #[arg(long)]
+    client_may_be_unknown: bool,
     /// HTTP/3 is not offered.
     #[arg(long)]
     no_http3: bool,
@@ -100,8 +103,9 @@ async fn main() -> anyhow::Result<()> {
     if let Some(file) = &arguments.tls {
         let mut tls = narthex::Tls::pem_files(file, file).http3(!arguments.no_http3).early_data(arguments.early_data);
         if let Some(authorities) = &arguments.client_ca {
-            let required = narthex::ClientCertificates::new(narthex::Demand::Required);
-            tls = tls.client_certificates(required.authorities(authorities));
+            let optional = arguments.client_may_be_unknown;
+            let demand = if optional { narthex::Demand::Optional } else { narthex::Demand::Required };
+            tls = tls.client_certificates(narthex::ClientCertificates::new(demand).authorities(authorities));
         }
         if let Some(level) = &arguments.security_level {
             tls = tls.security_level(level.parse()?);

@@ -95,8 +95,8 @@ impl Connection {
     /// # Panics
     /// When nobody listens, or the server does not speak HTTP/2.
     pub fn silent_tls(address: SocketAddr, authority: &Path) -> Self {
-        let stream = Transport::connect_tls(address, authority, b"h2").expect("the server accepts connections with TLS");
-        Self::over(stream, address)
+        let stream = Transport::connect(address).expect("the server accepts connections");
+        Self::over(stream.with_tls(authority, b"h2").expect("the server shows its certificate"), address)
     }
 
     fn over(stream: Transport, address: SocketAddr) -> Self {

@@ -1,1 +1,131 @@
-//! x
+//! Requests before the end of the handshake (RFC 8470).
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use narthex_tests::h3::{Client, Connection};
+use narthex_tests::{Provider, Secure, Setup};
+use tokio::net::UdpSocket;
+use tokio::sync::Notify;
+
+use crate::stage::{both, eventually, start};
+
+both! {
+    without_a_word_nobody_begins_with_a_request;
+    a_get_is_answered_before_the_end_of_the_handshake_and_a_post_waits_for_it;
+    a_post_in_early_data_is_answered_in_the_end;
+}
+
+/// A client that has been there before.
+async fn known(secure: &Secure) -> Client {
+    let client = secure.client();
+    let connection = client.connect(secure.address()).await.expect("the server speaks HTTP/3");
+    for _ in 0..3 {
+        assert_eq!(connection.get("/whoami").await.status, 200);
+    }
+    client
+}
+
+fn allowing(provider: Provider) -> Secure {
+    Secure::start(provider, Setup { embedded: &["--early-data"], binding: &["earlydata=enable"], ..Setup::default() })
+}
+
+async fn without_a_word_nobody_begins_with_a_request(provider: Provider) {
+    let secure = start(provider);
+    let client = known(&secure).await;
+    assert!(client.connect_early(secure.address()).await.is_none());
+    let again = client.connect(secure.address()).await.expect("the server speaks HTTP/3");
+    assert_eq!(again.get("/whoami").await.text(), "app");
+}
+
+async fn a_get_is_answered_before_the_end_of_the_handshake_and_a_post_waits_for_it(provider: Provider) {
+    let secure = allowing(provider);
+    let client = known(&secure).await;
+    let relay = Relay::start(secure.address()).await;
+    let (connection, accepted) = client.connect_early(relay.address).await.expect("the server allows it");
+    let open = async |method: &str, path: &str| connection.open(method, path, &[]).await.expect("there is room");
+    let mut held = open("POST", "/hold").await;
+    held.request.finish();
+    let mut count = open("GET", "/held?ms=300").await;
+    assert_eq!(count.answer().await.expect("an answer").text(), "0", "the POST may be somebody's repetition");
+    assert!(relay.is_holding_back(), "the handshake is complete already");
+    relay.let_go();
+    assert!(accepted.await, "the server has taken the early data");
+    is_held(&connection).await;
+}
+
+async fn is_held(connection: &Connection) {
+    eventually("the POST is there", async || connection.get("/held").await.text() == "1").await;
+}
+
+async fn a_post_in_early_data_is_answered_in_the_end(provider: Provider) {
+    let secure = allowing(provider);
+    let client = known(&secure).await;
+    let (connection, accepted) = client.connect_early(secure.address()).await.expect("the server allows it");
+    let mut post = connection.open("POST", "/echo", &[]).await.expect("there is room");
+    post.request.data(b"early").await.expect("there is room");
+    assert_eq!(connection.get("/whoami").await.text(), "app");
+    assert_eq!(post.answer().await.expect("an answer").text(), "early");
+    assert!(accepted.await);
+}
+
+/// Stands between one client and the server, and holds back what the client sends when it knows of the server: the end of the
+/// handshake is part of that, and early data is not.
+struct Relay {
+    address: SocketAddr,
+    passes: Arc<AtomicBool>,
+    holds: Arc<AtomicBool>,
+    changed: Arc<Notify>,
+}
+
+impl Relay {
+    async fn start(server: SocketAddr) -> Self {
+        let socket = async || UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("there is a free port");
+        let (front, back) = (socket().await, socket().await);
+        back.connect(server).await.expect("it is an address");
+        let address = front.local_addr().expect("a socket has an address");
+        let relay = Self { address, passes: Arc::default(), holds: Arc::default(), changed: Arc::default() };
+        let (passes, holds, changed) = (Arc::clone(&relay.passes), Arc::clone(&relay.holds), Arc::clone(&relay.changed));
+        tokio::spawn(async move {
+            let (mut client, mut kept) = (None, Vec::new());
+            let mut answered = false;
+            let (mut up, mut down) = (vec![0; 65_536], vec![0; 65_536]);
+            loop {
+                tokio::select! {
+                    Ok((length, from)) = front.recv_from(&mut up) => {
+                        client = Some(from);
+                        // RFC 9000 section 17.2: packets with early data have type 1.
+                        let is_early = up[0] & 0xf0 == 0xd0;
+                        if passes.load(Ordering::SeqCst) || !answered || is_early {
+                            let _ = back.send(&up[..length]).await;
+                        } else {
+                            holds.store(true, Ordering::SeqCst);
+                            kept.push(up[..length].to_vec());
+                        }
+                    }
+                    Ok(length) = back.recv(&mut down) => {
+                        answered = true;
+                        let client = client.expect("the client speaks first");
+                        let _ = front.send_to(&down[..length], client).await;
+                    }
+                    () = changed.notified() => {
+                        for datagram in kept.drain(..) {
+                            let _ = back.send(&datagram).await;
+                        }
+                    }
+                }
+            }
+        });
+        relay
+    }
+
+    fn is_holding_back(&self) -> bool {
+        self.holds.load(Ordering::SeqCst)
+    }
+
+    fn let_go(&self) {
+        self.passes.store(true, Ordering::SeqCst);
+        self.changed.notify_one();
+    }
+}

@@ -101,7 +101,8 @@ async fn many_requests_are_answered_at_a_time_each_with_its_own_answer(provider:
     let connection = secure.http3().await;
     for round in 0..3 {
         let mut streams = Vec::new();
-        for nth in 0..90 {
+        // quinn gives room for new streams back in steps of an eighth: a hundred of them at a time are not promised.
+        for nth in 0..80 {
             let mut stream = connection.open("POST", "/echo", &[]).await.expect("the connection is there");
             stream.request.data(format!("{round}-{nth}-").as_bytes()).await.expect("the server reads");
             streams.push(stream);
