@@ -143,7 +143,11 @@ impl Connection {
         connection
     }
 
-    fn begin(&mut self, settings: &[(u16, u32)]) {
+    /// Exchanges settings.
+    ///
+    /// # Panics
+    /// When the server does not.
+    pub fn begin(&mut self, settings: &[(u16, u32)]) {
         self.send(frame::PREFACE);
         self.send(&frame::settings(settings));
         let acknowledged = |frame: &Frame| frame.kind == frame::SETTINGS && frame.has(frame::ACK);
