@@ -55,7 +55,8 @@ impl Secure {
         let host = (provider == Provider::Shared).then(|| {
             let settings = format!("[settings]\n{}\n", setup.settings.replace("{port}", &port.to_string()));
             let host = Host::start_configured(directory.path(), 2, &settings);
-            let binding = [format!("ipport=127.0.0.1:{port}"), format!("certfile={certificate}"), format!("keyfile={certificate}")];
+            let binding =
+                [format!("ipport=127.0.0.1:{port}"), format!("certfile={certificate}"), format!("keyfile={certificate}")];
             let more: Vec<_> = setup.binding.iter().map(|option| option.replace("{ca}", &ca)).collect();
             let words = ["add", "sslcert"].into_iter().chain(binding.iter().chain(&more).map(String::as_str));
             host.operate(&words.collect::<Vec<_>>());

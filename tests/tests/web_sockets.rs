@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use narthex_tests::h3::Connection;
 use narthex_tests::web_socket::{Http2, Message, WebSocket};
 use narthex_tests::{Provider, Secure, Setup};
 
@@ -104,10 +105,18 @@ async fn a_handler_that_wants_none_answers_as_ever(provider: Provider) {
     let mut stream = connection.open_web_socket("/whoami").await.expect("the connection is there");
     let answer = stream.answer().await.expect("an answer");
     assert_eq!((answer.status, answer.text().as_str()), (200, "app"));
-    assert_eq!(connection.open("CONNECT", "/ws", &[]).await.expect("it is there").answer().await.is_ok(), false);
+    // CONNECT without a protocol has neither scheme nor path.
+    assert!(connection.open("CONNECT", "/ws", &[]).await.expect("it is there").answer().await.is_err());
     let plain = connection.get("/ws").await;
     assert!((400..500).contains(&plain.status), "{plain:?}");
     used(WebSocket::over_http3(&connection, "/ws").await).await;
+}
+
+/// Waits until the app has so many.
+async fn alive(connection: &Connection, count: &str) {
+    while connection.get("/held").await.text() != count {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
 }
 
 async fn a_client_that_leaves_without_a_word_ends_the_handler(provider: Provider) {
@@ -119,12 +128,27 @@ async fn a_client_that_leaves_without_a_word_ends_the_handler(provider: Provider
         socket.exchange("hello".into()).await;
         sockets.push(socket);
     }
+    let watching = secure.http3().await;
+    alive(&watching, "3").await;
     let mut rest = sockets.split_off(1);
     drop(sockets);
+    alive(&watching, "2").await;
     for socket in &mut rest {
         socket.exchange("still here".into()).await;
     }
     connection.leave();
+    alive(&watching, "0").await;
+    let (mut http2, mut sockets) = (http2(&secure).await, Vec::new());
+    for _ in 0..3 {
+        sockets.push(http2.web_socket("/ws").await);
+    }
+    sockets.push(http1(&secure, "/ws").await);
+    alive(&watching, "4").await;
+    sockets.pop();
+    sockets.pop();
+    alive(&watching, "2").await;
+    drop((http2, sockets));
+    alive(&watching, "0").await;
     used(WebSocket::over_http3(&secure.http3().await, "/ws").await).await;
 }
 

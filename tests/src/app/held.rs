@@ -1,4 +1,4 @@
-//! Requests that are held until somebody takes them back.
+//! Requests that are held until somebody takes them back, and WebSockets.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -7,7 +7,7 @@ use axum::extract::Request;
 
 use super::drain;
 
-/// How many futures of its handler are alive.
+/// How many futures of its handler, and WebSockets, are alive.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Held(Arc<AtomicUsize>);
 
@@ -16,9 +16,15 @@ impl Held {
         self.0.load(Ordering::SeqCst)
     }
 
+    /// One more, until what is returned is dropped.
+    pub(super) fn one(&self) -> Alive {
+        self.0.fetch_add(1, Ordering::SeqCst);
+        Alive(self.clone())
+    }
+
     /// The handler: it has no answer. If the query is `read`, it reads the request's body, and returns if that breaks off.
     pub(super) async fn hold(self, request: Request) {
-        let _alive = Alive::new(self);
+        let _alive = self.one();
         if request.uri().query() == Some("read") && drain(request.into_body()).await.is_err() {
             return;
         }
@@ -26,14 +32,7 @@ impl Held {
     }
 }
 
-struct Alive(Held);
-
-impl Alive {
-    fn new(held: Held) -> Self {
-        held.0.fetch_add(1, Ordering::SeqCst);
-        Self(held)
-    }
-}
+pub(super) struct Alive(Held);
 
 impl Drop for Alive {
     fn drop(&mut self) {

@@ -51,7 +51,7 @@ pub fn router(settings: Settings) -> Router {
         std::future::ready(response)
     };
     let (answers, held) = (answers::Answers::default(), held::Held::default());
-    let counted = held.clone();
+    let (counted, sockets) = (held.clone(), held.clone());
     let router = Router::new()
         .route("/", any(root))
         .route("/whoami", any(move || async move { name }))
@@ -72,7 +72,7 @@ pub fn router(settings: Settings) -> Router {
         .route("/headers", any(|request: Request| async move { headers(&request) }))
         .route("/trailers", get(trailers))
         .route("/evil/{kind}", any(evil))
-        .route("/ws", any(web_socket))
+        .route("/ws", any(move |upgrade| web_socket(upgrade, sockets)))
         .route("/certificate", get(certificate))
         .route("/test.Echo/{method}", post(crate::grpc::serve))
         .fallback(echo)
@@ -180,7 +180,7 @@ async fn slow(Query(query): Query<Vec<(String, u64)>>) -> &'static str {
     "slow"
 }
 
-/// How many requests `/hold` has then.
+/// How many requests `/hold` has then, and WebSockets.
 async fn held_after(query: Query<Vec<(String, u64)>>, held: held::Held) -> String {
     slow(query).await;
     held.count().to_string()
@@ -251,8 +251,9 @@ async fn evil(Path(kind): Path<String>) -> Response {
     response
 }
 
-async fn web_socket(upgrade: WebSocketUpgrade) -> Response {
-    upgrade.on_upgrade(|mut socket| async move {
+async fn web_socket(upgrade: WebSocketUpgrade, held: held::Held) -> Response {
+    upgrade.on_upgrade(move |mut socket| async move {
+        let _alive = held.one();
         while let Some(Ok(message)) = socket.recv().await {
             let reply = match message {
                 Message::Text(_) | Message::Binary(_) => socket.send(message).await,

@@ -1,7 +1,7 @@
 //! Connections, and who makes them.
 
 use std::collections::HashMap;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -45,6 +45,15 @@ impl Client {
     /// When the system does not tell.
     pub fn address(&self) -> SocketAddr {
         self.endpoint.local_addr().expect("a socket has an address")
+    }
+
+    /// Gets another address, as a phone does that leaves the house.
+    ///
+    /// # Panics
+    /// When there is no socket left.
+    pub fn move_elsewhere(&self) {
+        let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("there is a free port");
+        self.endpoint.rebind(socket).expect("a socket can be exchanged");
     }
 
     /// Connects.
@@ -147,10 +156,7 @@ impl Connection {
     ///
     /// # Errors
     /// When the connection is gone.
-    pub async fn send_head<'f>(
-        &self,
-        fields: impl IntoIterator<Item = (&'f str, &'f str)>,
-    ) -> Result<Stream, ConnectionError> {
+    pub async fn send_head<'f>(&self, fields: impl IntoIterator<Item = (&'f str, &'f str)>) -> Result<Stream, ConnectionError> {
         let mut stream = self.stream().await?;
         // That the server does not take it is seen when reading.
         let _ = stream.request.write(&frame::frame(HEADERS, qpack::block(fields))).await;

@@ -1,8 +1,8 @@
 //! Requests before the end of the handshake (RFC 8470).
 
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 
 use narthex_tests::h3::{Client, Connection};
 use narthex_tests::{Provider, Secure, Setup};
@@ -15,6 +15,7 @@ both! {
     without_a_word_nobody_begins_with_a_request;
     a_get_is_answered_before_the_end_of_the_handshake_and_a_post_waits_for_it;
     a_post_in_early_data_is_answered_in_the_end;
+    what_somebody_has_recorded_is_not_answered_again;
 }
 
 /// A client that has been there before.
@@ -70,6 +71,27 @@ async fn a_post_in_early_data_is_answered_in_the_end(provider: Provider) {
     assert!(accepted.await);
 }
 
+async fn what_somebody_has_recorded_is_not_answered_again(provider: Provider) {
+    let secure = allowing(provider);
+    let client = known(&secure).await;
+    let relay = Relay::start(secure.address()).await;
+    let (connection, accepted) = client.connect_early(relay.address).await.expect("the server allows it");
+    let count = async |connection: &Connection| {
+        let answer = connection.get("/answer").await;
+        answer.header("x-count").and_then(|count| count.parse::<u32>().ok()).expect("it is a number")
+    };
+    assert_eq!(count(&connection).await, 1);
+    relay.let_go();
+    assert!(accepted.await);
+    connection.leave();
+    // While the server knows the connection still, and when it has forgotten it.
+    for _ in 0..10 {
+        relay.repeat(secure.address()).await;
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    }
+    assert_eq!(count(&secure.http3().await).await, 2);
+}
+
 /// Stands between one client and the server, and holds back what the client sends when it knows of the server: the end of the
 /// handshake is part of that, and early data is not.
 struct Relay {
@@ -77,6 +99,8 @@ struct Relay {
     passes: Arc<AtomicBool>,
     holds: Arc<AtomicBool>,
     changed: Arc<Notify>,
+    /// What has gone to the server before the end of the handshake.
+    recorded: Arc<Mutex<Vec<Vec<u8>>>>,
 }
 
 impl Relay {
@@ -85,8 +109,10 @@ impl Relay {
         let (front, back) = (socket().await, socket().await);
         back.connect(server).await.expect("it is an address");
         let address = front.local_addr().expect("a socket has an address");
-        let relay = Self { address, passes: Arc::default(), holds: Arc::default(), changed: Arc::default() };
+        let relay =
+            Self { address, passes: Arc::default(), holds: Arc::default(), changed: Arc::default(), recorded: Arc::default() };
         let (passes, holds, changed) = (Arc::clone(&relay.passes), Arc::clone(&relay.holds), Arc::clone(&relay.changed));
+        let recorded = Arc::clone(&relay.recorded);
         tokio::spawn(async move {
             let (mut client, mut kept) = (None, Vec::new());
             let mut answered = false;
@@ -98,6 +124,9 @@ impl Relay {
                         // RFC 9000 section 17.2: packets with early data have type 1.
                         let is_early = up[0] & 0xf0 == 0xd0;
                         if passes.load(Ordering::SeqCst) || !answered || is_early {
+                            if !passes.load(Ordering::SeqCst) {
+                                recorded.lock().expect("nobody panics").push(up[..length].to_vec());
+                            }
                             let _ = back.send(&up[..length]).await;
                         } else {
                             holds.store(true, Ordering::SeqCst);
@@ -122,6 +151,16 @@ impl Relay {
 
     fn is_holding_back(&self) -> bool {
         self.holds.load(Ordering::SeqCst)
+    }
+
+    /// Sends the beginning of the connection again, as if from another client.
+    async fn repeat(&self, server: SocketAddr) {
+        let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("there is a free port");
+        let recorded = self.recorded.lock().expect("nobody panics").clone();
+        assert!(!recorded.is_empty());
+        for datagram in recorded {
+            socket.send_to(&datagram, server).await.expect("the server is there");
+        }
     }
 
     fn let_go(&self) {

@@ -20,7 +20,8 @@ fn start(provider: Provider) -> Secure {
 async fn a_handler_sees_the_same_of_a_request_over_every_version(provider: Provider) {
     const PATH: &str = "/my/APP/headers?q=a%20b&c";
     let secure = start(provider);
-    let fields = [("x-one", "1"), ("accept", "*/*"), ("x-two", "a, b"), ("x-two", "c"), ("priority", "u=1, i"), ("te", "trailers")];
+    let fields =
+        [("x-one", "1"), ("accept", "*/*"), ("x-two", "a, b"), ("x-two", "c"), ("priority", "u=1, i"), ("te", "trailers")];
     let http3 = json(&secure.http3().await.ask("GET", PATH, &fields).await.body);
     let mut connection = secure.http2();
     let block = connection.request("GET", PATH, &fields);
@@ -32,7 +33,10 @@ async fn a_handler_sees_the_same_of_a_request_over_every_version(provider: Provi
     client.send(request.as_bytes()).expect("the server reads");
     let http1 = json(&client.response(false).expect("an answer").body);
 
-    assert_eq!((&http1["version"], &http2["version"], &http3["version"]), (&json!("HTTP/1.1"), &json!("HTTP/2.0"), &json!("HTTP/3.0")));
+    assert_eq!(
+        (&http1["version"], &http2["version"], &http3["version"]),
+        (&json!("HTTP/1.1"), &json!("HTTP/2.0"), &json!("HTTP/3.0"))
+    );
     let common = |seen: &Value| {
         let mut seen = seen.clone();
         for differs in ["version", "peer"] {

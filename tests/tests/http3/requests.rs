@@ -139,7 +139,8 @@ async fn what_the_server_refuses_it_answers_as_in_http1(provider: Provider) {
         }
     }
     // The body is too large, by what is announced.
-    let mut stream = connection.open("POST", "/app/len", &[("content-length", "40000000")]).await.expect("the connection is there");
+    let mut stream =
+        connection.open("POST", "/app/len", &[("content-length", "40000000")]).await.expect("the connection is there");
     assert_eq!(stream.response.whole().await.expect("an answer").status, 413);
     assert_eq!(stream.request.stopped().await, Some(NO_ERROR), "nobody wants the body any more");
     // By what comes.
