@@ -9,7 +9,7 @@ use narthex_tests::{Provider, Secure, Setup};
 fn run<F: Future<Output = ()>>(test: F) {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     runtime.expect("threads can be started").block_on(async {
-        tokio::time::timeout(Duration::from_secs(90), test).await.expect("what the test waits for does not come");
+        tokio::time::timeout(Duration::from_secs(170), test).await.expect("what the test waits for does not come");
     });
 }
 

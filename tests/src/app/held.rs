@@ -1,9 +1,13 @@
 //! Requests that are held until somebody takes them back, and WebSockets.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use axum::body::{Body, Bytes};
 use axum::extract::Request;
+use axum::response::Response;
+use tokio_stream::StreamExt;
 
 use super::drain;
 
@@ -22,13 +26,22 @@ impl Held {
         Alive(self.clone())
     }
 
-    /// The handler: it has no answer. If the query is `read`, it reads the request's body, and returns if that breaks off.
-    pub(super) async fn hold(self, request: Request) {
-        let _alive = self.one();
-        if request.uri().query() == Some("read") && drain(request.into_body()).await.is_err() {
-            return;
+    /// The handler: it has no answer. If the query is `read`, it reads the request's body, and returns if that breaks off; if it is
+    /// `pour`, its answer has no end.
+    pub(super) async fn hold(self, request: Request) -> Response {
+        let alive = self.one();
+        let query = request.uri().query().map(str::to_owned);
+        match query.as_deref() {
+            Some("pour") => {
+                let pieces = tokio_stream::iter(std::iter::repeat(Bytes::from_static(&[b'p'; 10_000])));
+                return Response::new(Body::from_stream(pieces.map(move |piece| {
+                    let _kept = &alive;
+                    Ok::<_, Infallible>(piece)
+                })));
+            }
+            Some("read") if drain(request.into_body()).await.is_err() => return Response::default(),
+            _ => std::future::pending().await,
         }
-        std::future::pending::<()>().await;
     }
 }
 

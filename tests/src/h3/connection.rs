@@ -156,7 +156,10 @@ impl Connection {
     ///
     /// # Errors
     /// When the connection is gone.
-    pub async fn send_head<'f>(&self, fields: impl IntoIterator<Item = (&'f str, &'f str)>) -> Result<Stream, ConnectionError> {
+    pub async fn send_head<N: AsRef<[u8]>, V: AsRef<[u8]>>(
+        &self,
+        fields: impl IntoIterator<Item = (N, V)>,
+    ) -> Result<Stream, ConnectionError> {
         let mut stream = self.stream().await?;
         // That the server does not take it is seen when reading.
         let _ = stream.request.write(&frame::frame(HEADERS, qpack::block(fields))).await;

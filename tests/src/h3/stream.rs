@@ -138,6 +138,21 @@ impl Response {
         let _ = self.receive.stop(super::REQUEST_CANCELLED.into());
     }
 
+    /// Reads the head of an interim response.
+    ///
+    /// # Errors
+    /// When none comes.
+    pub async fn interim(&mut self) -> Result<u16, End> {
+        loop {
+            self.note().await?;
+            match self.answer.interim.last() {
+                Some(status) => return Ok(*status),
+                None if self.answer.status > 0 => return Err(End::Malformed("the final response came".to_owned())),
+                None => {}
+            }
+        }
+    }
+
     /// Reads the head of the final response.
     ///
     /// # Errors

@@ -11,6 +11,7 @@ both! {
     a_client_that_does_both_ends_the_handler_and_others_are_served;
     a_client_that_leaves_ends_all_its_handlers;
     a_client_that_stops_a_download_ends_it_and_others_go_on;
+    a_client_that_stops_a_download_that_it_did_not_read_ends_it;
 }
 
 async fn held(connection: &Connection, count: &str) {
@@ -79,4 +80,30 @@ async fn a_client_that_stops_a_download_ends_it_and_others_go_on(provider: Provi
     assert!(stopped.response.body(100_000).await.expect("a beginning").len() >= 100_000);
     stopped.response.stop();
     assert_eq!(connection.get("/bytes?n=2000000").await.body.len(), 2_000_000);
+}
+
+async fn a_client_that_stops_a_download_that_it_did_not_read_ends_it(provider: Provider) {
+    let secure = start(provider);
+    let (connection, watching) = (secure.http3().await, secure.http3().await);
+    let mut streams = Vec::new();
+    for _ in 0..5 {
+        let mut stream = connection.open("GET", "/hold?pour", &[]).await.expect("the connection is there");
+        stream.request.finish();
+        streams.push(stream);
+    }
+    held(&watching, "5").await;
+    // Until nothing moves any more: the client gives no more room.
+    let mut before = 0;
+    eventually("nothing comes any more", async || {
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+        let now = connection.quic.stats().udp_rx.bytes;
+        std::mem::replace(&mut before, now) == now
+    })
+    .await;
+    streams[0].response.stop();
+    held(&watching, "4").await;
+    streams[1].cancel();
+    held(&watching, "3").await;
+    connection.leave();
+    held(&watching, "0").await;
 }

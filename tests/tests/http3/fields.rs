@@ -10,7 +10,6 @@ both! {
     a_handler_sees_the_same_of_a_request_over_every_version;
     a_handler_sees_its_clients_own_address;
     cookies_in_crumbs_are_one_field;
-    the_host_field_may_stand_for_the_authority_and_must_not_differ_from_it;
 }
 
 fn start(provider: Provider) -> Secure {
@@ -68,21 +67,4 @@ async fn cookies_in_crumbs_are_one_field(provider: Provider) {
     let fields = seen["headers"].as_array().expect("fields");
     let cookies: Vec<_> = fields.iter().filter(|field| field[0] == "cookie").collect();
     assert_eq!(cookies, [&json!(["cookie", "a=1; b=2"])]);
-}
-
-async fn the_host_field_may_stand_for_the_authority_and_must_not_differ_from_it(provider: Provider) {
-    let secure = start(provider);
-    let connection = secure.http3().await;
-    let head = [(":method", "GET"), (":scheme", "https"), (":path", "/My/App/whoami")];
-    let address = secure.address().to_string();
-    for (more, status) in [
-        (vec![("host", address.as_str())], 200),
-        (vec![(":authority", address.as_str()), ("host", address.as_str())], 200),
-        (vec![(":authority", address.as_str()), ("host", "other.test")], 400),
-        (vec![("host", address.as_str()), ("host", address.as_str())], 400),
-        (vec![], 400),
-    ] {
-        let mut stream = connection.send_head(head.into_iter().chain(more.iter().copied())).await.expect("it is connected");
-        assert_eq!(stream.answer().await.expect("an answer").status, status, "{more:?}");
-    }
 }

@@ -1,18 +1,16 @@
 //! Frames and streams that mean nothing here, or nothing good.
 
+use narthex_tests::h3::Connection;
 use narthex_tests::h3::frame::{self, DATA, GOAWAY, HEADERS, PRIORITY_UPDATE, SETTINGS};
-use narthex_tests::h3::{Connection, End};
 use narthex_tests::{PATIENCE, Provider};
 
 use crate::stage::{both, start};
 
 const UNEXPECTED: u64 = 0x105;
-const MALFORMED: u64 = 0x10e;
 
 both! {
     priorities_are_taken_and_change_nothing;
     what_has_no_meaning_is_skipped;
-    a_request_that_is_malformed_is_reset_and_the_connection_goes_on;
     a_frame_out_of_place_ends_the_connection;
     the_server_tells_what_it_takes;
 }
@@ -61,46 +59,6 @@ async fn what_has_no_meaning_is_skipped(provider: Provider) {
         stream.request.write(&[byte]).await.expect("the server reads");
     }
     assert_eq!(stream.answer().await.expect("an answer").text(), "16");
-}
-
-async fn a_request_that_is_malformed_is_reset_and_the_connection_goes_on(provider: Provider) {
-    let secure = start(provider);
-    let connection = secure.http3().await;
-    let authority = connection.authority().to_owned();
-    let head = [(":method", "GET"), (":scheme", "https"), (":authority", authority.as_str()), (":path", "/whoami")];
-    let changed = |at: usize, with: (&'static str, &'static str)| {
-        let mut head = head.to_vec();
-        head[at] = with;
-        head
-    };
-    let with = |more: (&'static str, &'static str)| [&head[..], &[more]].concat();
-    for (fields, why) in [
-        (head[1..].to_vec(), "no method"),
-        (changed(1, ("x-scheme", "https")), "no scheme"),
-        (head[..3].to_vec(), "no path"),
-        (changed(3, (":path", "whoami")), "a path that is none"),
-        (with((":path", "/")), "two paths"),
-        (with((":status", "200")), "a pseudo-header of responses"),
-        (with((":protocol", "websocket")), "a protocol without CONNECT"),
-        (with(("X-Upper", "case")), "a name in upper case"),
-        (with(("x-line", "a\r\nx-second: b")), "a line break in a value"),
-        (with(("x name", "a")), "a space in a name"),
-        (with(("content-length", "+3")), "no length"),
-        ([&[("x-first", "1")], &head[..]].concat(), "a pseudo-header after a field"),
-    ] {
-        let end = connection.send_head(fields).await.expect("the connection is there").answer().await;
-        match end {
-            Err(End::Reset(MALFORMED)) => {}
-            Ok(answer) if answer.status == 400 && answer.header("x-app").is_none() => {}
-            other => panic!("{why}: {other:?}"),
-        }
-    }
-    for (length, sent) in [("3", "four"), ("5", "four")] {
-        let mut stream = connection.open("POST", "/len", &[("content-length", length)]).await.expect("the connection is there");
-        stream.request.data(sent.as_bytes()).await.expect("the server reads");
-        assert_eq!(stream.answer().await.err(), Some(End::Reset(MALFORMED)), "{length}");
-    }
-    assert_eq!(connection.get("/whoami").await.text(), "app");
 }
 
 async fn a_frame_out_of_place_ends_the_connection(provider: Provider) {

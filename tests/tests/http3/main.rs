@@ -8,6 +8,7 @@ mod early_data;
 mod endings;
 mod fields;
 mod frames;
+mod messages;
 mod offers;
 mod proxies;
 mod requests;

@@ -14,6 +14,9 @@ both! {
     many_requests_are_answered_at_a_time_each_with_its_own_answer;
     what_the_server_refuses_it_answers_as_in_http1;
     a_response_that_breaks_off_is_reset_and_not_ended;
+    the_app_is_asked_for_the_body_when_it_reads_it;
+    an_app_that_answers_before_the_body_came_wants_no_more_of_it;
+    what_an_app_says_of_its_body_wrongly_confuses_nobody;
 }
 
 async fn a_get_a_head_and_a_post_are_answered(provider: Provider) {
@@ -159,4 +162,63 @@ async fn a_response_that_breaks_off_is_reset_and_not_ended(provider: Provider) {
     assert!(matches!(end, Err(narthex_tests::h3::End::Reset(_))), "{end:?}");
     assert_eq!(connection.get("/panic").await.status, 500);
     assert_eq!(connection.get("/whoami").await.status, 200);
+}
+
+async fn the_app_is_asked_for_the_body_when_it_reads_it(provider: Provider) {
+    let secure = start(provider);
+    let connection = secure.http3().await;
+    let fields = [("expect", "100-continue"), ("content-length", "5")];
+    let mut stream = connection.open("POST", "/len", &fields).await.expect("the connection is there");
+    stream.response.interim().await.expect("the app is interested");
+    stream.request.data(b"hello").await.expect("the server reads");
+    let answer = stream.answer().await.expect("an answer");
+    assert_eq!((answer.interim.as_slice(), answer.status, answer.text().as_str()), (&[100][..], 200, "5"));
+    let mut stream = connection.open("POST", "/ignore-body", &fields).await.expect("the connection is there");
+    let answer = stream.response.whole().await.expect("an answer");
+    assert_eq!((answer.interim.len(), answer.text().as_str()), (0, "ignored"));
+}
+
+async fn an_app_that_answers_before_the_body_came_wants_no_more_of_it(provider: Provider) {
+    let secure = start(provider);
+    let connection = secure.http3().await;
+    for length in [&[][..], &[("content-length", "5000000")]] {
+        let mut stream = connection.open("POST", "/early", length).await.expect("the connection is there");
+        stream.request.data(b"some").await.expect("there is room");
+        let answer = stream.response.whole().await.expect("an answer");
+        assert_eq!((answer.status, answer.text().as_str()), (200, "early"));
+        assert_eq!(stream.request.stopped().await, Some(NO_ERROR));
+    }
+}
+
+async fn what_an_app_says_of_its_body_wrongly_confuses_nobody(provider: Provider) {
+    let secure = start(provider);
+    let connection = secure.http3().await;
+    for kind in [
+        "length-too-short",
+        "length-too-long",
+        "two-lengths",
+        "length-list",
+        "length-not-a-number",
+        "own-chunks",
+        "chunks-and-length",
+        "body-on-204",
+        "body-on-304",
+        "switching-without-upgrade",
+        "informational",
+    ] {
+        let mut stream = connection.open("GET", &format!("/evil/{kind}"), &[]).await.expect("the connection is there");
+        match stream.answer().await {
+            Err(narthex_tests::h3::End::Reset(_)) => {}
+            Err(end) => panic!("{kind}: {end:?}"),
+            Ok(answer) => {
+                assert!(answer.header("transfer-encoding").is_none() && answer.status >= 200, "{kind}: {answer:?}");
+                let lengths: Vec<_> = answer.headers.iter().filter(|(name, _)| name == "content-length").collect();
+                assert!(lengths.len() <= 1, "{kind}: {answer:?}");
+                let is_right = |length: &str| length.parse() == Ok(answer.body.len()) || answer.status == 304;
+                assert!(lengths.iter().all(|(_, length)| is_right(length)), "{kind}: {answer:?}");
+                assert!(answer.body.is_empty() || !matches!(answer.status, 204 | 304), "{kind}: {answer:?}");
+            }
+        }
+    }
+    assert_eq!(connection.get("/whoami").await.text(), "app", "the connection goes on");
 }
