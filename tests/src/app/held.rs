@@ -34,12 +34,12 @@ impl Held {
         match query.as_deref() {
             Some("pour") => {
                 let pieces = tokio_stream::iter(std::iter::repeat(Bytes::from_static(&[b'p'; 10_000])));
-                return Response::new(Body::from_stream(pieces.map(move |piece| {
+                Response::new(Body::from_stream(pieces.map(move |piece| {
                     let _kept = &alive;
                     Ok::<_, Infallible>(piece)
-                })));
+                })))
             }
-            Some("read") if drain(request.into_body()).await.is_err() => return Response::default(),
+            Some("read") if drain(request.into_body()).await.is_err() => Response::default(),
             _ => std::future::pending().await,
         }
     }

@@ -114,3 +114,32 @@ fn an_app_that_is_killed_ends_its_streams_and_the_connection_stays() {
         assert_eq!(connection.get("/b/whoami").await.text(), "c");
     });
 }
+
+#[test]
+fn what_the_host_keeps_and_writes_down_is_the_same_for_every_version() {
+    run(async {
+        let settings = "access_log = \"json\"\naccess_log_fields = \"c-ip,cs-uri-stem,cs-version,sc-status\"";
+        let secure = Secure::start(Provider::Shared, Setup { settings, ..Setup::default() });
+        let path = "/answer?policy=flush&header=cache-control:max-age=60";
+        let mut http1 = secure.http1();
+        http1.send(format!("GET {path} HTTP/1.1\r\nHost: {}\r\n\r\n", secure.address()).as_bytes()).expect("the server reads");
+        assert_eq!(http1.response(false).expect("an answer").header("x-count"), Some("1"));
+        let connection = secure.http3().await;
+        let kept = connection.get(path).await;
+        assert_eq!((kept.header("x-count"), kept.text().as_str()), (Some("1"), "0000001\n"), "the app is not asked again");
+        assert!(kept.header("age").is_some());
+        assert_eq!(connection.ask("HEAD", path, &[]).await.header("x-count"), Some("1"));
+
+        let host = secure.host.as_ref().expect("there is a host");
+        let log = secure.directory.path().join("log");
+        eventually("three requests are logged", async || {
+            host.operate(&["flush", "logbuffer"]);
+            let files = std::fs::read_dir(&log).into_iter().flatten().flatten();
+            let files = files.flat_map(|site| std::fs::read_dir(site.path()).into_iter().flatten().flatten());
+            let text: String = files.filter_map(|file| std::fs::read_to_string(file.path()).ok()).collect();
+            let count = |version: &str| text.lines().filter(|line| line.contains("/answer") && line.contains(version)).count();
+            (count("HTTP/1.1"), count("HTTP/3")) == (1, 2)
+        })
+        .await;
+    });
+}
