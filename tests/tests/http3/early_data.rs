@@ -46,14 +46,22 @@ async fn a_get_is_answered_before_the_end_of_the_handshake_and_a_post_waits_for_
     let relay = Relay::start(secure.address()).await;
     let (connection, accepted) = client.connect_early(relay.address).await.expect("the server allows it");
     let open = async |method: &str, path: &str| connection.open(method, path, &[]).await.expect("there is room");
-    let mut held = open("POST", "/hold").await;
-    held.request.finish();
+    let _held = open("POST", "/hold").await;
+    is_sent(&connection, 2).await;
     let mut count = open("GET", "/held?ms=300").await;
+    is_sent(&connection, 3).await;
+    relay.let_answers_pass();
     assert_eq!(count.answer().await.expect("an answer").text(), "0", "the POST may be somebody's repetition");
     assert!(relay.is_holding_back(), "the handshake is complete already");
     relay.let_go();
     assert!(accepted.await, "the server has taken the early data");
     is_held(&connection).await;
+}
+
+/// Waits until so many streams, the control stream among them, have begun to be sent. What is written when an answer has come is
+/// no early data any more.
+async fn is_sent(connection: &Connection, streams: u64) {
+    eventually("it is sent", async || connection.quic.stats().frame_tx.stream >= streams).await;
 }
 
 async fn is_held(connection: &Connection) {
@@ -76,11 +84,10 @@ async fn what_somebody_has_recorded_is_not_answered_again(provider: Provider) {
     let client = known(&secure).await;
     let relay = Relay::start(secure.address()).await;
     let (connection, accepted) = client.connect_early(relay.address).await.expect("the server allows it");
-    let count = async |connection: &Connection| {
-        let answer = connection.get("/answer").await;
-        answer.header("x-count").and_then(|count| count.parse::<u32>().ok()).expect("it is a number")
-    };
-    assert_eq!(count(&connection).await, 1);
+    let mut stream = connection.open("GET", "/answer", &[]).await.expect("there is room");
+    is_sent(&connection, 2).await;
+    relay.let_answers_pass();
+    assert_eq!(stream.answer().await.expect("an answer").header("x-count"), Some("1"));
     relay.let_go();
     assert!(accepted.await);
     connection.leave();
@@ -89,13 +96,14 @@ async fn what_somebody_has_recorded_is_not_answered_again(provider: Provider) {
         relay.repeat(secure.address()).await;
         tokio::time::sleep(std::time::Duration::from_millis(100)).await;
     }
-    assert_eq!(count(&secure.http3().await).await, 2);
+    assert_eq!(secure.http3().await.get("/answer").await.header("x-count"), Some("2"));
 }
 
-/// Stands between one client and the server, and holds back what the client sends when it knows of the server: the end of the
-/// handshake is part of that, and early data is not.
+/// Stands between one client and the server, and holds back the server's answers, and then what the client sends when it has got
+/// them: the end of the handshake is part of that, and early data is not.
 struct Relay {
     address: SocketAddr,
+    answers: Arc<AtomicBool>,
     passes: Arc<AtomicBool>,
     holds: Arc<AtomicBool>,
     changed: Arc<Notify>,
@@ -109,12 +117,18 @@ impl Relay {
         let (front, back) = (socket().await, socket().await);
         back.connect(server).await.expect("it is an address");
         let address = front.local_addr().expect("a socket has an address");
-        let relay =
-            Self { address, passes: Arc::default(), holds: Arc::default(), changed: Arc::default(), recorded: Arc::default() };
+        let relay = Self {
+            address,
+            answers: Arc::default(),
+            passes: Arc::default(),
+            holds: Arc::default(),
+            changed: Arc::default(),
+            recorded: Arc::default(),
+        };
         let (passes, holds, changed) = (Arc::clone(&relay.passes), Arc::clone(&relay.holds), Arc::clone(&relay.changed));
-        let recorded = Arc::clone(&relay.recorded);
+        let (recorded, answers) = (Arc::clone(&relay.recorded), Arc::clone(&relay.answers));
         tokio::spawn(async move {
-            let (mut client, mut kept) = (None, Vec::new());
+            let (mut client, mut kept, mut kept_answers) = (None, Vec::new(), Vec::new());
             let mut answered = false;
             let (mut up, mut down) = (vec![0; 65_536], vec![0; 65_536]);
             loop {
@@ -134,13 +148,23 @@ impl Relay {
                         }
                     }
                     Ok(length) = back.recv(&mut down) => {
-                        answered = true;
-                        let client = client.expect("the client speaks first");
-                        let _ = front.send_to(&down[..length], client).await;
+                        if answers.load(Ordering::SeqCst) {
+                            answered = true;
+                            let client: SocketAddr = client.expect("the client speaks first");
+                            let _ = front.send_to(&down[..length], client).await;
+                        } else {
+                            kept_answers.push(down[..length].to_vec());
+                        }
                     }
                     () = changed.notified() => {
-                        for datagram in kept.drain(..) {
-                            let _ = back.send(&datagram).await;
+                        for datagram in kept_answers.drain(..) {
+                            answered = true;
+                            let _ = front.send_to(&datagram, client.expect("the client speaks first")).await;
+                        }
+                        if passes.load(Ordering::SeqCst) {
+                            for datagram in kept.drain(..) {
+                                let _ = back.send(&datagram).await;
+                            }
                         }
                     }
                 }
@@ -161,6 +185,11 @@ impl Relay {
         for datagram in recorded {
             socket.send_to(&datagram, server).await.expect("the server is there");
         }
+    }
+
+    fn let_answers_pass(&self) {
+        self.answers.store(true, Ordering::SeqCst);
+        self.changed.notify_one();
     }
 
     fn let_go(&self) {
