@@ -2,8 +2,11 @@
 
 use std::fmt;
 use std::io::{ErrorKind, Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::net::{SocketAddr, TcpStream};
+use std::path::Path;
 use std::time::{Duration, Instant};
+
+use crate::transport::Transport;
 
 /// How long a test waits for something that should happen at once.
 pub const PATIENCE: Duration = Duration::from_secs(20);
@@ -11,7 +14,7 @@ pub const PATIENCE: Duration = Duration::from_secs(20);
 /// One connection.
 #[derive(Debug)]
 pub struct Client {
-    stream: TcpStream,
+    stream: Transport,
     buffer: Vec<u8>,
 }
 
@@ -115,10 +118,23 @@ impl Client {
     /// # Errors
     /// When nobody listens.
     pub fn connect(address: SocketAddr) -> std::io::Result<Self> {
-        let stream = TcpStream::connect_timeout(&address, PATIENCE)?;
-        stream.set_nodelay(true)?;
-        stream.set_write_timeout(Some(PATIENCE))?;
-        Ok(Self { stream, buffer: Vec::new() })
+        Ok(Self { stream: Transport::connect(address)?, buffer: Vec::new() })
+    }
+
+    /// Connects with TLS, and trusts this authority.
+    ///
+    /// # Errors
+    /// When nobody listens, or the handshake fails.
+    pub fn connect_tls(address: SocketAddr, authority: &Path) -> std::io::Result<Self> {
+        Ok(Self { stream: Transport::connect(address)?.with_tls(authority, b"http/1.1")?, buffer: Vec::new() })
+    }
+
+    /// Goes on with TLS, and trusts this authority.
+    ///
+    /// # Errors
+    /// When the handshake fails.
+    pub fn with_tls(self, authority: &Path) -> std::io::Result<Self> {
+        Ok(Self { stream: self.stream.with_tls(authority, b"http/1.1")?, buffer: Vec::new() })
     }
 
     /// Sends bytes as they are.
@@ -134,15 +150,15 @@ impl Client {
     /// # Errors
     /// When the connection is gone.
     pub fn finish(&mut self) -> std::io::Result<()> {
-        self.stream.shutdown(Shutdown::Write)
+        self.stream.finish()
     }
 
     /// A second handle, to send with while this one reads.
     ///
     /// # Errors
-    /// When the process has no more descriptors.
+    /// When the process has no more descriptors, or with TLS.
     pub fn sender(&self) -> std::io::Result<TcpStream> {
-        self.stream.try_clone()
+        self.stream.sender()
     }
 
     /// Leaves with a reset instead of an orderly end.
@@ -150,7 +166,7 @@ impl Client {
     /// # Errors
     /// When the system does not allow it.
     pub fn reset(self) -> std::io::Result<()> {
-        rustix::net::sockopt::set_socket_linger(&self.stream, Some(Duration::ZERO))?;
+        rustix::net::sockopt::set_socket_linger(self.stream.tcp(), Some(Duration::ZERO))?;
         Ok(())
     }
 
@@ -159,7 +175,7 @@ impl Client {
     /// # Errors
     /// When the connection is gone.
     pub fn local_address(&self) -> std::io::Result<SocketAddr> {
-        self.stream.local_addr()
+        self.stream.tcp().local_addr()
     }
 
     /// The server's address.
@@ -167,7 +183,7 @@ impl Client {
     /// # Errors
     /// When the connection is gone.
     pub fn peer_address(&self) -> std::io::Result<SocketAddr> {
-        self.stream.peer_addr()
+        self.stream.tcp().peer_addr()
     }
 
     /// Reads one whole final or interim response. `head` says that it answers a HEAD request.
@@ -325,7 +341,7 @@ impl Client {
     fn more(&mut self, deadline: Instant) -> Result<(), ReadError> {
         let mut chunk = [0; 16 * 1024];
         let left = deadline.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
-        self.stream.set_read_timeout(Some(left)).map_err(ReadError::Io)?;
+        self.stream.tcp().set_read_timeout(Some(left)).map_err(ReadError::Io)?;
         match self.stream.read(&mut chunk) {
             Ok(0) => Err(ReadError::Closed(self.buffer.clone())),
             Ok(count) => {

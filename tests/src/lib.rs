@@ -7,11 +7,16 @@ pub mod case;
 pub mod client;
 pub mod grpc;
 pub mod h2;
+pub mod h3;
 pub mod pki;
 pub mod process;
+pub mod secure;
 pub mod subject;
+pub mod transport;
+pub mod web_socket;
 pub mod wire_app;
 
 pub use client::{Client, Ending, Framing, PATIENCE, ReadError, Response};
 pub use process::Process;
+pub use secure::{Secure, Setup};
 pub use subject::{App, AppOptions, Host, Provider, Subject};

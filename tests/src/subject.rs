@@ -183,7 +183,8 @@ impl App {
 
 /// The loopback address with the port of the first prefix of a ready line.
 fn address_of(ready: &str) -> Option<SocketAddr> {
-    let authority = ready.split_whitespace().next()?.strip_prefix("http://")?.split('/').next()?;
+    let (_, rest) = ready.split_whitespace().next()?.split_once("://")?;
+    let authority = rest.split('/').next()?;
     let port: u16 = authority.rsplit(':').next()?.parse().ok()?;
     Some(SocketAddr::from(([127, 0, 0, 1], port)))
 }

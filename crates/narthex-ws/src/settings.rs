@@ -9,7 +9,7 @@ pub struct Limits {
     pub max_message_size: u64,
     /// Bytes that a compressed message inflates to. Default: 64 MiB.
     pub max_inflated_size: usize,
-    /// Frames of one message, for those that have no bytes and so meet no other limit. Default: 65 536.
+    /// Frames of one message, for those that have no bytes and so meet no other limit. Default: 262 144.
     pub max_fragments: u32,
 }
 
@@ -24,7 +24,7 @@ impl Limits {
 impl Default for Limits {
     fn default() -> Self {
         const SIZE: usize = 64 << 20;
-        Self { max_frame_size: SIZE as u64, max_message_size: SIZE as u64, max_inflated_size: SIZE, max_fragments: 65_536 }
+        Self { max_frame_size: SIZE as u64, max_message_size: SIZE as u64, max_inflated_size: SIZE, max_fragments: 262_144 }
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod answers;
 mod bodies;
+mod held;
 mod record;
 
 use std::net::SocketAddr;
@@ -50,7 +51,8 @@ pub fn router(settings: Settings) -> Router {
         response.headers_mut().insert("x-app", signature.clone());
         std::future::ready(response)
     };
-    let answers = answers::Answers::default();
+    let (answers, held) = (answers::Answers::default(), held::Held::default());
+    let (counted, sockets) = (held.clone(), held.clone());
     let router = Router::new()
         .route("/", any(root))
         .route("/whoami", any(move || async move { name }))
@@ -61,6 +63,8 @@ pub fn router(settings: Settings) -> Router {
         .route("/drip", get(drip))
         .route("/break-off", get(break_off))
         .route("/slow", any(slow))
+        .route("/hold", any(move |request| held.hold(request)))
+        .route("/held", get(move |query| held_after(query, counted)))
         .route("/early", any(|| async { "early" }))
         .route("/ignore-body", any(|| async { "ignored" }))
         .route("/panic", any(panic))
@@ -69,8 +73,8 @@ pub fn router(settings: Settings) -> Router {
         .route("/headers", any(|request: Request| async move { headers(&request) }))
         .route("/trailers", get(trailers))
         .route("/evil/{kind}", any(evil))
-        .route("/ws", any(web_socket))
         .route("/hub", hub().route())
+        .route("/ws", any(move |upgrade| web_socket(upgrade, sockets)))
         .route("/certificate", get(certificate))
         .route("/test.Echo/{method}", post(crate::grpc::serve))
         .fallback(echo)
@@ -186,6 +190,12 @@ async fn slow(Query(query): Query<Vec<(String, u64)>>) -> &'static str {
     "slow"
 }
 
+/// How many requests `/hold` has then, and WebSockets.
+async fn held_after(query: Query<Vec<(String, u64)>>, held: held::Held) -> String {
+    slow(query).await;
+    held.count().to_string()
+}
+
 async fn panic() -> &'static str {
     panic!("this handler panics on purpose")
 }
@@ -251,8 +261,9 @@ async fn evil(Path(kind): Path<String>) -> Response {
     response
 }
 
-async fn web_socket(upgrade: WebSocketUpgrade) -> Response {
-    upgrade.on_upgrade(|mut socket| async move {
+async fn web_socket(upgrade: WebSocketUpgrade, held: held::Held) -> Response {
+    upgrade.on_upgrade(move |mut socket| async move {
+        let _alive = held.one();
         while let Some(Ok(message)) = socket.recv().await {
             let reply = match message {
                 Message::Text(_) | Message::Binary(_) => socket.send(message).await,

@@ -43,6 +43,18 @@ struct Arguments {
     /// A PEM file of who issues client certificates, which are required then.
     #[arg(long)]
     client_ca: Option<PathBuf>,
+    /// Clients are asked for a certificate and need not have one.
+    #[arg(long)]
+    client_may_be_unknown: bool,
+    /// HTTP/3 is not offered.
+    #[arg(long)]
+    no_http3: bool,
+    /// HTTP/3 clients that come again may begin with requests.
+    #[arg(long)]
+    early_data: bool,
+    /// One thread accepts for all workers.
+    #[arg(long)]
+    single_acceptor: bool,
     /// `modern` or `intermediate`.
     #[arg(long)]
     security_level: Option<String>,
@@ -83,13 +95,17 @@ async fn main() -> anyhow::Result<()> {
     if arguments.unlimited_body {
         server = server.max_body(None);
     }
+    if arguments.single_acceptor {
+        server = server.fine_tune(narthex::FineTune::default().operating_mode(narthex::OperatingMode::SingleAcceptor));
+    }
     server = server.trusted_proxies(&arguments.trusted_proxy).proxy_protocol(arguments.proxy_protocol);
     server = server.connection_info(arguments.connection_info);
     if let Some(file) = &arguments.tls {
-        let mut tls = narthex::Tls::pem_files(file, file);
+        let mut tls = narthex::Tls::pem_files(file, file).http3(!arguments.no_http3).early_data(arguments.early_data);
         if let Some(authorities) = &arguments.client_ca {
-            let required = narthex::ClientCertificates::new(narthex::Demand::Required);
-            tls = tls.client_certificates(required.authorities(authorities));
+            let optional = arguments.client_may_be_unknown;
+            let demand = if optional { narthex::Demand::Optional } else { narthex::Demand::Required };
+            tls = tls.client_certificates(narthex::ClientCertificates::new(demand).authorities(authorities));
         }
         if let Some(level) = &arguments.security_level {
             tls = tls.security_level(level.parse()?);

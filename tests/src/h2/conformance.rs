@@ -1,12 +1,12 @@
 //! Cases of conformance: what a client does, and what the standards say that the server does then.
 
-use std::net::SocketAddr;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use super::frame::{self, code_name};
 use super::{Answer, Connection, End};
+use crate::secure::{Secure, Setup};
 use crate::subject::{Provider, Subject};
 
 /// The stream on which a connection shows that it still serves; cases use lower ones.
@@ -85,15 +85,10 @@ impl Case {
         self
     }
 
-    fn begin(&self, address: SocketAddr) -> Connection {
-        match &self.settings {
-            Some(settings) => Connection::open_with(address, settings),
-            None => Connection::silent(address),
+    fn run(&self, mut connection: Connection, known: &Known) -> Result<(), String> {
+        if let Some(settings) = &self.settings {
+            connection.begin(settings);
         }
-    }
-
-    fn run(&self, address: SocketAddr, known: &Known) -> Result<(), String> {
-        let mut connection = self.begin(address);
         let result = (self.play)(&mut connection).and_then(|()| judge(&mut connection, &self.expect));
         let other_code = known.codes.contains(&self.name);
         let defect = known.defects.iter().find(|(name, _)| *name == self.name).map(|(_, why)| *why);
@@ -220,6 +215,19 @@ fn seen(connection: &Connection) -> String {
 /// When a case fails, or a known defect is mended.
 pub fn run(provider: Provider, cases: &[Case], known: &Known) {
     let subject = Subject::start(provider);
+    run_over(provider, cases, known, &|| Connection::silent(subject.app.address));
+}
+
+/// As `run`, over TLS.
+///
+/// # Panics
+/// As `run`.
+pub fn run_over_tls(provider: Provider, cases: &[Case], known: &Known) {
+    let secure = Secure::start(provider, Setup::default());
+    run_over(provider, cases, known, &|| Connection::silent_tls(secure.address(), &secure.authority.file()));
+}
+
+fn run_over(provider: Provider, cases: &[Case], known: &Known, connect: &(dyn Fn() -> Connection + Sync)) {
     let wanted = std::env::var("NARTHEX_CASE").unwrap_or_default();
     let cases: Vec<&Case> = cases.iter().filter(|case| case.name.contains(&wanted)).collect();
     let (next, failures) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
@@ -227,7 +235,7 @@ pub fn run(provider: Provider, cases: &[Case], known: &Known) {
         for _ in 0..8 {
             scope.spawn(|| {
                 while let Some(case) = cases.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    let Err(problem) = case.run(subject.app.address, known) else { continue };
+                    let Err(problem) = case.run(connect(), known) else { continue };
                     let failure = format!("  {}\n      {problem}", case.name);
                     failures.lock().expect("no case panics").push(failure);
                 }

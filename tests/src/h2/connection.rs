@@ -2,12 +2,14 @@
 
 use std::collections::HashMap;
 use std::io::{ErrorKind, Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::net::{SocketAddr, TcpStream};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use super::frame::{self, Frame};
 use super::hpack::{self, Field};
 use crate::client::PATIENCE;
+use crate::transport::Transport;
 
 /// Why there is no next frame.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,7 +63,7 @@ impl Answer {
 /// A client's connection.
 #[derive(Debug)]
 pub struct Connection {
-    stream: TcpStream,
+    stream: Transport,
     buffer: Vec<u8>,
     authority: String,
     decoder: hpack::Decoder,
@@ -85,9 +87,20 @@ impl Connection {
     /// # Panics
     /// When nobody listens.
     pub fn silent(address: SocketAddr) -> Self {
-        let stream = TcpStream::connect_timeout(&address, PATIENCE).expect("the server accepts connections");
-        stream.set_nodelay(true).expect("the socket has options");
-        stream.set_write_timeout(Some(PATIENCE / 4)).expect("the socket has options");
+        Self::over(Transport::connect(address).expect("the server accepts connections"), address)
+    }
+
+    /// As `silent`, with TLS by this authority.
+    ///
+    /// # Panics
+    /// When nobody listens, or the server does not speak HTTP/2.
+    pub fn silent_tls(address: SocketAddr, authority: &Path) -> Self {
+        let stream = Transport::connect(address).expect("the server accepts connections");
+        Self::over(stream.with_tls(authority, b"h2").expect("the server shows its certificate"), address)
+    }
+
+    fn over(stream: Transport, address: SocketAddr) -> Self {
+        stream.tcp().set_write_timeout(Some(PATIENCE / 4)).expect("the socket has options");
         Self {
             stream,
             buffer: Vec::new(),
@@ -116,12 +129,30 @@ impl Connection {
     /// When the server does not.
     pub fn open_with(address: SocketAddr, settings: &[(u16, u32)]) -> Self {
         let mut connection = Self::silent(address);
-        connection.send(frame::PREFACE);
-        connection.send(&frame::settings(settings));
-        let acknowledged = |frame: &Frame| frame.kind == frame::SETTINGS && frame.has(frame::ACK);
-        let problem = connection.until(PATIENCE, acknowledged).err();
-        assert_eq!(problem, None, "settings are not exchanged");
+        connection.begin(settings);
         connection
+    }
+
+    /// As `open_with`, with TLS by this authority.
+    ///
+    /// # Panics
+    /// When the server does not.
+    pub fn open_tls(address: SocketAddr, authority: &Path, settings: &[(u16, u32)]) -> Self {
+        let mut connection = Self::silent_tls(address, authority);
+        connection.begin(settings);
+        connection
+    }
+
+    /// Exchanges settings.
+    ///
+    /// # Panics
+    /// When the server does not.
+    pub fn begin(&mut self, settings: &[(u16, u32)]) {
+        self.send(frame::PREFACE);
+        self.send(&frame::settings(settings));
+        let acknowledged = |frame: &Frame| frame.kind == frame::SETTINGS && frame.has(frame::ACK);
+        let problem = self.until(PATIENCE, acknowledged).err();
+        assert_eq!(problem, None, "settings are not exchanged");
     }
 
     /// Sends bytes as they are. That the server no longer takes them is seen when reading.
@@ -131,15 +162,15 @@ impl Connection {
 
     /// Ends the sending side.
     pub fn finish(&mut self) {
-        let _ = self.stream.shutdown(Shutdown::Write);
+        let _ = self.stream.finish();
     }
 
     /// A second handle, to send with while this one reads.
     ///
     /// # Panics
-    /// When the process has no more descriptors.
+    /// When the process has no more descriptors, or with TLS.
     pub fn sender(&self) -> TcpStream {
-        self.stream.try_clone().expect("a socket can be shared")
+        self.stream.sender().expect("a socket can be shared")
     }
 
     /// What goes into `:authority`.
@@ -149,7 +180,8 @@ impl Connection {
 
     /// The block of a request with further fields.
     pub fn request(&self, method: &str, path: &str, more: &[(&str, &str)]) -> Vec<u8> {
-        let head = [(":method", method), (":scheme", "http"), (":path", path), (":authority", &self.authority)];
+        let scheme = if matches!(self.stream, Transport::Plain(_)) { "http" } else { "https" };
+        let head = [(":method", method), (":scheme", scheme), (":path", path), (":authority", &self.authority)];
         hpack::block(head.iter().chain(more).copied())
     }
 
@@ -180,7 +212,7 @@ impl Connection {
             if left.is_zero() {
                 return Err(End::TimedOut);
             }
-            let _ = self.stream.set_read_timeout(Some(left.max(Duration::from_millis(1))));
+            let _ = self.stream.tcp().set_read_timeout(Some(left.max(Duration::from_millis(1))));
             let mut chunk = [0; 64 * 1024];
             match self.stream.read(&mut chunk) {
                 Ok(0) => return Err(End::Closed),

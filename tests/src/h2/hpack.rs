@@ -108,7 +108,8 @@ fn string(bytes: &[u8], block: &mut Vec<u8>) {
     block.extend_from_slice(bytes);
 }
 
-fn integer(pattern: u8, bits: u32, value: usize, block: &mut Vec<u8>) {
+/// A number in the last `bits` of a byte, and in further ones if it does not fit.
+pub(crate) fn integer(pattern: u8, bits: u32, value: usize, block: &mut Vec<u8>) {
     let most = (1_usize << bits) - 1;
     let low = |value: usize| u8::try_from(value).expect("it has few bits");
     if value < most {
@@ -145,8 +146,8 @@ impl Decoder {
             } else {
                 let keep = first & 0x40 != 0;
                 let index = take_integer(&mut block, if keep { 6 } else { 4 })?;
-                let name = if index == 0 { take_string(&mut block)? } else { self.field(index)?.0 };
-                let field = (name, take_string(&mut block)?);
+                let name = if index == 0 { take_string(&mut block, 7)? } else { self.field(index)?.0 };
+                let field = (name, take_string(&mut block, 7)?);
                 if keep {
                     self.dynamic.insert(0, field.clone());
                     self.evict();
@@ -174,7 +175,8 @@ impl Decoder {
     }
 }
 
-fn take_integer(block: &mut &[u8], bits: u32) -> Option<usize> {
+/// Takes such a number.
+pub(crate) fn take_integer(block: &mut &[u8], bits: u32) -> Option<usize> {
     let (first, mut rest) = block.split_first()?;
     let most = (1_usize << bits) - 1;
     let mut value = usize::from(*first) & most;
@@ -194,9 +196,10 @@ fn take_integer(block: &mut &[u8], bits: u32) -> Option<usize> {
     Some(value)
 }
 
-fn take_string(block: &mut &[u8]) -> Option<String> {
-    let coded = block.first()? & 0x80 != 0;
-    let length = take_integer(block, 7)?;
+/// Takes a string whose length is in the last `bits` of a byte, and before them whether it is coded.
+pub(crate) fn take_string(block: &mut &[u8], bits: u32) -> Option<String> {
+    let coded = block.first()? >> bits & 1 != 0;
+    let length = take_integer(block, bits)?;
     let (bytes, rest) = block.split_at_checked(length)?;
     *block = rest;
     let bytes = if coded { huffman::decode(bytes)? } else { bytes.to_vec() };

@@ -12,6 +12,7 @@ mod frame_types;
 mod frames;
 mod known;
 mod messages;
+mod priorities;
 mod settings;
 mod stage;
 mod streams;
@@ -19,21 +20,21 @@ mod timers;
 mod windows;
 
 macro_rules! suites {
-    ($($test:ident: $cases:path;)*) => {
-        mod embedded {
+    ($run:ident, $embedded:ident, $shared:ident: $($test:ident: $cases:path;)*) => {
+        mod $embedded {
             $(#[test] fn $test() {
-                narthex_tests::h2::conformance::run(narthex_tests::Provider::Embedded, &$cases(), &super::known::KNOWN);
+                narthex_tests::h2::conformance::$run(narthex_tests::Provider::Embedded, &$cases(), &super::known::KNOWN);
             })*
         }
-        mod shared {
+        mod $shared {
             $(#[test] fn $test() {
-                narthex_tests::h2::conformance::run(narthex_tests::Provider::Shared, &$cases(), &super::known::KNOWN);
+                narthex_tests::h2::conformance::$run(narthex_tests::Provider::Shared, &$cases(), &super::known::KNOWN);
             })*
         }
     };
 }
 
-suites! {
+suites! { run, embedded, shared:
     connections_begin_and_frames_are_read_as_rfc_9113_says: super::frames::cases;
     streams_have_the_states_of_rfc_9113: super::streams::cases;
     frames_of_each_type_are_checked: super::frame_types::cases;
@@ -42,4 +43,15 @@ suites! {
     messages_are_framed_by_streams: super::messages::cases;
     fields_are_checked_as_strictly_as_in_http_1: super::fields::cases;
     field_blocks_are_decoded_as_rfc_7541_says: super::compression::cases;
+    priorities_are_taken_and_change_nothing: super::priorities::cases;
+}
+
+// What TLS could change: how bytes arrive, and how a connection ends.
+suites! { run_over_tls, embedded_tls, shared_tls:
+    connections_begin_and_frames_are_read_as_rfc_9113_says: super::frames::cases;
+    streams_have_the_states_of_rfc_9113: super::streams::cases;
+    frames_of_each_type_are_checked: super::frame_types::cases;
+    settings_are_checked_and_obeyed: super::settings::cases;
+    windows_are_kept: super::windows::cases;
+    priorities_are_taken_and_change_nothing: super::priorities::cases;
 }

@@ -16,6 +16,7 @@ both! {
     a_proxy_of_requests_behind_one_of_connections_is_believed_by_its_own_address;
     a_client_that_speaks_http2_is_told_apart_too;
     a_server_without_the_protocol_takes_a_header_for_a_bad_request;
+    behind_one_acceptor_all_workers_tell_clients_by_their_headers;
 }
 
 fn both_versions_tell_the_client_and_the_request_may_follow_in_the_same_packet(provider: Provider) {
@@ -143,4 +144,33 @@ fn a_server_without_the_protocol_takes_a_header_for_a_bad_request(provider: Prov
     let stage = Stage::new(provider, &TRUSTED, false);
     let mut client = stage.begin("PROXY TCP4 192.0.2.1 10.0.0.1 4711 443\r\n");
     assert_eq!(get(&mut client, "/headers", "").status, 400);
+}
+
+fn behind_one_acceptor_all_workers_tell_clients_by_their_headers(provider: Provider) {
+    let stage = Stage::accepting(provider, &TRUSTED, true, true);
+    // Connections that are open at the same time are dealt to all workers.
+    let mut clients: Vec<_> = (1..20_u8)
+        .map(|nth| {
+            let address = format!("192.0.2.{nth}:{}", 4_000 + u16::from(nth));
+            let header = if nth % 2 == 0 { binary(&address, b"") } else { text(nth) };
+            (stage.begin(header), address)
+        })
+        .collect();
+    // One that does not say who it is holds nobody up.
+    let silent = stage.connect();
+    for _ in 0..3 {
+        for (client, address) in &mut clients {
+            assert_eq!(seen(client, ""), Seen::at(&address, false));
+        }
+    }
+    drop(silent);
+    let ending = stage.begin("GET / HTTP/1.1\r\nHost: x\r\n\r\n").ending(SOON);
+    assert!(matches!(ending, Ending::Closed | Ending::Reset), "{ending:?}");
+    let told = "X-Forwarded-For: 203.0.113.1, 192.0.2.99\r\n";
+    assert_eq!(seen(&mut stage.begin(binary("10.1.1.1:4711", b"")), told), Seen::at("192.0.2.99:0", false));
+}
+
+/// Version 1, by a client whose address and port have this number.
+fn text(nth: u8) -> Vec<u8> {
+    format!("PROXY TCP4 192.0.2.{nth} 10.0.0.1 {} 443\r\n", 4_000 + u16::from(nth)).into_bytes()
 }

@@ -21,14 +21,20 @@ pub(crate) struct Stage {
 impl Stage {
     /// Trusts these proxies, and expects PROXY headers if `headers`.
     pub(crate) fn new(provider: Provider, trusted: &[&str], headers: bool) -> Self {
+        Self::accepting(provider, trusted, headers, false)
+    }
+
+    /// As `new`, with one thread that accepts for all workers if `alone`.
+    pub(crate) fn accepting(provider: Provider, trusted: &[&str], headers: bool, alone: bool) -> Self {
         let directory = TempDir::new().expect("a temporary directory can be made");
         let mut arguments = vec!["--connection-info".to_owned()];
         let host = if provider == Provider::Shared {
             let log = "access_log = \"json\"\naccess_log_fields = \"c-ip,cs-uri-stem\"";
-            let settings = format!("[settings]\ntrusted_proxies = {trusted:?}\n{log}\n");
+            let settings = format!("[settings]\ntrusted_proxies = {trusted:?}\nsingle_acceptor = {alone}\n{log}\n");
             Some(Host::start_configured(directory.path(), 2, &settings))
         } else {
             arguments.extend(trusted.iter().map(|network| format!("--trusted-proxy={network}")));
+            arguments.extend(alone.then(|| "--single-acceptor".to_owned()));
             arguments.extend(headers.then(|| "--proxy-protocol".to_owned()));
             None
         };

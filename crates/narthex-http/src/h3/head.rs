@@ -5,7 +5,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, header::CONTENT_
 
 use crate::h1::head::content_length;
 use crate::h3::qpack::Field;
-use crate::mux::{Incoming, Tunnel};
+use crate::mux::{Incoming, Tunnel, is_of_connection};
 
 /// A request, and what it says of its body's length. `None` if it is malformed.
 pub(super) fn request(fields: Vec<Field>) -> Option<(Incoming, Option<u64>)> {
@@ -42,7 +42,8 @@ pub(super) fn trailers(fields: Vec<Field>) -> Option<HeaderMap> {
     for (name, value) in fields {
         append(&mut map, &name, &value)?;
     }
-    Some(map)
+    // RFC 9114 section 4.2. Those of a head are judged with its other fields.
+    (!map.keys().any(is_of_connection)).then_some(map)
 }
 
 fn append(map: &mut HeaderMap, name: &[u8], value: &[u8]) -> Option<()> {
@@ -83,7 +84,9 @@ impl Pseudo {
         }
         let (scheme, path) = (self.scheme?, self.path?);
         let starts_well = path.first() == Some(&b'/') || path == b"*";
-        let path = PathAndQuery::try_from(path.as_slice()).ok().filter(|_| starts_well)?;
+        // It has no fragment, and one would be lost here: the app would see another target than who looked before.
+        let is_right = starts_well && !path.contains(&b'#');
+        let path = PathAndQuery::try_from(path.as_slice()).ok().filter(|_| is_right)?;
         let Some(authority) = self.authority else {
             // `Host` has to say it, and the scheme must be the right one all the same.
             return (scheme == b"https").then(|| Uri::from(path));
@@ -113,6 +116,7 @@ mod tests {
             fields.remove(missing);
             assert!(parse(&fields).is_none(), "{missing}");
         }
+        assert!(parse(&[GET[0], GET[1], GET[2], (":path", "/x#y")]).is_none());
         for more in
             [(":method", "GET"), (":path", "/"), (":status", "200"), (":x", "y"), ("X-Upper", "y"), ("content-length", "+1")]
         {

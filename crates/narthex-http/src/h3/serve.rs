@@ -3,6 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::pin::pin;
 use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -248,6 +249,17 @@ async fn open<H: Handler>(reading: Reading, send: SendStream, receive: RecvStrea
                 () = shared.is_established.notified() => {}
                 _ = shared.quic.closed() => return,
             }
+        }
+    }
+    // What has come with the head may show already that there is a body where it says that there is none.
+    if declared == Some(0) && incoming.tunnel.is_none() {
+        let trouble = match frames.poll_next(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(Ok(Next::Data(_))) => Some(Trouble::Stream(code::MESSAGE)),
+            Poll::Ready(Err(trouble)) => Some(trouble),
+            Poll::Ready(Ok(Next::Headers(_) | Next::End)) | Poll::Pending => None,
+        };
+        if let Some(trouble) = trouble {
+            return refuse(shared, trouble, send, frames).await;
         }
     }
     let mut carrier = Carrier::new(Rc::clone(shared), send, frames, declared);

@@ -23,7 +23,7 @@ pub(crate) struct Incoming {
 }
 
 /// Fields that are about an HTTP/1.1 connection and have no place elsewhere (RFC 9113 section 8.2.2).
-fn is_of_connection(name: &HeaderName) -> bool {
+pub(crate) fn is_of_connection(name: &HeaderName) -> bool {
     matches!(name.as_str(), "connection" | "keep-alive" | "proxy-connection" | "transfer-encoding" | "upgrade")
 }
 

@@ -20,7 +20,7 @@ use std::rc::Rc;
 
 use tokio::sync::Notify;
 
-pub(crate) use head::{Incoming, Tunnel};
+pub(crate) use head::{Incoming, Tunnel, is_of_connection};
 pub(crate) use open::open;
 pub(crate) use stream::Stream;
 

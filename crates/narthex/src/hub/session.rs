@@ -230,7 +230,13 @@ impl Session {
                         first: piece.first,
                         last: piece.last,
                     })),
-                    Event::Ping(payload) => self.control(true, &payload),
+                    Event::Ping(payload) => {
+                        // Each has its own answer while there is room; then the latest has (RFC 6455 section 5.5.3).
+                        if self.large.is_empty() && self.output.len() < GATHER {
+                            self.codec.answer(&mut self.output);
+                        }
+                        self.control(true, &payload)
+                    }
                     Event::Pong(payload) => {
                         self.peer.0.counters.last_pong.store(self.peer.now(), Ordering::Relaxed);
                         self.control(false, &payload)
