@@ -5,6 +5,7 @@
 
 mod bench;
 mod checks;
+mod conformance;
 mod system;
 
 use std::process::ExitCode;
@@ -14,6 +15,7 @@ usage: cargo xtask <command>
 
   test     everything a change has to pass: format, clippy, docs, tests, cargo-deny
   bench    what a request costs, beside its peers (`cargo xtask bench --help`)
+  conformance autobahn [--quick] [CASES]   the Autobahn TestSuite, against both providers
 ";
 
 fn main() -> ExitCode {
@@ -23,6 +25,7 @@ fn main() -> ExitCode {
     let outcome = match command.as_deref() {
         Some("test") if rest.is_empty() => checks::run(),
         Some("bench") => bench::run(rest).map_err(|error| format!("{error:#}")),
+        Some("conformance") => conformance::run(&rest),
         Some("help" | "--help" | "-h") => {
             print!("{USAGE}");
             Ok(())

@@ -1,0 +1,109 @@
+//! `cargo xtask conformance`: suites that others have written, against servers that run as apps do.
+
+use std::io::{BufRead, BufReader};
+use std::net::TcpListener;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+use crate::system::{cargo, ensure, root, target_directory};
+
+const USAGE: &str = "usage: cargo xtask conformance autobahn [--quick] [CASES]   (conformance/README.md)";
+/// Everything but compression.
+const QUICK: &str = "1.*,2.*,3.*,4.*,5.*,6.*,7.*,9.*,10.*";
+
+/// Runs a suite.
+pub(crate) fn run(args: &[String]) -> Result<(), String> {
+    let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    let cases = match *args {
+        ["autobahn"] => "*",
+        ["autobahn", "--quick"] => QUICK,
+        ["autobahn", cases] if !cases.starts_with('-') => cases,
+        _ => return Err(USAGE.to_owned()),
+    };
+    let directory = target_directory().join("autobahn");
+    if !directory.join("ready").exists() {
+        println!("installing the Autobahn TestSuite into {}", directory.display());
+        ensure("pip3", "python3-pip")?;
+        succeed(Command::new("sh").arg(root().join("conformance/autobahn/install.sh")).arg(&directory))?;
+    }
+    succeed(cargo().args(["build", "--release", "-p", "narthex-cli", "-p", "narthex-tests"]))?;
+    let mut failed = Vec::new();
+    for provider in ["embedded", "shared"] {
+        if let Err(error) = autobahn(&directory, provider, cases) {
+            failed.push(format!("{provider}: {error}"));
+        }
+    }
+    if failed.is_empty() { Ok(()) } else { Err(failed.join("; ")) }
+}
+
+fn autobahn(directory: &Path, provider: &str, cases: &str) -> Result<(), String> {
+    let output = directory.join("reports").join(provider);
+    std::fs::create_dir_all(&output).map_err(|error| format!("cannot create {}: {error}", output.display()))?;
+    let binaries = target_directory().join("release");
+    let socket = output.join("host.sock");
+    let mut app = Command::new(binaries.join("narthex-test-app"));
+    app.args(["--provider", provider, "--prefix"]).arg(format!("http://127.0.0.1:{}/", free_port()?));
+    let _host = if provider == "shared" {
+        let mut host = Command::new(binaries.join("narthex"));
+        host.arg("host").arg("--socket").arg(&socket);
+        app.arg("--host-socket").arg(&socket);
+        Some(Server::start(&mut host, "ready ")?.0)
+    } else {
+        None
+    };
+    let (_app, url) = Server::start(&mut app, "ready ")?;
+    let url = url.replacen("http", "ws", 1);
+    let list: Vec<String> = cases.split(',').map(|case| format!("{case:?}")).collect();
+    let specification = format!(
+        r#"{{"outdir":{output:?},"servers":[{{"agent":"narthex","url":"{url}hub"}}],"cases":[{}],"exclude-cases":[],"exclude-agent-cases":{{}}}}"#,
+        list.join(",")
+    );
+    let file = output.join("specification.json");
+    std::fs::write(&file, specification).map_err(|error| format!("cannot write {}: {error}", file.display()))?;
+    let scripts = root().join("conformance/autobahn");
+    let mut client = Command::new(directory.join("root/usr/bin/pypy"));
+    client.env("LD_LIBRARY_PATH", directory.join("root/usr/lib/x86_64-linux-gnu")).env("PYTHONPATH", directory.join("site"));
+    client.arg(scripts.join("wstest.py")).args(["-m", "fuzzingclient", "-s"]).arg(&file).stdout(Stdio::null());
+    succeed(&mut client)?;
+    print!("autobahn, {provider}: ");
+    succeed(Command::new("python3").arg(scripts.join("report.py")).arg(output.join("index.json")))
+}
+
+fn succeed(command: &mut Command) -> Result<(), String> {
+    let program = command.get_program().to_string_lossy().into_owned();
+    let status = command.stdin(Stdio::null()).status().map_err(|error| format!("cannot start {program}: {error}"))?;
+    if status.success() { Ok(()) } else { Err(format!("{program} ended with {status}")) }
+}
+
+fn free_port() -> Result<u16, String> {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).and_then(|listener| listener.local_addr());
+    listener.map(|address| address.port()).map_err(|error| format!("no port is free: {error}"))
+}
+
+/// A server that ends with this.
+struct Server(Child);
+
+impl Server {
+    /// Starts it, and waits for the line that begins with `ready`; gives what follows there.
+    fn start(command: &mut Command, ready: &str) -> Result<(Self, String), String> {
+        let program = command.get_program().to_string_lossy().into_owned();
+        let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn();
+        let mut server = Self(child.map_err(|error| format!("cannot start {program}: {error}"))?);
+        let output = server.0.stdout.take().ok_or("its output is not there")?;
+        for line in BufReader::new(output).lines() {
+            let line = line.map_err(|error| format!("cannot read what {program} says: {error}"))?;
+            if let Some(rest) = line.strip_prefix(ready) {
+                return Ok((server, rest.to_owned()));
+            }
+        }
+        Err(format!("{program} ended before it was ready"))
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // It fails only if the process has ended.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
