@@ -25,10 +25,12 @@ pub struct Broadcast<'a> {
     protocol: Option<String>,
     include: Option<HashSet<PeerId>>,
     exclude: HashSet<PeerId>,
-    filter: Option<Box<dyn Fn(&Peer) -> bool + Send + 'a>>,
+    filter: Option<Filter<'a>>,
     priority: Priority,
     key: Option<String>,
 }
+
+type Filter<'a> = Box<dyn Fn(&Peer) -> bool + Send + 'a>;
 
 /// How many peers a broadcast reached.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -106,6 +106,9 @@ pub enum Beat {
 pub(super) type Running = Pin<Box<dyn Future<Output = Result<(), BoxError>> + Send>>;
 pub(super) type Connecting = Pin<Box<dyn Future<Output = Result<Connect, Refusal>> + Send>>;
 type Handler<A> = Box<dyn Fn(Peer, A) -> Running + Send + Sync>;
+type ConnectHandler = Box<dyn Fn(Connect) -> Connecting + Send + Sync>;
+type BeatHandler = Box<dyn Fn(&Peer) -> Beat + Send + Sync>;
+type GroupHandler = Box<dyn Fn(&Peer, &str) + Send + Sync>;
 
 /// A handler that is set once. What is asked for it before it is set does as if it never were.
 pub(super) struct Slot<T>(OnceLock<T>);
@@ -135,7 +138,7 @@ impl<T> Slot<T> {
 
 #[derive(Debug, Default)]
 pub(super) struct Handlers {
-    pub(super) connect: Slot<Box<dyn Fn(Connect) -> Connecting + Send + Sync>>,
+    pub(super) connect: Slot<ConnectHandler>,
     pub(super) open: Slot<Handler<()>>,
     pub(super) message: Slot<Handler<String>>,
     pub(super) binary: Slot<Handler<Bytes>>,
@@ -144,9 +147,9 @@ pub(super) struct Handlers {
     pub(super) pong: Slot<Handler<Bytes>>,
     pub(super) error: Slot<Handler<PeerError>>,
     pub(super) disconnect: Slot<Handler<Disconnected>>,
-    pub(super) heartbeat: Slot<Box<dyn Fn(&Peer) -> Beat + Send + Sync>>,
-    pub(super) joined: Slot<Box<dyn Fn(&Peer, &str) + Send + Sync>>,
-    pub(super) left: Slot<Box<dyn Fn(&Peer, &str) + Send + Sync>>,
+    pub(super) heartbeat: Slot<BeatHandler>,
+    pub(super) joined: Slot<GroupHandler>,
+    pub(super) left: Slot<GroupHandler>,
 }
 
 /// Erases what a handler is.

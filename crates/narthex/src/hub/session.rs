@@ -5,11 +5,12 @@ mod inbox;
 mod line;
 
 use std::any::Any;
+use std::cell::Cell;
 use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
 use narthex_http::{Continuation, Piece};
@@ -32,6 +33,11 @@ use line::{Line, Tunnel};
 const GATHER: usize = 16 * 1024;
 /// A frame of this size is given to the transport as it is, not copied together with others.
 const LARGE: usize = 1_024;
+
+thread_local! {
+    /// Where frames are written together. It is lent to a session until the transport has taken them.
+    static SCRATCH: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+}
 
 /// What a session begins with.
 pub(super) struct Offer {
@@ -81,6 +87,8 @@ pub(crate) struct Session {
     flushed: Vec<oneshot::Sender<()>>,
     inbox: Inbox,
     running: Option<Running>,
+    /// What is handled is an error.
+    failing: bool,
     clock: Clock,
     /// A ping of the heartbeat is to go out next.
     ping: bool,
@@ -106,7 +114,7 @@ impl Session {
             peer.subscribe(&channel);
         }
         close_when_draining(&hub);
-        let clock = Clock::new(hub.settings.heartbeat);
+        let clock = Clock::new(&hub.settings.heartbeat);
         let mut inbox = Inbox::default();
         inbox.push(Inbound::Open);
         Self {
@@ -119,6 +127,7 @@ impl Session {
             flushed: Vec::new(),
             inbox,
             running: None,
+            failing: false,
             clock,
             ping: false,
             stage: Stage::Open,
@@ -153,7 +162,7 @@ impl Session {
                 Stage::Ended if self.running.is_none() && self.inbox.is_empty() => return Poll::Ready(()),
                 Stage::Ended => false,
             };
-            if let Some(due) = self.clock.poll(cx) {
+            if let Some(due) = self.clock.poll(cx, &self.hub.settings.heartbeat) {
                 progressed = true;
                 self.due(due, line);
             }
@@ -205,18 +214,19 @@ impl Session {
     fn poll_read(&mut self, line: &mut impl Line, cx: &mut Context<'_>) -> bool {
         if self.inbox.is_full() || self.codec.is_done() {
             // The client's silence is ours now.
-            self.clock.deaf();
+            self.clock.deaf(&self.hub.settings.heartbeat);
             return false;
         }
-        let Poll::Ready(read) = line.poll_receive(cx, |bytes| self.received(bytes)) else { return false };
+        let waker = cx.waker().clone();
+        let Poll::Ready(read) = line.poll_receive(cx, |bytes| self.received(bytes, &waker)) else { return false };
         if read.is_none() {
             self.end(lost());
         }
         true
     }
 
-    fn received(&mut self, mut input: &mut [u8]) {
-        self.clock.heard();
+    fn received(&mut self, mut input: &mut [u8], waker: &Waker) {
+        self.clock.heard(&self.hub.settings.heartbeat);
         count(&self.peer.0.counters.bytes_received, input.len() as u64);
         loop {
             let inbound = match self.codec.receive(&mut input) {
@@ -251,9 +261,18 @@ impl Session {
                 Err(error) => Some(self.broken(error)),
             };
             if let Some(inbound) = inbound {
-                self.inbox.push(inbound);
+                self.deliver(inbound, waker);
             }
         }
+    }
+
+    /// Handles it at once if nothing else is to be handled first.
+    fn deliver(&mut self, inbound: Inbound, waker: &Waker) {
+        if self.running.is_some() || !self.inbox.is_empty() {
+            return self.inbox.push(inbound);
+        }
+        self.handle(inbound);
+        self.poll_handlers(&mut Context::from_waker(waker));
     }
 
     /// A ping or a pong, if somebody wants to hear of it.
@@ -322,14 +341,17 @@ impl Session {
 
     /// Makes bytes of what waits: answers that are owed, then what was sent, then the Close.
     fn fill(&mut self) {
-        self.output.clear();
         self.sent = 0;
+        if self.output.capacity() == 0 {
+            self.output = SCRATCH.take();
+        }
+        self.output.clear();
         self.codec.answer(&mut self.output);
         if std::mem::take(&mut self.ping) && self.codec.ping(b"", &mut self.output).is_ok() {
             let (counters, now) = (&self.peer.0.counters, self.peer.now());
             let _ = counters.first_ping.compare_exchange(0, now, Ordering::Relaxed, Ordering::Relaxed);
             counters.last_ping.store(now, Ordering::Relaxed);
-            self.clock.pinged();
+            self.clock.pinged(&self.hub.settings.heartbeat);
         }
         while self.output.len() < GATHER && self.large.is_empty() && self.codec.is_open() {
             let mut outbox = self.peer.outbox();
@@ -346,7 +368,10 @@ impl Session {
         }
         if self.output.is_empty() {
             // A connection that rests holds no memory for it.
-            self.output = Vec::new();
+            let output = std::mem::take(&mut self.output);
+            if output.capacity() <= 4 * GATHER {
+                SCRATCH.set(output);
+            }
         }
     }
 
@@ -463,10 +488,15 @@ impl Session {
             }
             let Some(inbound) = self.inbox.pop() else { return progressed };
             progressed = true;
-            match catch_unwind(AssertUnwindSafe(|| self.start(inbound))) {
-                Ok(running) => self.running = running,
-                Err(panic) => self.failed(PeerError::Panicked(text_of(&*panic))),
-            }
+            self.handle(inbound);
+        }
+    }
+
+    fn handle(&mut self, inbound: Inbound) {
+        self.failing = matches!(inbound, Inbound::Error(_));
+        match catch_unwind(AssertUnwindSafe(|| self.start(inbound))) {
+            Ok(running) => self.running = running,
+            Err(panic) => self.failed(PeerError::Panicked(text_of(&*panic))),
         }
     }
 
@@ -506,7 +536,7 @@ impl Session {
         if matches!(error, PeerError::Panicked(_)) {
             self.peer.close(CloseCode::INTERNAL_ERROR, "");
         }
-        if self.inbox.failing {
+        if self.failing {
             // The handler of errors has failed itself.
             log(&self.peer, &error);
         } else {

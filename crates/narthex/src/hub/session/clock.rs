@@ -1,5 +1,6 @@
 //! When a session has to do something although nothing happens.
 
+use std::num::NonZeroU32;
 use std::pin::Pin;
 use std::task::Context;
 use std::time::Duration;
@@ -25,78 +26,105 @@ pub(super) enum Due {
     Linger,
 }
 
+impl Due {
+    const ALL: [Self; 5] = [Self::Ping, Self::Pong, Self::Write, Self::Close, Self::Linger];
+}
+
+/// Milliseconds since the session began, plus one. A session of more than 49 days goes on counting from the largest.
+type Moment = NonZeroU32;
+
 /// One timer for all that can be due. It is armed for the earliest, and never disarmed: that it is early is found out when it goes off.
 pub(super) struct Clock {
-    heartbeat: HeartBeat,
-    heard: Instant,
-    ping: Option<Instant>,
-    pong: Option<Instant>,
-    write: Option<Instant>,
-    close: Option<Instant>,
-    linger: Option<Instant>,
+    began: Instant,
+    due: [Option<Moment>; Due::ALL.len()],
+    heard: u32,
     timer: Option<Pin<Box<Sleep>>>,
 }
 
 impl Clock {
-    pub(super) fn new(heartbeat: HeartBeat) -> Self {
-        let now = Instant::now();
-        let first = heartbeat.interval.map(|interval| now + interval.mul_f64(1.0 - fastrand::f64()));
-        Self { heartbeat, heard: now, ping: first, pong: None, write: None, close: None, linger: None, timer: None }
+    pub(super) fn new(heartbeat: &HeartBeat) -> Self {
+        let mut clock = Self { began: Instant::now(), due: [None; Due::ALL.len()], heard: 0, timer: None };
+        if let Some(interval) = heartbeat.interval {
+            clock.set(Due::Ping, interval.mul_f64(1.0 - fastrand::f64()));
+        }
+        clock
+    }
+
+    fn now(&self) -> Moment {
+        let since = u32::try_from(self.began.elapsed().as_millis()).unwrap_or(u32::MAX - 1);
+        Moment::MIN.saturating_add(since)
+    }
+
+    fn at(&mut self, due: Due) -> &mut Option<Moment> {
+        &mut self.due[due as usize]
+    }
+
+    fn set(&mut self, due: Due, after: Duration) {
+        // Never too early.
+        let after = u32::try_from(after.as_nanos().div_ceil(1_000_000)).unwrap_or(u32::MAX);
+        let now = self.now();
+        *self.at(due) = Some(now.saturating_add(after));
     }
 
     /// Something has come from the client.
-    pub(super) fn heard(&mut self) {
-        self.pong = None;
-        if self.heartbeat.only_when_idle {
-            self.heard = Instant::now();
+    #[inline]
+    pub(super) fn heard(&mut self, heartbeat: &HeartBeat) {
+        *self.at(Due::Pong) = None;
+        if heartbeat.only_when_idle {
+            self.heard = self.now().get();
         }
     }
 
     /// What comes from the client is not read now, so that its silence says nothing.
-    pub(super) fn deaf(&mut self) {
-        if self.pong.is_some() {
-            self.pong = Some(Instant::now() + self.heartbeat.timeout);
+    pub(super) fn deaf(&mut self, heartbeat: &HeartBeat) {
+        if self.at(Due::Pong).is_some() {
+            self.set(Due::Pong, heartbeat.timeout);
         }
     }
 
-    pub(super) fn pinged(&mut self) {
-        if self.pong.is_none() && !self.heartbeat.timeout.is_zero() {
-            self.pong = Some(Instant::now() + self.heartbeat.timeout);
+    pub(super) fn pinged(&mut self, heartbeat: &HeartBeat) {
+        if self.at(Due::Pong).is_none() && !heartbeat.timeout.is_zero() {
+            self.set(Due::Pong, heartbeat.timeout);
         }
     }
 
     pub(super) fn blocked(&mut self, limit: Duration) {
-        self.write.get_or_insert_with(|| Instant::now() + limit);
+        if !self.is_blocked() {
+            self.set(Due::Write, limit);
+        }
     }
 
+    #[inline]
     pub(super) fn unblocked(&mut self) {
-        self.write = None;
+        *self.at(Due::Write) = None;
     }
 
+    #[inline]
     pub(super) fn is_blocked(&self) -> bool {
-        self.write.is_some()
+        self.due[Due::Write as usize].is_some()
     }
 
     /// A Close was sent. Pings are no longer.
     pub(super) fn close_by(&mut self, limit: Duration) {
-        self.close = Some(Instant::now() + limit);
-        (self.ping, self.pong) = (None, None);
+        (*self.at(Due::Ping), *self.at(Due::Pong)) = (None, None);
+        self.set(Due::Close, limit);
     }
 
     pub(super) fn linger(&mut self) {
         self.stop();
-        self.linger = Some(Instant::now() + LINGER);
+        self.set(Due::Linger, LINGER);
     }
 
     /// Nothing is due any more.
     pub(super) fn stop(&mut self) {
-        (self.ping, self.pong, self.write, self.close, self.linger) = (None, None, None, None, None);
+        self.due = [None; Due::ALL.len()];
     }
 
     /// What is due now. If nothing is, the task is woken when something may be.
-    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Option<Due> {
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>, heartbeat: &HeartBeat) -> Option<Due> {
         loop {
-            let next = [self.ping, self.pong, self.write, self.close, self.linger].into_iter().flatten().min()?;
+            let next = self.due.iter().flatten().min()?;
+            let next = self.began + Duration::from_millis(u64::from(next.get()) - 1);
             let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(next)));
             if timer.deadline() > next || timer.is_elapsed() {
                 timer.as_mut().reset(next);
@@ -104,34 +132,23 @@ impl Clock {
             if timer.as_mut().poll(cx).is_pending() {
                 return None;
             }
-            if let Some(due) = self.due(Instant::now()) {
+            if let Some(due) = self.passed(heartbeat) {
                 return Some(due);
             }
         }
     }
 
-    fn due(&mut self, now: Instant) -> Option<Due> {
-        let passed = |at: Option<Instant>| at.is_some_and(|at| at <= now);
-        if let (true, Some(interval)) = (passed(self.ping), self.heartbeat.interval) {
-            let idle_until = self.heard + interval;
-            if self.heartbeat.only_when_idle && idle_until > now {
-                self.ping = Some(idle_until);
-                return None;
-            }
-            self.ping = Some(now + interval);
-            return Some(Due::Ping);
+    fn passed(&mut self, heartbeat: &HeartBeat) -> Option<Due> {
+        let now = self.now();
+        let due = Due::ALL.into_iter().find(|due| self.due[*due as usize].is_some_and(|at| at <= now))?;
+        *self.at(due) = None;
+        let Some(interval) = heartbeat.interval.filter(|_| due == Due::Ping) else { return Some(due) };
+        let silence = Duration::from_millis(u64::from(now.get().saturating_sub(self.heard)));
+        if heartbeat.only_when_idle && silence < interval {
+            self.set(Due::Ping, interval.saturating_sub(silence));
+            return None;
         }
-        for (slot, due) in [
-            (&mut self.pong, Due::Pong),
-            (&mut self.write, Due::Write),
-            (&mut self.close, Due::Close),
-            (&mut self.linger, Due::Linger),
-        ] {
-            if passed(*slot) {
-                *slot = None;
-                return Some(due);
-            }
-        }
-        None
+        self.set(Due::Ping, interval);
+        Some(Due::Ping)
     }
 }

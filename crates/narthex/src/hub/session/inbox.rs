@@ -35,8 +35,6 @@ impl Inbound {
 pub(super) struct Inbox {
     waiting: VecDeque<Inbound>,
     bytes: usize,
-    /// The last that was taken is an error.
-    pub(super) failing: bool,
 }
 
 impl Inbox {
@@ -53,7 +51,6 @@ impl Inbox {
     pub(super) fn pop(&mut self) -> Option<Inbound> {
         let inbound = self.waiting.pop_front()?;
         self.bytes -= inbound.len();
-        self.failing = matches!(inbound, Inbound::Error(_));
         if self.waiting.is_empty() {
             // A connection that rests holds no memory for it.
             self.waiting = VecDeque::new();
