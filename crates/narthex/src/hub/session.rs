@@ -1,6 +1,8 @@
 //! The task of one connection: bytes from the client to handlers, messages from the outbox to the client.
 
 mod clock;
+mod draining;
+mod handling;
 mod inbox;
 mod line;
 
@@ -15,7 +17,7 @@ use std::task::{Context, Poll, Waker};
 use bytes::Bytes;
 use narthex_http::{Continuation, Piece};
 use narthex_ws::deflate::Agreement;
-use narthex_ws::{Close, CloseCode, Connection, Event, ProtocolError};
+use narthex_ws::{Close, Connection, Event, ProtocolError};
 use tokio::sync::oneshot;
 
 use super::Inner;
@@ -24,8 +26,8 @@ use super::message::{Fragment, Message};
 use super::outbox::{Ending, Item, What};
 use super::peer::{Origin, Peer, count};
 use crate::downstream::{Closed, Downstream};
-use crate::lifetime::Phases;
 use clock::{Clock, Due};
+use draining::close_when_draining;
 use inbox::{Inbound, Inbox};
 use line::{Line, Tunnel};
 
@@ -138,8 +140,11 @@ impl Session {
     }
 
     /// Goes on with a connection of its own.
-    pub(crate) fn on_its_own(mut self: Box<Self>) -> Continuation {
-        Box::new(move |mut upgraded| Box::pin(poll_fn(move |cx| self.poll_on(&mut upgraded, cx))))
+    pub(crate) fn on_its_own(self: Box<Self>) -> Continuation {
+        Box::new(move |mut upgraded| {
+            let mut session = *self;
+            Box::pin(poll_fn(move |cx| session.poll_on(&mut upgraded, cx)))
+        })
     }
 
     /// `Ready`: the session is over, and so is the connection.
@@ -468,90 +473,6 @@ impl Session {
     }
 }
 
-impl Session {
-    /// Runs handlers, one after the other. Returns whether anything has happened.
-    fn poll_handlers(&mut self, cx: &mut Context<'_>) -> bool {
-        let mut progressed = false;
-        loop {
-            if let Some(running) = &mut self.running {
-                let polled = catch_unwind(AssertUnwindSafe(|| running.as_mut().poll(cx)));
-                let outcome = match polled {
-                    Ok(Poll::Pending) => return progressed,
-                    Ok(Poll::Ready(Ok(()))) => None,
-                    Ok(Poll::Ready(Err(error))) => Some(PeerError::Handler(error)),
-                    Err(panic) => Some(PeerError::Panicked(text_of(&*panic))),
-                };
-                self.running = None;
-                if let Some(error) = outcome {
-                    self.failed(error);
-                }
-            }
-            let Some(inbound) = self.inbox.pop() else { return progressed };
-            progressed = true;
-            self.handle(inbound);
-        }
-    }
-
-    fn handle(&mut self, inbound: Inbound) {
-        self.failing = matches!(inbound, Inbound::Error(_));
-        match catch_unwind(AssertUnwindSafe(|| self.start(inbound))) {
-            Ok(running) => self.running = running,
-            Err(panic) => self.failed(PeerError::Panicked(text_of(&*panic))),
-        }
-    }
-
-    /// What handles it, if anything does.
-    fn start(&self, inbound: Inbound) -> Option<Running> {
-        let (handlers, peer) = (&self.hub.handlers, || self.peer.clone());
-        match inbound {
-            Inbound::Open => handlers.open.get().map(|handler| handler(peer(), ())),
-            Inbound::Message(Message::Text(text)) => match handlers.message.get() {
-                Some(handler) => Some(handler(peer(), text)),
-                None => self.unsupported("this server takes no text messages"),
-            },
-            Inbound::Message(Message::Binary(data)) => match handlers.binary.get() {
-                Some(handler) => Some(handler(peer(), data)),
-                None => self.unsupported("this server takes no binary messages"),
-            },
-            Inbound::Fragment(fragment) => handlers.fragment.get().map(|handler| handler(peer(), fragment)),
-            Inbound::Control(true, payload) => handlers.ping.get().map(|handler| handler(peer(), payload)),
-            Inbound::Control(false, payload) => handlers.pong.get().map(|handler| handler(peer(), payload)),
-            Inbound::Error(error) => match handlers.error.get() {
-                Some(handler) => Some(handler(peer(), error)),
-                None => {
-                    log(&self.peer, &error);
-                    None
-                }
-            },
-            Inbound::Disconnected(how) => handlers.disconnect.get().map(|handler| handler(peer(), how)),
-        }
-    }
-
-    fn unsupported(&self, reason: &str) -> Option<Running> {
-        self.peer.close(CloseCode::UNSUPPORTED_DATA, reason);
-        None
-    }
-
-    fn failed(&mut self, error: PeerError) {
-        if matches!(error, PeerError::Panicked(_)) {
-            self.peer.close(CloseCode::INTERNAL_ERROR, "");
-        }
-        if self.failing {
-            // The handler of errors has failed itself.
-            log(&self.peer, &error);
-        } else {
-            self.inbox.push_error(error);
-        }
-    }
-}
-
-fn log(peer: &Peer, error: &PeerError) {
-    match error {
-        PeerError::Handler(_) | PeerError::Panicked(_) => tracing::error!(peer = %peer.id(), %error, "a WebSocket failed"),
-        _ => tracing::debug!(peer = %peer.id(), %error, "a WebSocket failed"),
-    }
-}
-
 impl Drop for Session {
     /// The server has gone before the client.
     fn drop(&mut self) {
@@ -570,37 +491,4 @@ impl Drop for Session {
 /// The connection was lost, by whom is not known.
 fn lost() -> Disconnected {
     Disconnected { code: 1006, reason: String::new(), by_client: true }
-}
-
-fn text_of(panic: &(dyn Any + Send)) -> String {
-    let text = panic.downcast_ref::<&str>().copied().map(str::to_owned);
-    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "(no message)".to_owned())
-}
-
-/// Closes the hub's connections of this thread with 1001 when its server begins to stop.
-fn close_when_draining(hub: &Arc<Inner>) {
-    thread_local! {
-        static WATCHED: std::cell::RefCell<Vec<std::sync::Weak<Inner>>> = const { std::cell::RefCell::new(Vec::new()) };
-    }
-    let Some(mut phases) = Phases::of_this_thread() else { return };
-    let is_new = WATCHED.with_borrow_mut(|watched| {
-        watched.retain(|known| known.strong_count() > 0);
-        let is_new = !watched.iter().any(|known| std::ptr::eq(known.as_ptr(), Arc::as_ptr(hub)));
-        if is_new {
-            watched.push(Arc::downgrade(hub));
-        }
-        is_new
-    });
-    if !is_new {
-        return;
-    }
-    let (hub, thread) = (Arc::downgrade(hub), std::thread::current().id());
-    tokio::task::spawn_local(async move {
-        phases.draining().await;
-        let Some(hub) = hub.upgrade() else { return };
-        let lists: Vec<_> = hub.peers.lists().collect();
-        for peer in lists.iter().flat_map(|list| list.iter()).filter(|peer| peer.0.thread == thread) {
-            peer.close(CloseCode::GOING_AWAY, "the server stops");
-        }
-    });
 }

@@ -1,0 +1,36 @@
+//! What happens to a hub's connections when their server begins to stop.
+
+use std::sync::Arc;
+
+use narthex_ws::CloseCode;
+
+use crate::hub::Inner;
+use crate::lifetime::Phases;
+
+/// Closes the hub's connections of this thread with 1001 when its server begins to stop.
+pub(super) fn close_when_draining(hub: &Arc<Inner>) {
+    thread_local! {
+        static WATCHED: std::cell::RefCell<Vec<std::sync::Weak<Inner>>> = const { std::cell::RefCell::new(Vec::new()) };
+    }
+    let Some(mut phases) = Phases::of_this_thread() else { return };
+    let is_new = WATCHED.with_borrow_mut(|watched| {
+        watched.retain(|known| known.strong_count() > 0);
+        let is_new = !watched.iter().any(|known| std::ptr::eq(known.as_ptr(), Arc::as_ptr(hub)));
+        if is_new {
+            watched.push(Arc::downgrade(hub));
+        }
+        is_new
+    });
+    if !is_new {
+        return;
+    }
+    let (hub, thread) = (Arc::downgrade(hub), std::thread::current().id());
+    tokio::task::spawn_local(async move {
+        phases.draining().await;
+        let Some(hub) = hub.upgrade() else { return };
+        let lists: Vec<_> = hub.peers.lists().collect();
+        for peer in lists.iter().flat_map(|list| list.iter()).filter(|peer| peer.0.thread == thread) {
+            peer.close(CloseCode::GOING_AWAY, "the server stops");
+        }
+    });
+}

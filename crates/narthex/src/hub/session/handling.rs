@@ -1,0 +1,102 @@
+//! From events to the app's handlers, one at a time.
+
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::task::{Context, Poll};
+
+use narthex_ws::CloseCode;
+
+use super::Session;
+use super::inbox::Inbound;
+use crate::hub::handlers::{PeerError, Running};
+use crate::hub::message::Message;
+use crate::hub::peer::Peer;
+
+impl Session {
+    /// Runs handlers, one after the other. Returns whether anything has happened.
+    pub(super) fn poll_handlers(&mut self, cx: &mut Context<'_>) -> bool {
+        let mut progressed = false;
+        loop {
+            if let Some(running) = &mut self.running {
+                let polled = catch_unwind(AssertUnwindSafe(|| running.as_mut().poll(cx)));
+                let outcome = match polled {
+                    Ok(Poll::Pending) => return progressed,
+                    Ok(Poll::Ready(Ok(()))) => None,
+                    Ok(Poll::Ready(Err(error))) => Some(PeerError::Handler(error)),
+                    Err(panic) => Some(PeerError::Panicked(text_of(&*panic))),
+                };
+                self.running = None;
+                if let Some(error) = outcome {
+                    self.failed(error);
+                }
+            }
+            let Some(inbound) = self.inbox.pop() else { return progressed };
+            progressed = true;
+            self.handle(inbound);
+        }
+    }
+
+    pub(super) fn handle(&mut self, inbound: Inbound) {
+        self.failing = matches!(inbound, Inbound::Error(_));
+        match catch_unwind(AssertUnwindSafe(|| self.start(inbound))) {
+            Ok(running) => self.running = running,
+            Err(panic) => self.failed(PeerError::Panicked(text_of(&*panic))),
+        }
+    }
+
+    /// What handles it, if anything does.
+    pub(super) fn start(&self, inbound: Inbound) -> Option<Running> {
+        let (handlers, peer) = (&self.hub.handlers, || self.peer.clone());
+        match inbound {
+            Inbound::Open => handlers.open.get().map(|handler| handler(peer(), ())),
+            Inbound::Message(Message::Text(text)) => match handlers.message.get() {
+                Some(handler) => Some(handler(peer(), text)),
+                None => self.unsupported("this server takes no text messages"),
+            },
+            Inbound::Message(Message::Binary(data)) => match handlers.binary.get() {
+                Some(handler) => Some(handler(peer(), data)),
+                None => self.unsupported("this server takes no binary messages"),
+            },
+            Inbound::Fragment(fragment) => handlers.fragment.get().map(|handler| handler(peer(), fragment)),
+            Inbound::Control(true, payload) => handlers.ping.get().map(|handler| handler(peer(), payload)),
+            Inbound::Control(false, payload) => handlers.pong.get().map(|handler| handler(peer(), payload)),
+            Inbound::Error(error) => match handlers.error.get() {
+                Some(handler) => Some(handler(peer(), error)),
+                None => {
+                    log(&self.peer, &error);
+                    None
+                }
+            },
+            Inbound::Disconnected(how) => handlers.disconnect.get().map(|handler| handler(peer(), how)),
+        }
+    }
+
+    fn unsupported(&self, reason: &str) -> Option<Running> {
+        self.peer.close(CloseCode::UNSUPPORTED_DATA, reason);
+        None
+    }
+
+    fn failed(&mut self, error: PeerError) {
+        if matches!(error, PeerError::Panicked(_)) {
+            self.peer.close(CloseCode::INTERNAL_ERROR, "");
+        }
+        if self.failing {
+            // The handler of errors has failed itself.
+            log(&self.peer, &error);
+        } else {
+            self.inbox.push_error(error);
+        }
+    }
+}
+
+fn log(peer: &Peer, error: &PeerError) {
+    match error {
+        PeerError::Handler(_) | PeerError::Panicked(_) => tracing::error!(peer = %peer.id(), %error, "a WebSocket failed"),
+        _ => tracing::debug!(peer = %peer.id(), %error, "a WebSocket failed"),
+    }
+}
+
+fn text_of(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().copied().map(str::to_owned);
+    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "(no message)".to_owned())
+}
