@@ -27,7 +27,7 @@ impl Run<'_> {
             .args(["-D", &self.seconds.to_string()])
             // 4 MiB for a stream and 16 MiB for the connection, as browsers have.
             .args(["-w", "22", "-W", "24"])
-            .args(["--tls13-ciphers=TLS_AES_256_GCM_SHA384", "--groups=X25519", "--alpn-list=h2"])
+            .args(["--tls13-ciphers=TLS_AES_256_GCM_SHA384", "--groups=X25519"])
             .arg(&self.url);
         let output = load::complete("h2load", command, self.seconds)?;
         parse(&output).with_context(|| format!("cannot understand h2load's report: {output}"))
