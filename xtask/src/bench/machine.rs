@@ -6,13 +6,16 @@ use std::process::Command;
 
 use anyhow::{Context, Result};
 
-use super::binaries::{Binaries, peers_directory};
+use super::binaries::{Binaries, peers_directory, tls_directory};
 use super::counters::Counters;
-use super::options::Options;
+use super::options::{Compared, Options};
 use crate::system;
 
 /// The peers' crates whose versions matter.
 const CRATES: [&str; 7] = ["actix-web", "axum", "hyper", "may", "may_minihttp", "rustix", "tokio"];
+
+/// Those of the TLS peer.
+const TLS_CRATES: [&str; 6] = ["aws-lc-rs", "h2", "h3", "quinn", "rustls", "tokio-rustls"];
 
 #[derive(Debug, Clone, Default)]
 pub(super) struct Machine {
@@ -45,6 +48,16 @@ pub(super) fn describe(binaries: &Binaries, counters: &Counters, options: &Optio
     }
     if let Some(nginx) = binaries.nginx() {
         versions.push(named("nginx", first_line(nginx, &["-v"])));
+    }
+    if options.compared == Compared::Tls {
+        versions.push(named("OpenSSL", first_line("openssl", &["version"])));
+        let lock = fs::read_to_string(tls_directory().join("Cargo.lock")).context("bench/tls has no Cargo.lock")?;
+        for name in TLS_CRATES {
+            versions.push((name.to_owned(), locked(&lock, name).unwrap_or("unknown").to_owned()));
+        }
+    }
+    if let Some(h2load) = binaries.h2load() {
+        versions.push(named("h2load", first_line(h2load, &["--version"])));
     }
     if options.rounds > 0 {
         versions.push(named("wrk", first_line(binaries.wrk(), &["-v"])));
