@@ -1,6 +1,7 @@
 //! The Narthex side of the benchmark: `GET /` answered with `Hello, World!` by every provider, as the peers answer it.
 
 mod framework;
+mod hub;
 mod raw;
 
 use std::path::PathBuf;
@@ -73,6 +74,10 @@ enum Subject {
     SharedAxum,
     /// The same function, whose answer the host keeps.
     SharedCached,
+    /// WebSocket hubs on the embedded provider.
+    EmbeddedHub,
+    /// WebSocket hubs through a host.
+    SharedHub,
 }
 
 fn main() -> anyhow::Result<()> {
@@ -84,5 +89,7 @@ fn main() -> anyhow::Result<()> {
         Subject::SharedRaw => framework::serve(framework::function(), shared(), &args),
         Subject::SharedCached => framework::serve(framework::cached(), shared(), &args),
         Subject::SharedAxum => framework::serve(framework::axum(), shared(), &args),
+        Subject::EmbeddedHub => framework::serve(hub::router(), Provider::embedded(), &args),
+        Subject::SharedHub => framework::serve(hub::router(), shared(), &args),
     }
 }
