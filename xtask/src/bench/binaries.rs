@@ -9,6 +9,7 @@ use anyhow::{Context, Result, bail};
 use super::options::{Compared, Options};
 use super::subjects::Subject;
 use super::tls::TLS_LOAD;
+use super::websocket::WEBSOCKET_LOAD;
 use crate::system;
 
 /// The profile everything is built with; `bench/peers` has one of the same name.
@@ -21,6 +22,8 @@ pub(super) enum Program {
     Peer(&'static str),
     /// A binary of `bench/tls`.
     Tls(&'static str),
+    /// A binary of `bench/websocket`.
+    WebSocket(&'static str),
     /// A binary of Narthex's own workspace.
     Narthex {
         package: &'static str,
@@ -47,11 +50,15 @@ impl Binaries {
         if tls {
             programs.insert(TLS_LOAD);
         }
+        let websocket = options.compared == Compared::WebSocket;
+        if websocket {
+            programs.insert(WEBSOCKET_LOAD);
+        }
         let installed = |program, package| system::ensure(program, package).map_err(anyhow::Error::msg);
         for program in ["taskset", "setpriv"] {
             installed(program, "util-linux")?;
         }
-        let wrk = if options.rounds > 0 { installed("wrk", "wrk")? } else { PathBuf::new() };
+        let wrk = if options.rounds > 0 && !websocket { installed("wrk", "wrk")? } else { PathBuf::new() };
         if options.callgrind {
             installed("valgrind", "valgrind")?;
             installed("strace", "strace")?;
@@ -64,6 +71,7 @@ impl Binaries {
             Self { peers: target.join("bench-peers").join(PROFILE), narthex: target.join(PROFILE), nginx, wrk, h2load };
         build_peers(&programs, &target.join("bench-peers"))?;
         build_tls(&programs, &target.join("bench-peers"))?;
+        build_websocket(&programs, &target.join("bench-peers"))?;
         build_narthex(&programs)?;
         for program in programs {
             let path = binaries.path(program);
@@ -76,13 +84,13 @@ impl Binaries {
 
     pub(super) fn path(&self, program: Program) -> PathBuf {
         match program {
-            Program::Peer(binary) | Program::Tls(binary) => self.peers.join(binary),
+            Program::Peer(binary) | Program::Tls(binary) | Program::WebSocket(binary) => self.peers.join(binary),
             Program::Narthex { binary, .. } => self.narthex.join(binary),
             Program::Nginx => self.nginx.clone().unwrap_or_default(),
         }
     }
 
-    /// The load generator; only there if there is load to generate.
+    /// The load generator of HTTP/1.1; only there if there is such load to generate.
     pub(super) fn wrk(&self) -> &Path {
         &self.wrk
     }
@@ -107,6 +115,11 @@ pub(super) fn tls_directory() -> PathBuf {
     system::root().join("bench/tls")
 }
 
+/// Where the WebSocket peers and their load generator are declared.
+pub(super) fn websocket_directory() -> PathBuf {
+    system::root().join("bench/websocket")
+}
+
 fn build_peers(programs: &BTreeSet<Program>, target: &Path) -> Result<()> {
     let binaries = programs.iter().filter_map(|program| match program {
         Program::Peer(binary) => Some(*binary),
@@ -121,6 +134,14 @@ fn build_tls(programs: &BTreeSet<Program>, target: &Path) -> Result<()> {
         _ => None,
     });
     build_apart(&tls_directory(), binaries.collect(), target)
+}
+
+fn build_websocket(programs: &BTreeSet<Program>, target: &Path) -> Result<()> {
+    let binaries = programs.iter().filter_map(|program| match program {
+        Program::WebSocket(binary) => Some(*binary),
+        _ => None,
+    });
+    build_apart(&websocket_directory(), binaries.collect(), target)
 }
 
 /// Builds in a workspace that is not Narthex's.

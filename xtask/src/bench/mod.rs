@@ -22,6 +22,7 @@ mod results;
 mod subjects;
 mod syscalls;
 mod tls;
+mod websocket;
 mod wrk;
 
 use std::time::Duration;
@@ -54,6 +55,9 @@ pub(crate) fn run(arguments: impl IntoIterator<Item = String>) -> Result<()> {
             for subject in tls::all() {
                 println!("{:<10} {}, with --tls", subject.group.name(), subject.name);
             }
+            for subject in websocket::all() {
+                println!("{:<10} {}, with --websocket", subject.group.name(), subject.name);
+            }
             return Ok(());
         }
         Request::Run(options) => options,
@@ -66,13 +70,16 @@ pub(crate) fn run(arguments: impl IntoIterator<Item = String>) -> Result<()> {
         Compared::Peers => subjects::all(),
         Compared::Knobs => knobs::all(),
         Compared::Tls => tls::all(),
+        Compared::WebSocket => websocket::all(),
     };
     let subjects = subjects::select(all, &options.only)?;
     interrupt::install()?;
     let binaries = Binaries::prepare(&subjects, &options)?;
     let counters = counters::probe();
-    if options.compared == Compared::Tls {
-        return tls::run(&subjects, &binaries, &counters, &options);
+    match options.compared {
+        Compared::Tls => return tls::run(&subjects, &binaries, &counters, &options),
+        Compared::WebSocket => return websocket::run(&subjects, &binaries, &counters, &options),
+        Compared::Peers | Compared::Knobs => {}
     }
     let mut results = Results::new(machine::describe(&binaries, &counters, &options)?);
 

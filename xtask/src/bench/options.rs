@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result, bail};
 
-use super::{knobs, tls};
+use super::{knobs, tls, websocket};
 
 pub(super) const USAGE: &str = "\
 usage: cargo xtask bench [options]
@@ -16,6 +16,8 @@ usage: cargo xtask bench [options]
                        (default connections 16,256)
   --tls                TLS, HTTP/2 and HTTP/3 beside nginx: written to bench/results/DATE-tls (default 2 seconds, and connection
                        counts of its own)
+  --websocket          WebSocket echo, broadcast and idle connections beside other servers: written to
+                       bench/results/DATE-websocket (default 2 seconds, and connection counts of its own)
   --callgrind          also count user instructions (valgrind) and system calls (strace) per request
   --quick              1 round of 1 s at 64 and 256 connections, written to target/bench-quick instead of bench/results
   --list               list the subjects and stop
@@ -41,6 +43,8 @@ pub(super) enum Compared {
     Knobs,
     /// [`tls`] beside other servers.
     Tls,
+    /// [`websocket`] beside other servers.
+    WebSocket,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -61,22 +65,27 @@ pub(super) fn parse(arguments: impl IntoIterator<Item = String>) -> Result<Reque
     let arguments: Vec<String> = arguments.into_iter().collect();
     let has = |flag: &str| arguments.iter().any(|argument| argument == flag);
     let quick = has("--quick");
-    let compared = match (has("--knobs"), has("--tls")) {
-        (false, false) => Compared::Peers,
-        (true, false) => Compared::Knobs,
-        (false, true) => Compared::Tls,
-        (true, true) => bail!("--knobs and --tls are two runs"),
+    let compared = match [has("--knobs"), has("--tls"), has("--websocket")] {
+        [false, false, false] => Compared::Peers,
+        [true, false, false] => Compared::Knobs,
+        [false, true, false] => Compared::Tls,
+        [false, false, true] => Compared::WebSocket,
+        _ => bail!("--knobs, --tls and --websocket are runs of their own"),
     };
-    if compared == Compared::Tls && has("--connections") {
-        bail!("--tls has connection counts of its own");
+    if matches!(compared, Compared::Tls | Compared::WebSocket) && has("--connections") {
+        bail!("--tls and --websocket have connection counts of their own");
     }
     let connections = match compared {
         Compared::Knobs => knobs::CONNECTIONS.to_vec(),
-        Compared::Tls => Vec::new(),
+        Compared::Tls | Compared::WebSocket => Vec::new(),
         Compared::Peers if quick => vec![64, 256],
         Compared::Peers => vec![1, 16, 64, 256],
     };
-    let seconds = if compared == Compared::Tls { tls::SECONDS } else { 4 };
+    let seconds = match compared {
+        Compared::Tls => tls::SECONDS,
+        Compared::WebSocket => websocket::SECONDS,
+        Compared::Peers | Compared::Knobs => 4,
+    };
     let mut options = Options {
         only: Vec::new(),
         rounds: if quick { 1 } else { 3 },
@@ -101,7 +110,7 @@ pub(super) fn parse(arguments: impl IntoIterator<Item = String>) -> Result<Reque
                     value()?.split(',').map(|count| Ok(number(&flag, count, 1, 10_000)? as usize)).collect::<Result<_>>()?;
             }
             "--callgrind" => options.callgrind = true,
-            "--quick" | "--knobs" | "--tls" => {}
+            "--quick" | "--knobs" | "--tls" | "--websocket" => {}
             "--list" => return Ok(Request::List),
             "--help" | "-h" => return Ok(Request::Help),
             _ => bail!("unknown option {flag}\n{USAGE}"),
@@ -162,6 +171,14 @@ mod tests {
         assert_eq!(options("--tls").unwrap().compared, Compared::Tls);
         assert!(options("--tls --knobs").is_err());
         assert!(options("--tls --connections 4").is_err());
+    }
+
+    #[test]
+    fn websocket_is_a_run_of_its_own() {
+        let websocket = options("--websocket").unwrap();
+        assert_eq!((websocket.compared, websocket.seconds), (Compared::WebSocket, websocket::SECONDS));
+        assert!(options("--websocket --tls").is_err());
+        assert!(options("--websocket --connections 4").is_err());
     }
 
     #[test]

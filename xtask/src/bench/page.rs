@@ -51,6 +51,7 @@ pub(super) fn directory(machine: &Machine, options: &Options) -> Result<PathBuf>
         Compared::Peers => "",
         Compared::Knobs => "-knobs",
         Compared::Tls => "-tls",
+        Compared::WebSocket => "-websocket",
     };
     let name = format!("{}{suffix}", machine.date);
     let mut directory = all.join(&name);

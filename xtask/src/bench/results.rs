@@ -152,7 +152,9 @@ impl Results {
         let measured = |name: &str| {
             self.loads.iter().any(|load| load.subject == name) || self.counts.iter().any(|count| count.subject == name)
         };
-        let names = super::subjects::all().iter().chain(super::knobs::all()).chain(super::tls::all()).map(|subject| subject.name);
+        let all =
+            super::subjects::all().iter().chain(super::knobs::all()).chain(super::tls::all()).chain(super::websocket::all());
+        let names = all.map(|subject| subject.name);
         names.filter(|name| measured(name)).collect()
     }
 
@@ -282,7 +284,7 @@ impl Results {
 
 /// True for Narthex itself, which plots and tables set apart.
 pub(super) fn is_narthex(name: &str) -> bool {
-    let mut all = super::subjects::all().iter().chain(super::tls::all());
+    let mut all = super::subjects::all().iter().chain(super::tls::all()).chain(super::websocket::all());
     all.any(|subject| subject.name == name && subject.group == Group::Narthex)
 }
 
@@ -291,7 +293,8 @@ fn told(value: Option<f64>) -> String {
     value.map_or_else(String::new, |value| format!("{value:.1}"))
 }
 
-fn middle(mut values: Vec<f64>) -> Option<f64> {
+/// The median.
+pub(super) fn middle(mut values: Vec<f64>) -> Option<f64> {
     values.sort_by(f64::total_cmp);
     let upper = values.get(values.len() / 2)?;
     if values.len() % 2 == 1 {

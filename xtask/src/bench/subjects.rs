@@ -11,6 +11,7 @@ use tempfile::TempDir;
 use super::binaries::{Binaries, Program};
 use super::process::{ProcessGroup, pinned};
 use super::tls::{Identity, TLS_LOAD};
+use super::websocket::WEBSOCKET_LOAD;
 use super::{SERVER_CORE, client, interrupt, load, nginx, patience};
 
 /// The names budgets and ratios refer to.
@@ -78,6 +79,9 @@ pub(super) enum Step {
     NginxTlsToTcp,
     NarthexTlsHost,
     NarthexTlsApp(&'static str),
+    /// A program of `bench/websocket` told to listen with `--port N`. The rest answers by WebSocket.
+    WebSocketPeer(&'static str),
+    NarthexHub(&'static str),
 }
 
 /// What else looks at the servers while they run.
@@ -156,6 +160,7 @@ struct Launch {
 enum Ready {
     Http(u16),
     Https(u16),
+    WebSocket(u16),
     Unix(PathBuf),
 }
 
@@ -165,9 +170,10 @@ impl Step {
             Self::Port(binary) => Program::Peer(binary),
             Self::UpstreamUnix | Self::UpstreamTcp => Program::Peer("axum-serve"),
             Self::AxumTls => Program::Tls("axum-tls"),
+            Self::WebSocketPeer(binary) => Program::WebSocket(binary),
             Self::NginxAlone | Self::NginxToUnix | Self::NginxToTcp | Self::NginxTls | Self::NginxTlsToTcp => Program::Nginx,
             Self::NarthexHost | Self::NarthexHostWith(_) | Self::NarthexTlsHost => HOST,
-            Self::NarthexApp(..) | Self::NarthexTlsApp(_) => APP,
+            Self::NarthexApp(..) | Self::NarthexTlsApp(_) | Self::NarthexHub(_) => APP,
         }
     }
 
@@ -181,8 +187,10 @@ impl Step {
         let words = |words: &[&str]| words.iter().map(|&word| word.to_owned()).collect();
         let port = place.port.to_string();
         let here = Ready::Http(place.port);
+        let websocket = Ready::WebSocket(place.port);
         let (arguments, ready) = match self {
             Self::Port(_) => (words(&["--port", &port]), here),
+            Self::WebSocketPeer(_) => (words(&["--port", &port]), websocket),
             Self::UpstreamUnix => {
                 let path = socket("upstream.sock");
                 (words(&["--unix", &text(&path)]), Ready::Unix(path))
@@ -223,6 +231,13 @@ impl Step {
                 }
                 (arguments, here)
             }
+            Self::NarthexHub(mode) => {
+                let mut arguments: Vec<String> = words(&[mode, "--port", &port]);
+                if mode.starts_with("shared") {
+                    arguments.extend(["--host-socket".to_owned(), text(&socket("host.sock"))]);
+                }
+                (arguments, websocket)
+            }
             Self::NarthexTlsApp(mode) => {
                 let mut arguments: Vec<String> = words(&[mode, "--port", &port, "--https"]);
                 if mode.starts_with("shared") {
@@ -251,8 +266,9 @@ pub(super) struct Running {
     groups: Vec<ProcessGroup>,
     directory: TempDir,
     watched: Watched,
-    /// What looks whether servers of TLS answer.
-    checker: PathBuf,
+    /// What looks whether servers of TLS answer, and those of WebSocket.
+    tls_load: PathBuf,
+    websocket_load: PathBuf,
 }
 
 impl Subject {
@@ -269,7 +285,14 @@ impl Subject {
     pub(super) fn start_showing(&self, identity: Option<&Identity>, binaries: &Binaries, watched: &Watched) -> Result<Running> {
         let directory = tempfile::Builder::new().prefix("narthex-bench-").tempdir()?;
         let [port, upstream_port] = free_ports()?;
-        let mut running = Running { port, groups: Vec::new(), directory, watched: *watched, checker: binaries.path(TLS_LOAD) };
+        let mut running = Running {
+            port,
+            groups: Vec::new(),
+            directory,
+            watched: *watched,
+            tls_load: binaries.path(TLS_LOAD),
+            websocket_load: binaries.path(WEBSOCKET_LOAD),
+        };
         for (index, step) in self.steps.iter().enumerate() {
             let directory = running.directory.path();
             let launch = step.launch(&Place { directory, port, upstream_port, identity })?;
@@ -314,7 +337,8 @@ impl Running {
             }
             let attempt = match ready {
                 Ready::Http(port) => client::hello(*port),
-                Ready::Https(port) => check(&self.checker, *port, "h1").map(drop),
+                Ready::Https(port) => check(&self.tls_load, *port, "h1").map(drop),
+                Ready::WebSocket(port) => echoes(&self.websocket_load, *port),
                 Ready::Unix(path) => UnixStream::connect(path).map(drop).map_err(Into::into),
             };
             if let Err(error) = &attempt {
@@ -367,6 +391,13 @@ pub(super) fn check(checker: impl AsRef<OsStr>, port: u16, protocol: &str) -> Re
     let mut command = load::command(None);
     command.arg(checker).args(["check", "--port", &port.to_string(), "--protocol", protocol]);
     Ok(load::complete("tls-load", command, 20)?.trim().to_owned())
+}
+
+/// An error unless the server echoes a message.
+fn echoes(checker: &Path, port: u16) -> Result<()> {
+    let mut command = load::command(None);
+    command.arg(checker).args(["check", "--port", &port.to_string()]);
+    load::complete("ws-load", command, 20).map(drop)
 }
 
 /// Two ports nobody listens on. Somebody could take them meanwhile; then the start fails and says so.

@@ -47,7 +47,7 @@ pub(super) fn run(
         _ => {
             let mut command = load::command(perf);
             command.arg(binaries.path(TLS_LOAD)).args(arguments(workload, port)).args(["--seconds", &seconds.to_string()]);
-            own(&load::complete("tls-load", command, seconds)?)?
+            load::read_own(&load::complete("tls-load", command, seconds)?)?
         }
     };
     let units = workload.units();
@@ -62,7 +62,7 @@ pub(super) fn fixed(workload: Workload, binaries: &Binaries, port: u16, requests
     }
     let mut command = load::command(None);
     command.arg(binaries.path(TLS_LOAD)).args(arguments(workload, port)).args(["--each", &each.to_string()]);
-    let report = own(&load::complete("tls-load", command, 300)?)?;
+    let report = load::read_own(&load::complete("tls-load", command, 300)?)?;
     if report.errors > 0 {
         bail!("{} of {requests} requests failed", report.errors);
     }
@@ -82,37 +82,4 @@ fn arguments(workload: Workload, port: u16) -> Vec<String> {
         ),
     };
     words.split(' ').map(str::to_owned).collect()
-}
-
-/// Reads `done 5 seconds 1.0 p50_us 3.0 p99_us 4.0 errors 0 ...`.
-fn own(output: &str) -> Result<Report> {
-    let words: Vec<&str> = output.split_whitespace().collect();
-    let value = |name: &str| -> Option<f64> {
-        let at = words.iter().position(|word| *word == name)?;
-        words.get(at + 1)?.parse().ok()
-    };
-    let read = || {
-        let (done, seconds) = (value("done")?, value("seconds")?);
-        let [p50_us, p99_us] = [value("p50_us"), value("p99_us")];
-        let errors = value("errors")? as u64;
-        Some(Report { requests: done, requests_per_second: done / seconds, p50_us, p99_us, errors })
-    };
-    let report = read().with_context(|| format!("cannot understand tls-load's report: {output}"))?;
-    if report.requests == 0.0 {
-        bail!("nothing succeeded: {output}");
-    }
-    Ok(report)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_report_of_our_own_generator_is_read() {
-        let report = own("done 500 seconds 2.0 p50_us 3.5 p99_us 9.0 errors 1 bytes 0 tickets 1000 first_error \"x\"\n").unwrap();
-        let expected = Report { requests: 500.0, requests_per_second: 250.0, p50_us: Some(3.5), p99_us: Some(9.0), errors: 1 };
-        assert_eq!(report, expected);
-        assert!(own("done 0 seconds 2.0 p50_us 0 p99_us 0 errors 1").is_err());
-    }
 }
