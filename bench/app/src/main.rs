@@ -1,6 +1,7 @@
 //! The Narthex side of the benchmark: `GET /` answered with `Hello, World!` by every provider, as the peers answer it.
 
 mod framework;
+mod hub;
 mod raw;
 
 use std::path::PathBuf;
@@ -18,6 +19,15 @@ struct Args {
     /// The socket of the host, for the shared subjects.
     #[arg(long)]
     host_socket: Option<PathBuf>,
+    /// For what is served by `narthex::Server`: the prefix is an `https` one. Behind a host, the host has the certificate.
+    #[arg(long)]
+    https: bool,
+    /// The certificate of an embedded server (PEM).
+    #[arg(long, requires_all = ["https", "key"])]
+    certificate: Option<PathBuf>,
+    /// Its key (PEM).
+    #[arg(long)]
+    key: Option<PathBuf>,
     #[command(flatten)]
     knobs: Knobs,
 }
@@ -64,6 +74,10 @@ enum Subject {
     SharedAxum,
     /// The same function, whose answer the host keeps.
     SharedCached,
+    /// WebSocket hubs on the embedded provider.
+    EmbeddedHub,
+    /// WebSocket hubs through a host.
+    SharedHub,
 }
 
 fn main() -> anyhow::Result<()> {
@@ -71,9 +85,11 @@ fn main() -> anyhow::Result<()> {
     let shared = || args.host_socket.as_ref().map_or_else(Provider::shared, Provider::shared_at);
     match args.subject {
         Subject::EmbeddedRaw => raw::embedded(args.port),
-        Subject::EmbeddedAxum => framework::serve(framework::axum(), Provider::embedded(), args.port, &args.knobs),
-        Subject::SharedRaw => framework::serve(framework::function(), shared(), args.port, &args.knobs),
-        Subject::SharedCached => framework::serve(framework::cached(), shared(), args.port, &args.knobs),
-        Subject::SharedAxum => framework::serve(framework::axum(), shared(), args.port, &args.knobs),
+        Subject::EmbeddedAxum => framework::serve(framework::axum(), Provider::embedded(), &args),
+        Subject::SharedRaw => framework::serve(framework::function(), shared(), &args),
+        Subject::SharedCached => framework::serve(framework::cached(), shared(), &args),
+        Subject::SharedAxum => framework::serve(framework::axum(), shared(), &args),
+        Subject::EmbeddedHub => framework::serve(hub::router(), Provider::embedded(), &args),
+        Subject::SharedHub => framework::serve(hub::router(), shared(), &args),
     }
 }

@@ -1,7 +1,7 @@
 //! The byte stream under a connection: TCP, or TLS over it. Nothing above knows which.
 
 use std::fs::File;
-use std::io::{self, IoSlice};
+use std::io::{self, IoSlice, Write};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
@@ -108,6 +108,21 @@ impl Transport {
 
     pub(crate) fn poll_write(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         on_stream!(self, poll_write(cx, bytes))
+    }
+
+    /// Takes bytes that need not leave before [`poll_flush`](Self::poll_flush): TLS encrypts them, and keeps up to 64 KiB.
+    pub(crate) fn poll_put(&mut self, cx: &mut Context<'_>, slices: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        match self.stream()? {
+            Stream::Tcp(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
+            Stream::Tls(stream) => {
+                let written = stream.get_mut().1.writer().write_vectored(slices)?;
+                if written > 0 {
+                    return Poll::Ready(Ok(written));
+                }
+                ready!(Pin::new(&mut **stream).poll_flush(cx))?;
+                Poll::Ready(stream.get_mut().1.writer().write_vectored(slices))
+            }
+        }
     }
 
     pub(crate) fn poll_write_vectored(&mut self, cx: &mut Context<'_>, slices: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {

@@ -6,8 +6,10 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
-use super::options::Options;
+use super::options::{Compared, Options};
 use super::subjects::Subject;
+use super::tls::TLS_LOAD;
+use super::websocket::WEBSOCKET_LOAD;
 use crate::system;
 
 /// The profile everything is built with; `bench/peers` has one of the same name.
@@ -18,6 +20,10 @@ const PROFILE: &str = "bench-dist";
 pub(super) enum Program {
     /// A binary of `bench/peers`.
     Peer(&'static str),
+    /// A binary of `bench/tls`.
+    Tls(&'static str),
+    /// A binary of `bench/websocket`.
+    WebSocket(&'static str),
     /// A binary of Narthex's own workspace.
     Narthex {
         package: &'static str,
@@ -33,26 +39,39 @@ pub(super) struct Binaries {
     narthex: PathBuf,
     nginx: Option<PathBuf>,
     wrk: PathBuf,
+    h2load: Option<PathBuf>,
 }
 
 impl Binaries {
     /// Builds and finds all that `subjects` need; the error says what is missing.
     pub(super) fn prepare(subjects: &[Subject], options: &Options) -> Result<Self> {
-        let programs: BTreeSet<Program> = subjects.iter().flat_map(Subject::programs).collect();
+        let mut programs: BTreeSet<Program> = subjects.iter().flat_map(Subject::programs).collect();
+        let tls = options.compared == Compared::Tls;
+        if tls {
+            programs.insert(TLS_LOAD);
+        }
+        let websocket = options.compared == Compared::WebSocket;
+        if websocket {
+            programs.insert(WEBSOCKET_LOAD);
+        }
         let installed = |program, package| system::ensure(program, package).map_err(anyhow::Error::msg);
         for program in ["taskset", "setpriv"] {
             installed(program, "util-linux")?;
         }
-        let wrk = if options.rounds > 0 { installed("wrk", "wrk")? } else { PathBuf::new() };
+        let wrk = if options.rounds > 0 && !websocket { installed("wrk", "wrk")? } else { PathBuf::new() };
         if options.callgrind {
             installed("valgrind", "valgrind")?;
             installed("strace", "strace")?;
         }
+        let h2load = (tls && options.rounds > 0).then(|| installed("h2load", "nghttp2-client")).transpose()?;
         let nginx = programs.contains(&Program::Nginx).then(|| installed("nginx", "nginx-light")).transpose()?;
 
         let target = system::target_directory();
-        let binaries = Self { peers: target.join("bench-peers").join(PROFILE), narthex: target.join(PROFILE), nginx, wrk };
+        let binaries =
+            Self { peers: target.join("bench-peers").join(PROFILE), narthex: target.join(PROFILE), nginx, wrk, h2load };
         build_peers(&programs, &target.join("bench-peers"))?;
+        build_tls(&programs, &target.join("bench-peers"))?;
+        build_websocket(&programs, &target.join("bench-peers"))?;
         build_narthex(&programs)?;
         for program in programs {
             let path = binaries.path(program);
@@ -65,15 +84,20 @@ impl Binaries {
 
     pub(super) fn path(&self, program: Program) -> PathBuf {
         match program {
-            Program::Peer(binary) => self.peers.join(binary),
+            Program::Peer(binary) | Program::Tls(binary) | Program::WebSocket(binary) => self.peers.join(binary),
             Program::Narthex { binary, .. } => self.narthex.join(binary),
             Program::Nginx => self.nginx.clone().unwrap_or_default(),
         }
     }
 
-    /// The load generator; only there if there is load to generate.
+    /// The load generator of HTTP/1.1; only there if there is such load to generate.
     pub(super) fn wrk(&self) -> &Path {
         &self.wrk
+    }
+
+    /// The load generator of HTTP/2; only there for TLS.
+    pub(super) fn h2load(&self) -> Option<&Path> {
+        self.h2load.as_deref()
     }
 
     pub(super) fn nginx(&self) -> Option<&Path> {
@@ -86,22 +110,53 @@ pub(super) fn peers_directory() -> PathBuf {
     system::root().join("bench/peers")
 }
 
+/// Where the TLS peer and the load generator are declared.
+pub(super) fn tls_directory() -> PathBuf {
+    system::root().join("bench/tls")
+}
+
+/// Where the WebSocket peers and their load generator are declared.
+pub(super) fn websocket_directory() -> PathBuf {
+    system::root().join("bench/websocket")
+}
+
 fn build_peers(programs: &BTreeSet<Program>, target: &Path) -> Result<()> {
+    let binaries = programs.iter().filter_map(|program| match program {
+        Program::Peer(binary) => Some(*binary),
+        _ => None,
+    });
+    build_apart(&peers_directory(), binaries.collect(), target)
+}
+
+fn build_tls(programs: &BTreeSet<Program>, target: &Path) -> Result<()> {
+    let binaries = programs.iter().filter_map(|program| match program {
+        Program::Tls(binary) => Some(*binary),
+        _ => None,
+    });
+    build_apart(&tls_directory(), binaries.collect(), target)
+}
+
+fn build_websocket(programs: &BTreeSet<Program>, target: &Path) -> Result<()> {
+    let binaries = programs.iter().filter_map(|program| match program {
+        Program::WebSocket(binary) => Some(*binary),
+        _ => None,
+    });
+    build_apart(&websocket_directory(), binaries.collect(), target)
+}
+
+/// Builds in a workspace that is not Narthex's.
+fn build_apart(directory: &Path, binaries: Vec<&str>, target: &Path) -> Result<()> {
     let mut command = system::cargo();
     command
         .args(["build", "--quiet", "--locked", "--profile", PROFILE])
         .arg("--manifest-path")
-        .arg(peers_directory().join("Cargo.toml"))
+        .arg(directory.join("Cargo.toml"))
         .arg("--target-dir")
         .arg(target);
-    let mut names = Vec::new();
-    for program in programs {
-        if let Program::Peer(binary) = program {
-            command.args(["--bin", binary]);
-            names.push(*binary);
-        }
+    for binary in &binaries {
+        command.args(["--bin", binary]);
     }
-    build(command, &names)
+    build(command, &binaries)
 }
 
 fn build_narthex(programs: &BTreeSet<Program>) -> Result<()> {

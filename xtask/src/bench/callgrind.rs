@@ -5,16 +5,17 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 
-use super::binaries::Binaries;
-use super::subjects::{Subject, Watched};
+use super::subjects::{Running, Watched};
 
 /// Multiples of every counted number of connections.
 pub(super) const REQUESTS: [usize; 2] = [1024, 5120];
 
-/// User instructions of all server processes for one request.
-pub(super) fn per_request(subject: &Subject, connections: usize, binaries: &Binaries) -> Result<f64> {
-    let watched = Watched::Callgrind;
-    let [few, many] = super::twice(subject, connections, REQUESTS, binaries, &watched, total)?;
+/// User instructions of all server processes for one request: `start` starts them, `drive` makes so many requests.
+pub(super) fn per_request(
+    start: impl Fn(&Watched) -> Result<Running>,
+    drive: impl Fn(&Running, usize) -> Result<()>,
+) -> Result<f64> {
+    let [few, many] = super::twice(|| start(&Watched::Callgrind), drive, REQUESTS, total)?;
     let difference = many.checked_sub(few).context("more requests took fewer instructions")?;
     Ok(difference as f64 / (REQUESTS[1] - REQUESTS[0]) as f64)
 }

@@ -90,13 +90,13 @@ fn load_table(text: &mut String, results: &Results, connections: usize) {
         "## Under load, {connections} connections\n\n| knob | requests/s | p50 | p99 | CPU per request | user | system | x default: CPU | x default: requests/s | x default: p99 | server core busy | by others | errors |\n|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|"
     );
     for subject in results.subjects() {
-        let median = |metric: fn(&Load) -> f64| results.median(subject, connections, |load| Some(metric(load)));
-        let Some(requests) = median(|load| load.requests_per_second) else { continue };
+        let median = |metric: fn(&Load) -> Option<f64>| results.median(subject, connections, metric);
+        let Some(requests) = median(|load| Some(load.requests_per_second)) else { continue };
         let shown =
             |metric, unit: f64, digits: usize| median(metric).map_or_else(na, |value| format!("{:.digits$} us", value / unit));
-        let times = |metric: fn(&Load) -> f64| {
+        let times = |metric: fn(&Load) -> Option<f64>| {
             let pair = [subject, default_of(subject)];
-            let ratio = results.combined(pair, connections, |load| Some(metric(load)), |[own, default]| own / default);
+            let ratio = results.combined(pair, connections, metric, |[own, default]| own / default);
             ratio.map_or_else(na, |ratio| format!("{ratio:.2}"))
         };
         let share = |metric| median(metric).unwrap_or_default() * 100.0;
@@ -106,14 +106,14 @@ fn load_table(text: &mut String, results: &Results, connections: usize) {
             marked(subject),
             shown(|load| load.p50_us, 1.0, 0),
             shown(|load| load.p99_us, 1.0, 0),
-            shown(Load::cpu_ns, 1e3, 2),
-            shown(|load| load.user_ns, 1e3, 2),
-            shown(|load| load.system_ns, 1e3, 2),
-            times(Load::cpu_ns),
-            times(|load| load.requests_per_second),
+            shown(|load| Some(load.cpu_ns()), 1e3, 2),
+            shown(|load| Some(load.user_ns), 1e3, 2),
+            shown(|load| Some(load.system_ns), 1e3, 2),
+            times(|load| Some(load.cpu_ns())),
+            times(|load| Some(load.requests_per_second)),
             times(|load| load.p99_us),
-            share(|load| load.busy),
-            share(|load| load.others),
+            share(|load| Some(load.busy)),
+            share(|load| Some(load.others)),
             results.errors(subject, connections),
         );
     }

@@ -6,13 +6,19 @@ use std::process::Command;
 
 use anyhow::{Context, Result};
 
-use super::binaries::{Binaries, peers_directory};
+use super::binaries::{Binaries, peers_directory, tls_directory, websocket_directory};
 use super::counters::Counters;
-use super::options::Options;
+use super::options::{Compared, Options};
 use crate::system;
 
 /// The peers' crates whose versions matter.
 const CRATES: [&str; 7] = ["actix-web", "axum", "hyper", "may", "may_minihttp", "rustix", "tokio"];
+
+/// Those of the TLS peer.
+const TLS_CRATES: [&str; 6] = ["aws-lc-rs", "h2", "h3", "quinn", "rustls", "tokio-rustls"];
+
+/// Those of the WebSocket peers.
+const WEBSOCKET_CRATES: [&str; 7] = ["actix-web", "actix-ws", "axum", "fastwebsockets", "hyper", "tokio", "tokio-tungstenite"];
 
 #[derive(Debug, Clone, Default)]
 pub(super) struct Machine {
@@ -38,15 +44,28 @@ pub(super) fn describe(binaries: &Binaries, counters: &Counters, options: &Optio
         .map_or("unknown", |rest| rest.trim_start_matches([' ', '\t', ':']));
     let load = fs::read_to_string("/proc/loadavg").unwrap_or_default();
     let mut versions = vec![("Narthex".to_owned(), commit()), ("rustc".to_owned(), first_line("rustc", &["--version"]))];
-    let lock = fs::read_to_string(peers_directory().join("Cargo.lock")).context("bench/peers has no Cargo.lock")?;
-    for name in CRATES {
+    let websocket = options.compared == Compared::WebSocket;
+    let (directory, crates) = if websocket { (websocket_directory(), WEBSOCKET_CRATES) } else { (peers_directory(), CRATES) };
+    let path = directory.join("Cargo.lock");
+    let lock = fs::read_to_string(&path).with_context(|| path.display().to_string())?;
+    for name in crates {
         let version = locked(&lock, name).unwrap_or("unknown");
         versions.push((name.to_owned(), version.to_owned()));
     }
     if let Some(nginx) = binaries.nginx() {
         versions.push(named("nginx", first_line(nginx, &["-v"])));
     }
-    if options.rounds > 0 {
+    if options.compared == Compared::Tls {
+        versions.push(named("OpenSSL", first_line("openssl", &["version"])));
+        let lock = fs::read_to_string(tls_directory().join("Cargo.lock")).context("bench/tls has no Cargo.lock")?;
+        for name in TLS_CRATES {
+            versions.push((name.to_owned(), locked(&lock, name).unwrap_or("unknown").to_owned()));
+        }
+    }
+    if let Some(h2load) = binaries.h2load() {
+        versions.push(named("h2load", first_line(h2load, &["--version"])));
+    }
+    if options.rounds > 0 && !websocket {
         versions.push(named("wrk", first_line(binaries.wrk(), &["-v"])));
     }
     if options.callgrind {

@@ -9,8 +9,10 @@ mod chart;
 mod client;
 mod counters;
 mod cpu;
+mod h2load;
 mod interrupt;
 mod knobs;
+mod load;
 mod machine;
 mod nginx;
 mod options;
@@ -19,6 +21,8 @@ mod process;
 mod results;
 mod subjects;
 mod syscalls;
+mod tls;
+mod websocket;
 mod wrk;
 
 use std::time::Duration;
@@ -26,10 +30,11 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 
 use binaries::Binaries;
-use counters::Counters;
-use options::{Options, Request};
+use counters::{Attached, Counters};
+use load::Report;
+use options::{Compared, Options, Request};
 use results::{Count, Load, Results};
-use subjects::{Subject, Watched};
+use subjects::{Running, Subject, Watched};
 
 /// The core every server process is pinned to.
 const SERVER_CORE: usize = 0;
@@ -47,6 +52,12 @@ pub(crate) fn run(arguments: impl IntoIterator<Item = String>) -> Result<()> {
             for subject in subjects::all().iter().chain(knobs::all()) {
                 println!("{:<10} {}", subject.group.name(), subject.name);
             }
+            for subject in tls::all() {
+                println!("{:<10} {}, with --tls", subject.group.name(), subject.name);
+            }
+            for subject in websocket::all() {
+                println!("{:<10} {}, with --websocket", subject.group.name(), subject.name);
+            }
             return Ok(());
         }
         Request::Run(options) => options,
@@ -55,11 +66,21 @@ pub(crate) fn run(arguments: impl IntoIterator<Item = String>) -> Result<()> {
     if cores <= LOAD_CORE {
         bail!("the benchmark needs two cores, one for the servers and one for the load; this machine has {cores}");
     }
-    let all = if options.knobs { knobs::all() } else { subjects::all() };
+    let all = match options.compared {
+        Compared::Peers => subjects::all(),
+        Compared::Knobs => knobs::all(),
+        Compared::Tls => tls::all(),
+        Compared::WebSocket => websocket::all(),
+    };
     let subjects = subjects::select(all, &options.only)?;
     interrupt::install()?;
     let binaries = Binaries::prepare(&subjects, &options)?;
     let counters = counters::probe();
+    match options.compared {
+        Compared::Tls => return tls::run(&subjects, &binaries, &counters, &options),
+        Compared::WebSocket => return websocket::run(&subjects, &binaries, &counters, &options),
+        Compared::Peers | Compared::Knobs => {}
+    }
     let mut results = Results::new(machine::describe(&binaries, &counters, &options)?);
 
     for round in 1..=options.rounds {
@@ -72,7 +93,9 @@ pub(crate) fn run(arguments: impl IntoIterator<Item = String>) -> Result<()> {
     if options.callgrind {
         for subject in &subjects {
             for connections in options::COUNTED_CONNECTIONS {
-                results.counts.push(count(subject, connections, &binaries)?);
+                let start = |watched: &Watched| subject.start(&binaries, watched);
+                let drive = |running: &Running, requests| client::exchange(running.port, connections, requests);
+                results.counts.push(count(subject, connections, start, drive)?);
             }
         }
     }
@@ -88,18 +111,12 @@ fn load(subject: &Subject, round: u32, binaries: &Binaries, counters: &Counters,
     let mut running = subject.start(binaries, &Watched::No)?;
     let mut loads = Vec::new();
     for &connections in &options.connections {
-        let run = |seconds| wrk::Run { program: binaries.wrk(), port: running.port, connections, fresh: subject.fresh, seconds };
-        run(options.warm_up_seconds).measure(None)?;
-        let processes = running.processes()?;
-        let perf = counters.attach(&processes, running.directory());
-        let core = cpu::read_core(SERVER_CORE)?;
-        let before = cpu::read(&processes)?;
-        let report = run(options.seconds).measure(perf.as_ref())?;
-        let spent = cpu::read(&processes)?.since(before);
-        let core_busy = cpu::read_core(SERVER_CORE)?.busy_since(core);
-        let instructions = perf.map(|perf| perf.read()).transpose()?;
-        let mut load = Load::new(subject, round, connections, &report, spent, instructions)?;
-        load.others = (core_busy - load.busy).max(0.0);
+        let url = format!("http://127.0.0.1:{}/", running.port);
+        let run = |seconds, perf: Option<&Attached>| {
+            wrk::Run { program: binaries.wrk(), url: url.clone(), connections, fresh: subject.fresh, seconds, openssl: None }
+                .measure(perf)
+        };
+        let load = measure(subject, &running, round, connections, counters, options, run)?;
         println!("round {round}  {}", load.line());
         loads.push(load);
     }
@@ -107,31 +124,58 @@ fn load(subject: &Subject, round: u32, binaries: &Binaries, counters: &Counters,
     Ok(loads)
 }
 
+/// What `run`, given seconds, costs the server: first without looking, then measured.
+fn measure(
+    subject: &Subject,
+    running: &Running,
+    round: u32,
+    connections: usize,
+    counters: &Counters,
+    options: &Options,
+    run: impl Fn(u32, Option<&Attached>) -> Result<Report>,
+) -> Result<Load> {
+    run(options.warm_up_seconds, None)?;
+    let processes = running.processes()?;
+    let perf = counters.attach(&processes, running.directory());
+    let core = cpu::read_core(SERVER_CORE)?;
+    let before = cpu::read(&processes)?;
+    let report = run(options.seconds, perf.as_ref())?;
+    let spent = cpu::read(&processes)?.since(before);
+    let core_busy = cpu::read_core(SERVER_CORE)?.busy_since(core);
+    let instructions = perf.map(|perf| perf.read()).transpose()?;
+    let mut load = Load::new(subject, round, connections, &report, spent, instructions)?;
+    load.others = (core_busy - load.busy).max(0.0);
+    Ok(load)
+}
+
 /// What one request of `subject` costs in user instructions and in system calls; both repeat from run to run.
 ///
 /// A subject that cannot be counted is a result with its reason, not the end of the run; only an interrupt is.
-fn count(subject: &Subject, connections: usize, binaries: &Binaries) -> Result<Count> {
-    let instructions = callgrind::per_request(subject, connections, binaries);
+fn count(
+    subject: &Subject,
+    connections: usize,
+    start: impl Fn(&Watched) -> Result<Running>,
+    drive: impl Fn(&Running, usize) -> Result<()>,
+) -> Result<Count> {
+    let instructions = callgrind::per_request(&start, &drive);
     interrupt::check()?;
-    let syscalls = syscalls::per_request(subject, connections, binaries);
+    let syscalls = syscalls::per_request(&start, &drive);
     interrupt::check()?;
     let count = Count::new(subject, connections, instructions, syscalls);
     println!("count    {}", count.line());
     Ok(count)
 }
 
-/// Runs `subject` twice with different numbers of requests, so that the difference holds nothing of its start-up.
+/// Starts and drives twice with different numbers of requests, so that the difference holds nothing of the start-up.
 fn twice<T>(
-    subject: &Subject,
-    connections: usize,
+    start: impl Fn() -> Result<Running>,
+    drive: impl Fn(&Running, usize) -> Result<()>,
     requests: [usize; 2],
-    binaries: &Binaries,
-    watched: &Watched,
     read: impl Fn(&std::path::Path) -> Result<T>,
 ) -> Result<[T; 2]> {
     let once = |requests| {
-        let mut running = subject.start(binaries, watched)?;
-        client::exchange(running.port, connections, requests)?;
+        let mut running = start()?;
+        drive(&running, requests)?;
         running.stop()?;
         read(running.directory())
     };

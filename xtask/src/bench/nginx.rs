@@ -6,6 +6,8 @@ use std::process::Command;
 
 use anyhow::{Context, Result};
 
+use super::tls::{Identity, MEGABYTE};
+
 /// What nginx does with a request.
 #[derive(Debug, Clone)]
 pub(super) enum Answer {
@@ -16,9 +18,12 @@ pub(super) enum Answer {
 }
 
 /// Writes the configuration into `directory` and returns the arguments nginx needs.
-pub(super) fn configure(directory: &Path, port: u16, answer: &Answer) -> Result<Vec<String>> {
+pub(super) fn configure(directory: &Path, port: u16, answer: &Answer, tls: Option<&Identity>) -> Result<Vec<String>> {
     let file = directory.join("nginx.conf");
-    fs::write(&file, configuration(directory, port, answer, &owner()?))?;
+    if tls.is_some() {
+        fs::write(directory.join("megabyte"), vec![b'x'; MEGABYTE])?;
+    }
+    fs::write(&file, configuration(directory, port, answer, tls, &owner()?))?;
     Ok(vec![
         "-p".to_owned(),
         directory.display().to_string(),
@@ -41,7 +46,7 @@ fn owner() -> Result<String> {
     Ok(format!("user {} {};\n", id("-un")?, id("-gn")?))
 }
 
-fn configuration(directory: &Path, port: u16, answer: &Answer, owner: &str) -> String {
+fn configuration(directory: &Path, port: u16, answer: &Answer, tls: Option<&Identity>, owner: &str) -> String {
     let path = |name: &str| -> PathBuf { directory.join(name) };
     let (upstream, location) = match answer {
         Answer::Itself => (String::new(), "return 200 \"Hello, World!\";".to_owned()),
@@ -52,6 +57,10 @@ fn configuration(directory: &Path, port: u16, answer: &Answer, owner: &str) -> S
             // Without these two nginx opens a connection per request.
             "proxy_pass http://app; proxy_http_version 1.1; proxy_set_header Connection \"\";".to_owned(),
         ),
+    };
+    let (listen, tls) = match tls {
+        None => (String::new(), String::new()),
+        Some(identity) => (" ssl http2".to_owned(), tls_directives(directory, answer, identity)),
     };
     format!(
         "\
@@ -71,8 +80,8 @@ http {{
   uwsgi_temp_path {uwsgi};
   scgi_temp_path {scgi};
 {upstream}  server {{
-    listen 127.0.0.1:{port};
-    location / {{ {location} }}
+    listen 127.0.0.1:{port}{listen};
+{tls}    location / {{ {location} }}
   }}
 }}
 ",
@@ -82,5 +91,21 @@ http {{
         fastcgi = path("fastcgi").display(),
         uwsgi = path("uwsgi").display(),
         scgi = path("scgi").display(),
+    )
+}
+
+/// Tickets are nginx's default, and so are the rest of TLS and the size of its records. The megabyte is a static file that nginx keeps
+/// open, or passes through buffers that do not reach the disk.
+fn tls_directives(directory: &Path, answer: &Answer, identity: &Identity) -> String {
+    let megabyte = match answer {
+        Answer::Itself => {
+            format!("    location = /megabyte {{ root {}; open_file_cache max=16; }}\n", directory.display())
+        }
+        Answer::Proxy(_) => "    proxy_buffers 16 16k; proxy_max_temp_file_size 0;\n".to_owned(),
+    };
+    format!(
+        "    ssl_certificate {}; ssl_certificate_key {}; ssl_protocols TLSv1.3;\n{megabyte}",
+        identity.certificate.display(),
+        identity.key.display()
     )
 }

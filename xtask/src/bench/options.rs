@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result, bail};
 
-use super::knobs;
+use super::{knobs, tls, websocket};
 
 pub(super) const USAGE: &str = "\
 usage: cargo xtask bench [options]
@@ -14,6 +14,10 @@ usage: cargo xtask bench [options]
   --connections A,B    connection counts (default 1,16,64,256)
   --knobs              each knob of FineTune beside its default, instead of the peers: written to bench/results/DATE-knobs
                        (default connections 16,256)
+  --tls                TLS, HTTP/2 and HTTP/3 beside nginx: written to bench/results/DATE-tls (default 2 seconds, and connection
+                       counts of its own)
+  --websocket          WebSocket echo, broadcast and idle connections beside other servers: written to
+                       bench/results/DATE-websocket (default 2 seconds, and connection counts of its own)
   --callgrind          also count user instructions (valgrind) and system calls (strace) per request
   --quick              1 round of 1 s at 64 and 256 connections, written to target/bench-quick instead of bench/results
   --list               list the subjects and stop
@@ -30,6 +34,19 @@ pub(super) enum Request {
     Run(Options),
 }
 
+/// What is measured beside what.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Compared {
+    /// Narthex beside other servers.
+    Peers,
+    /// [`knobs`] beside their defaults.
+    Knobs,
+    /// [`tls`] beside other servers.
+    Tls,
+    /// [`websocket`] beside other servers.
+    WebSocket,
+}
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Options {
     pub(super) only: Vec<String>,
@@ -39,8 +56,7 @@ pub(super) struct Options {
     pub(super) connections: Vec<usize>,
     pub(super) callgrind: bool,
     pub(super) quick: bool,
-    /// The subjects are [`knobs`].
-    pub(super) knobs: bool,
+    pub(super) compared: Compared,
     /// As typed, for the page.
     pub(super) command: String,
 }
@@ -48,21 +64,37 @@ pub(super) struct Options {
 pub(super) fn parse(arguments: impl IntoIterator<Item = String>) -> Result<Request> {
     let arguments: Vec<String> = arguments.into_iter().collect();
     let has = |flag: &str| arguments.iter().any(|argument| argument == flag);
-    let (quick, knobs) = (has("--quick"), has("--knobs"));
-    let connections = match (quick, knobs) {
-        (_, true) => knobs::CONNECTIONS.to_vec(),
-        (true, _) => vec![64, 256],
-        _ => vec![1, 16, 64, 256],
+    let quick = has("--quick");
+    let compared = match [has("--knobs"), has("--tls"), has("--websocket")] {
+        [false, false, false] => Compared::Peers,
+        [true, false, false] => Compared::Knobs,
+        [false, true, false] => Compared::Tls,
+        [false, false, true] => Compared::WebSocket,
+        _ => bail!("--knobs, --tls and --websocket are runs of their own"),
+    };
+    if matches!(compared, Compared::Tls | Compared::WebSocket) && has("--connections") {
+        bail!("--tls and --websocket have connection counts of their own");
+    }
+    let connections = match compared {
+        Compared::Knobs => knobs::CONNECTIONS.to_vec(),
+        Compared::Tls | Compared::WebSocket => Vec::new(),
+        Compared::Peers if quick => vec![64, 256],
+        Compared::Peers => vec![1, 16, 64, 256],
+    };
+    let seconds = match compared {
+        Compared::Tls => tls::SECONDS,
+        Compared::WebSocket => websocket::SECONDS,
+        Compared::Peers | Compared::Knobs => 4,
     };
     let mut options = Options {
         only: Vec::new(),
         rounds: if quick { 1 } else { 3 },
-        seconds: if quick { 1 } else { 4 },
+        seconds: if quick { 1 } else { seconds },
         warm_up_seconds: 1,
         connections,
         callgrind: false,
         quick,
-        knobs,
+        compared,
         command: typed(&arguments),
     };
     let mut rest = arguments.into_iter();
@@ -78,7 +110,7 @@ pub(super) fn parse(arguments: impl IntoIterator<Item = String>) -> Result<Reque
                     value()?.split(',').map(|count| Ok(number(&flag, count, 1, 10_000)? as usize)).collect::<Result<_>>()?;
             }
             "--callgrind" => options.callgrind = true,
-            "--quick" | "--knobs" => {}
+            "--quick" | "--knobs" | "--tls" | "--websocket" => {}
             "--list" => return Ok(Request::List),
             "--help" | "-h" => return Ok(Request::Help),
             _ => bail!("unknown option {flag}\n{USAGE}"),
@@ -132,6 +164,21 @@ mod tests {
     fn knobs_have_connection_counts_of_their_own() {
         assert_eq!(options("--knobs --quick").unwrap().connections, knobs::CONNECTIONS);
         assert_eq!(options("--knobs --connections 4").unwrap().connections, [4]);
+    }
+
+    #[test]
+    fn tls_is_a_run_of_its_own() {
+        assert_eq!(options("--tls").unwrap().compared, Compared::Tls);
+        assert!(options("--tls --knobs").is_err());
+        assert!(options("--tls --connections 4").is_err());
+    }
+
+    #[test]
+    fn websocket_is_a_run_of_its_own() {
+        let websocket = options("--websocket").unwrap();
+        assert_eq!((websocket.compared, websocket.seconds), (Compared::WebSocket, websocket::SECONDS));
+        assert!(options("--websocket --tls").is_err());
+        assert!(options("--websocket --connections 4").is_err());
     }
 
     #[test]

@@ -9,19 +9,20 @@ use anyhow::{Context, Result};
 use super::budgets::{self, COUNTED_AT};
 use super::chart::Chart;
 use super::knobs;
-use super::options::{COUNTED_CONNECTIONS, Options};
+use super::machine::Machine;
+use super::options::{COUNTED_CONNECTIONS, Compared, Options};
 use super::results::{Load, Results, is_narthex};
 use super::subjects::name;
 use crate::system;
 
 /// Writes everything and returns the directory.
 pub(super) fn write(results: &Results, options: &Options) -> Result<PathBuf> {
-    let directory = directory(results, options)?;
+    let directory = directory(&results.machine, options)?;
     let write = |name: &str, text: String| {
         let path = directory.join(name);
         fs::write(&path, text).with_context(|| path.display().to_string())
     };
-    let charts = if options.knobs { Vec::new() } else { charts(results) };
+    let charts = if options.compared == Compared::Knobs { Vec::new() } else { charts(results) };
     if !results.loads.is_empty() {
         write("results.csv", results.loads_csv())?;
     }
@@ -36,7 +37,7 @@ pub(super) fn write(results: &Results, options: &Options) -> Result<PathBuf> {
 }
 
 /// A new directory; quick runs share one that nobody keeps.
-fn directory(results: &Results, options: &Options) -> Result<PathBuf> {
+pub(super) fn directory(machine: &Machine, options: &Options) -> Result<PathBuf> {
     if options.quick {
         let directory = system::target_directory().join("bench-quick");
         if directory.exists() {
@@ -46,7 +47,13 @@ fn directory(results: &Results, options: &Options) -> Result<PathBuf> {
         return Ok(directory);
     }
     let all = system::root().join("bench/results");
-    let name = format!("{}{}", results.machine.date, if options.knobs { "-knobs" } else { "" });
+    let suffix = match options.compared {
+        Compared::Peers => "",
+        Compared::Knobs => "-knobs",
+        Compared::Tls => "-tls",
+        Compared::WebSocket => "-websocket",
+    };
+    let name = format!("{}{suffix}", machine.date);
     let mut directory = all.join(&name);
     let mut number = 1;
     while directory.exists() {
@@ -58,12 +65,22 @@ fn directory(results: &Results, options: &Options) -> Result<PathBuf> {
 }
 
 fn page(results: &Results, options: &Options, charts: &[(&'static str, Chart)]) -> String {
-    let machine = &results.machine;
+    let knobs = options.compared == Compared::Knobs;
+    let title = if knobs { "The knobs of FineTune: benchmark" } else { "Benchmark" };
+    let mut page = preface(title, &results.machine, results.loads.iter().map(|load| load.others).collect());
+    page.push('\n');
+    page.push_str(&summary(results, options));
+    for (file, chart) in charts {
+        let _ = writeln!(page, "![{}]({file})\n", chart.title);
+    }
+    page
+}
+
+/// What a page begins with: where and how the run took place, and how much of the server core others had in each of its parts.
+pub(super) fn preface(title: &str, machine: &Machine, mut disturbed: Vec<f64>) -> String {
     let mut page = format!(
-        "# {} of {}\n\nHow to read and repeat this: [bench/README.md](../../README.md).\n\n```\n{}\n```\n\n",
-        if options.knobs { "The knobs of FineTune: benchmark" } else { "Benchmark" },
-        machine.date,
-        machine.command
+        "# {title} of {}\n\nHow to read and repeat this: [bench/README.md](../../README.md).\n\n```\n{}\n```\n\n",
+        machine.date, machine.command
     );
     let _ = writeln!(
         page,
@@ -75,7 +92,6 @@ fn page(results: &Results, options: &Options, charts: &[(&'static str, Chart)]) 
     if let Some(reason) = &machine.no_instructions {
         let _ = writeln!(page, "* Instructions under load are n/a: {reason}. What is compared below is CPU time.");
     }
-    let mut disturbed: Vec<f64> = results.loads.iter().map(|load| load.others).collect();
     disturbed.sort_by(f64::total_cmp);
     if let Some(worst) = disturbed.last().filter(|&&share| share > 0.05) {
         let runs = disturbed.iter().filter(|&&share| share > 0.05).count();
@@ -86,17 +102,12 @@ fn page(results: &Results, options: &Options, charts: &[(&'static str, Chart)]) 
             worst * 100.0
         );
     }
-    page.push('\n');
-    page.push_str(&summary(results, options));
-    for (file, chart) in charts {
-        let _ = writeln!(page, "![{}]({file})\n", chart.title);
-    }
     page
 }
 
 /// Every table of the page, also for the terminal.
 pub(super) fn summary(results: &Results, options: &Options) -> String {
-    if options.knobs {
+    if options.compared == Compared::Knobs {
         return knobs::tables(results);
     }
     let mut text = String::new();
@@ -154,8 +165,8 @@ fn load_table(text: &mut String, results: &Results, connections: usize) {
             text,
             "| {} | {requests:.0} | {} | {} | {} | {} | {} | {} | {} | {instructions} | {:.0} % | {:.0} % | {} |",
             marked(subject),
-            latency(|load| Some(load.p50_us)),
-            latency(|load| Some(load.p99_us)),
+            latency(|load| load.p50_us),
+            latency(|load| load.p99_us),
             microseconds(|load| Some(load.cpu_ns()), 1e3),
             microseconds(|load| Some(load.user_ns), 1e3),
             microseconds(|load| Some(load.system_ns), 1e3),
@@ -269,7 +280,7 @@ fn charts(results: &Results) -> Vec<(&'static str, Chart)> {
     charts
 }
 
-fn marked(subject: &str) -> String {
+pub(super) fn marked(subject: &str) -> String {
     if is_narthex(subject) {
         return format!("**{subject}**");
     }
@@ -281,6 +292,6 @@ fn connections_label(count: usize) -> String {
     format!("{count} connection{plural}")
 }
 
-fn na() -> String {
+pub(super) fn na() -> String {
     "n/a".to_owned()
 }

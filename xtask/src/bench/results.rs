@@ -6,10 +6,10 @@ use anyhow::{Result, bail};
 
 use super::counters::Instructions;
 use super::cpu::Spent;
+use super::load::Report;
 use super::machine::Machine;
 use super::subjects::{Group, Subject};
 use super::syscalls::Calls;
-use super::wrk::Report;
 
 /// One subject under load from one number of connections in one round. Costs are per request.
 #[derive(Debug, Clone)]
@@ -18,8 +18,8 @@ pub(super) struct Load {
     pub(super) round: u32,
     pub(super) connections: usize,
     pub(super) requests_per_second: f64,
-    pub(super) p50_us: f64,
-    pub(super) p99_us: f64,
+    pub(super) p50_us: Option<f64>,
+    pub(super) p99_us: Option<f64>,
     pub(super) errors: u64,
     pub(super) user_ns: f64,
     pub(super) system_ns: f64,
@@ -152,7 +152,9 @@ impl Results {
         let measured = |name: &str| {
             self.loads.iter().any(|load| load.subject == name) || self.counts.iter().any(|count| count.subject == name)
         };
-        let names = super::subjects::all().iter().chain(super::knobs::all()).map(|subject| subject.name);
+        let all =
+            super::subjects::all().iter().chain(super::knobs::all()).chain(super::tls::all()).chain(super::websocket::all());
+        let names = all.map(|subject| subject.name);
         names.filter(|name| measured(name)).collect()
     }
 
@@ -191,7 +193,18 @@ impl Results {
         metric: impl Fn(&Load) -> Option<f64>,
         combine: impl Fn([f64; N]) -> f64,
     ) -> Option<f64> {
-        let last = self.loads.iter().map(|load| load.round).max()?;
+        middle(self.each_round(subjects, connections, metric, combine))
+    }
+
+    /// The same for each round in which there is all of it.
+    pub(super) fn each_round<const N: usize>(
+        &self,
+        subjects: [&str; N],
+        connections: usize,
+        metric: impl Fn(&Load) -> Option<f64>,
+        combine: impl Fn([f64; N]) -> f64,
+    ) -> Vec<f64> {
+        let last = self.loads.iter().map(|load| load.round).max().unwrap_or_default();
         let in_round = |round| {
             let mut values = [0.0; N];
             for (value, subject) in values.iter_mut().zip(subjects) {
@@ -203,7 +216,7 @@ impl Results {
             }
             Some(combine(values))
         };
-        middle((1..=last).filter_map(in_round).collect())
+        (1..=last).filter_map(in_round).collect()
     }
 
     /// What was counted for `subject` at this number of connections.
@@ -229,13 +242,13 @@ impl Results {
             };
             let _ = writeln!(
                 csv,
-                "{},{},{},{:.1},{:.1},{:.1},{},{:.1},{:.1},{:.3},{:.3},{},{}",
+                "{},{},{},{:.1},{},{},{},{:.1},{:.1},{:.3},{:.3},{},{}",
                 load.subject,
                 load.round,
                 load.connections,
                 load.requests_per_second,
-                load.p50_us,
-                load.p99_us,
+                told(load.p50_us),
+                told(load.p99_us),
                 load.errors,
                 load.user_ns,
                 load.system_ns,
@@ -271,10 +284,17 @@ impl Results {
 
 /// True for Narthex itself, which plots and tables set apart.
 pub(super) fn is_narthex(name: &str) -> bool {
-    super::subjects::all().iter().any(|subject| subject.name == name && subject.group == Group::Narthex)
+    let mut all = super::subjects::all().iter().chain(super::tls::all()).chain(super::websocket::all());
+    all.any(|subject| subject.name == name && subject.group == Group::Narthex)
 }
 
-fn middle(mut values: Vec<f64>) -> Option<f64> {
+/// Empty where the load generator did not tell.
+fn told(value: Option<f64>) -> String {
+    value.map_or_else(String::new, |value| format!("{value:.1}"))
+}
+
+/// The median.
+pub(super) fn middle(mut values: Vec<f64>) -> Option<f64> {
     values.sort_by(f64::total_cmp);
     let upper = values.get(values.len() / 2)?;
     if values.len() % 2 == 1 {
@@ -294,8 +314,8 @@ pub(super) mod tests {
             round,
             connections: 256,
             requests_per_second: 1e9 / cpu_ns,
-            p50_us: 1.0,
-            p99_us: 2.0,
+            p50_us: Some(1.0),
+            p99_us: Some(2.0),
             errors: 0,
             user_ns: cpu_ns / 4.0,
             system_ns: cpu_ns * 3.0 / 4.0,

@@ -1,5 +1,6 @@
 //! What is measured: for each subject the processes to start, in order, and when each of them is ready.
 
+use std::ffi::OsStr;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -9,7 +10,9 @@ use tempfile::TempDir;
 
 use super::binaries::{Binaries, Program};
 use super::process::{ProcessGroup, pinned};
-use super::{SERVER_CORE, client, interrupt, nginx, patience};
+use super::tls::{Identity, TLS_LOAD};
+use super::websocket::WEBSOCKET_LOAD;
+use super::{SERVER_CORE, client, interrupt, load, nginx, patience};
 
 /// The names budgets and ratios refer to.
 pub(super) mod name {
@@ -70,6 +73,15 @@ pub(super) enum Step {
     NarthexHostWith(&'static str),
     /// The benchmark's app in this mode, with these further arguments.
     NarthexApp(&'static str, &'static [&'static str]),
+    /// The rest answers by TLS. `axum-tls` is the peer.
+    AxumTls,
+    NginxTls,
+    NginxTlsToTcp,
+    NarthexTlsHost,
+    NarthexTlsApp(&'static str),
+    /// A program of `bench/websocket` told to listen with `--port N`. The rest answers by WebSocket.
+    WebSocketPeer(&'static str),
+    NarthexHub(&'static str),
 }
 
 /// What else looks at the servers while they run.
@@ -134,6 +146,8 @@ struct Place<'a> {
     directory: &'a Path,
     port: u16,
     upstream_port: u16,
+    /// What servers of TLS show.
+    identity: Option<&'a Identity>,
 }
 
 /// How one process is started and recognised as ready.
@@ -145,6 +159,8 @@ struct Launch {
 
 enum Ready {
     Http(u16),
+    Https(u16),
+    WebSocket(u16),
     Unix(PathBuf),
 }
 
@@ -153,21 +169,28 @@ impl Step {
         match self {
             Self::Port(binary) => Program::Peer(binary),
             Self::UpstreamUnix | Self::UpstreamTcp => Program::Peer("axum-serve"),
-            Self::NginxAlone | Self::NginxToUnix | Self::NginxToTcp => Program::Nginx,
-            Self::NarthexHost | Self::NarthexHostWith(_) => HOST,
-            Self::NarthexApp(..) => APP,
+            Self::AxumTls => Program::Tls("axum-tls"),
+            Self::WebSocketPeer(binary) => Program::WebSocket(binary),
+            Self::NginxAlone | Self::NginxToUnix | Self::NginxToTcp | Self::NginxTls | Self::NginxTlsToTcp => Program::Nginx,
+            Self::NarthexHost | Self::NarthexHostWith(_) | Self::NarthexTlsHost => HOST,
+            Self::NarthexApp(..) | Self::NarthexTlsApp(_) | Self::NarthexHub(_) => APP,
         }
     }
 
     fn launch(self, place: &Place<'_>) -> Result<Launch> {
         let socket = |name: &str| place.directory.join(name);
         let text = |path: &Path| path.display().to_string();
-        let nginx = |answer| nginx::configure(place.directory, place.port, &answer);
+        let nginx = |answer| nginx::configure(place.directory, place.port, &answer, None);
+        let nginx_tls = |answer| nginx::configure(place.directory, place.port, &answer, Some(place.identity()?));
+        let upstream = format!("127.0.0.1:{}", place.upstream_port);
+        let https = Ready::Https(place.port);
         let words = |words: &[&str]| words.iter().map(|&word| word.to_owned()).collect();
         let port = place.port.to_string();
         let here = Ready::Http(place.port);
+        let websocket = Ready::WebSocket(place.port);
         let (arguments, ready) = match self {
             Self::Port(_) => (words(&["--port", &port]), here),
+            Self::WebSocketPeer(_) => (words(&["--port", &port]), websocket),
             Self::UpstreamUnix => {
                 let path = socket("upstream.sock");
                 (words(&["--unix", &text(&path)]), Ready::Unix(path))
@@ -181,14 +204,21 @@ impl Step {
                 let server = format!("unix:{}", text(&socket("upstream.sock")));
                 (nginx(nginx::Answer::Proxy(server))?, here)
             }
-            Self::NginxToTcp => {
-                let server = format!("127.0.0.1:{}", place.upstream_port);
-                (nginx(nginx::Answer::Proxy(server))?, here)
+            Self::NginxToTcp => (nginx(nginx::Answer::Proxy(upstream))?, here),
+            Self::NginxTls => (nginx_tls(nginx::Answer::Itself)?, https),
+            Self::NginxTlsToTcp => (nginx_tls(nginx::Answer::Proxy(upstream))?, https),
+            Self::AxumTls => {
+                let mut arguments = words(&["--port", &port]);
+                arguments.extend(place.identity()?.arguments());
+                (arguments, https)
             }
-            Self::NarthexHost | Self::NarthexHostWith(_) => {
-                if let Self::NarthexHostWith(configuration) = self {
-                    std::fs::write(socket("narthex.toml"), configuration).context("cannot write the host's configuration")?;
-                }
+            Self::NarthexHost | Self::NarthexHostWith(_) | Self::NarthexTlsHost => {
+                let configuration = match self {
+                    Self::NarthexHostWith(configuration) => configuration.to_owned(),
+                    Self::NarthexTlsHost => place.identity()?.binding(place.port),
+                    _ => String::new(),
+                };
+                std::fs::write(socket("narthex.toml"), configuration).context("cannot write the host's configuration")?;
                 let path = socket("host.sock");
                 let arguments = words(&["host", "--socket", &text(&path), "--workers", "1"]);
                 (arguments, Ready::Unix(path))
@@ -201,8 +231,30 @@ impl Step {
                 }
                 (arguments, here)
             }
+            Self::NarthexHub(mode) => {
+                let mut arguments: Vec<String> = words(&[mode, "--port", &port]);
+                if mode.starts_with("shared") {
+                    arguments.extend(["--host-socket".to_owned(), text(&socket("host.sock"))]);
+                }
+                (arguments, websocket)
+            }
+            Self::NarthexTlsApp(mode) => {
+                let mut arguments: Vec<String> = words(&[mode, "--port", &port, "--https"]);
+                if mode.starts_with("shared") {
+                    arguments.extend(["--host-socket".to_owned(), text(&socket("host.sock"))]);
+                } else {
+                    arguments.extend(place.identity()?.arguments());
+                }
+                (arguments, https)
+            }
         };
         Ok(Launch { program: self.program(), arguments, ready })
+    }
+}
+
+impl Place<'_> {
+    fn identity(&self) -> Result<&Identity> {
+        self.identity.context("a server of TLS needs a certificate")
     }
 }
 
@@ -214,6 +266,9 @@ pub(super) struct Running {
     groups: Vec<ProcessGroup>,
     directory: TempDir,
     watched: Watched,
+    /// What looks whether servers of TLS answer, and those of WebSocket.
+    tls_load: PathBuf,
+    websocket_load: PathBuf,
 }
 
 impl Subject {
@@ -223,12 +278,24 @@ impl Subject {
 
     /// Starts every process in turn and waits until the subject gives the right answer.
     pub(super) fn start(&self, binaries: &Binaries, watched: &Watched) -> Result<Running> {
+        self.start_showing(None, binaries, watched)
+    }
+
+    /// As [`start`](Self::start), for servers of TLS: with this certificate.
+    pub(super) fn start_showing(&self, identity: Option<&Identity>, binaries: &Binaries, watched: &Watched) -> Result<Running> {
         let directory = tempfile::Builder::new().prefix("narthex-bench-").tempdir()?;
         let [port, upstream_port] = free_ports()?;
-        let mut running = Running { port, groups: Vec::new(), directory, watched: *watched };
+        let mut running = Running {
+            port,
+            groups: Vec::new(),
+            directory,
+            watched: *watched,
+            tls_load: binaries.path(TLS_LOAD),
+            websocket_load: binaries.path(WEBSOCKET_LOAD),
+        };
         for (index, step) in self.steps.iter().enumerate() {
             let directory = running.directory.path();
-            let launch = step.launch(&Place { directory, port, upstream_port })?;
+            let launch = step.launch(&Place { directory, port, upstream_port, identity })?;
             let program = binaries.path(launch.program);
             let mut command = pinned(SERVER_CORE);
             match watched {
@@ -270,6 +337,8 @@ impl Running {
             }
             let attempt = match ready {
                 Ready::Http(port) => client::hello(*port),
+                Ready::Https(port) => check(&self.tls_load, *port, "h1").map(drop),
+                Ready::WebSocket(port) => echoes(&self.websocket_load, *port),
                 Ready::Unix(path) => UnixStream::connect(path).map(drop).map_err(Into::into),
             };
             if let Err(error) = &attempt {
@@ -315,6 +384,20 @@ impl Drop for Running {
         // Apps before the host they need, proxies before their upstream.
         while self.groups.pop().is_some() {}
     }
+}
+
+/// What a client negotiates by `protocol` (`h1`, `h2` or `h3`): an error unless the server gives the right answer.
+pub(super) fn check(checker: impl AsRef<OsStr>, port: u16, protocol: &str) -> Result<String> {
+    let mut command = load::command(None);
+    command.arg(checker).args(["check", "--port", &port.to_string(), "--protocol", protocol]);
+    Ok(load::complete("tls-load", command, 20)?.trim().to_owned())
+}
+
+/// An error unless the server echoes a message.
+fn echoes(checker: &Path, port: u16) -> Result<()> {
+    let mut command = load::command(None);
+    command.arg(checker).args(["check", "--port", &port.to_string()]);
+    load::complete("ws-load", command, 20).map(drop)
 }
 
 /// Two ports nobody listens on. Somebody could take them meanwhile; then the start fails and says so.

@@ -6,18 +6,19 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 
-use super::binaries::Binaries;
-use super::subjects::{Subject, Watched};
+use super::subjects::{Running, Watched};
 
 const REQUESTS: [usize; 2] = [640, 3200];
 
 /// Calls of one request by name; rare ones are left out.
 pub(super) type Calls = BTreeMap<String, f64>;
 
-/// The system calls of all server processes for one request.
-pub(super) fn per_request(subject: &Subject, connections: usize, binaries: &Binaries) -> Result<Calls> {
-    let watched = Watched::Strace;
-    let [few, many] = super::twice(subject, connections, REQUESTS, binaries, &watched, total)?;
+/// The system calls of all server processes for one request: `start` starts them, `drive` makes so many requests.
+pub(super) fn per_request(
+    start: impl Fn(&Watched) -> Result<Running>,
+    drive: impl Fn(&Running, usize) -> Result<()>,
+) -> Result<Calls> {
+    let [few, many] = super::twice(|| start(&Watched::Strace), drive, REQUESTS, total)?;
     let requests = (REQUESTS[1] - REQUESTS[0]) as f64;
     let mut calls = Calls::new();
     for (name, count) in many {

@@ -1,60 +1,40 @@
 //! One run of `wrk`, and what it reports.
 
-use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::path::Path;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 
 use super::counters::Attached;
-use super::process::{ProcessGroup, pinned};
-use super::{LOAD_CORE, interrupt};
+use super::load::{self, Report};
 
-/// Load on one port of 127.0.0.1.
+/// Load on one URL.
 #[derive(Debug)]
 pub(super) struct Run<'a> {
     pub(super) program: &'a Path,
-    pub(super) port: u16,
+    pub(super) url: String,
     pub(super) connections: usize,
     /// One request per connection: as many are open at a time.
     pub(super) fresh: bool,
     pub(super) seconds: u32,
-}
-
-/// What wrk saw.
-#[derive(Debug, Clone, PartialEq)]
-pub(super) struct Report {
-    pub(super) requests: f64,
-    pub(super) requests_per_second: f64,
-    pub(super) p50_us: f64,
-    pub(super) p99_us: f64,
-    /// Socket errors, timeouts and answers that are not 2xx or 3xx.
-    pub(super) errors: u64,
+    /// What the OpenSSL in it is told.
+    pub(super) openssl: Option<&'a Path>,
 }
 
 impl Run<'_> {
     /// Runs wrk, under `perf` if instructions can be counted.
     pub(super) fn measure(&self, perf: Option<&Attached>) -> Result<Report> {
-        let directory = tempfile::tempdir()?;
-        let mut command = match perf {
-            Some(perf) => perf.command(),
-            None => pinned(LOAD_CORE),
-        };
+        let mut command = load::command(perf);
         command
             .arg(self.program)
             .args(["--latency", "--timeout", "5s", "-t", "1"])
             .args(["-c", &self.connections.to_string()])
             .args(["-d", &format!("{}s", self.seconds)])
             .args(self.fresh.then_some(["-H", "Connection: close"]).into_iter().flatten())
-            .arg(format!("http://127.0.0.1:{}/", self.port));
-        let log: PathBuf = directory.path().join("wrk.log");
-        let mut wrk = ProcessGroup::start("wrk", command, &log)?;
-        let limit = Duration::from_secs(u64::from(self.seconds) + 20);
-        let status = interrupt::poll(limit, Duration::from_millis(5), || wrk.status())?
-            .with_context(|| format!("wrk has not ended after {} s", limit.as_secs()))?;
-        if !status.success() {
-            bail!("wrk ended with {status}: {}", wrk.last_words());
+            .arg(&self.url);
+        if let Some(configuration) = self.openssl {
+            command.env("OPENSSL_CONF", configuration);
         }
-        let output = wrk.output()?;
+        let output = load::complete("wrk", command, self.seconds)?;
         parse(&output).with_context(|| format!("cannot understand wrk's report: {output}"))
     }
 }
@@ -84,8 +64,8 @@ fn parse(output: &str) -> Option<Report> {
     Some(Report {
         requests: requests.filter(|&requests: &f64| requests > 0.0)?,
         requests_per_second: requests_per_second?,
-        p50_us: p50_us?,
-        p99_us: p99_us?,
+        p50_us: Some(p50_us?),
+        p99_us: Some(p99_us?),
         errors,
     })
 }
@@ -127,7 +107,13 @@ Running 1s test @ http://127.0.0.1:8080/
 Requests/sec: 180400.25
 Transfer/sec:     20.00MB
 ";
-        let report = Report { requests: 180_512.0, requests_per_second: 180_400.25, p50_us: 340.0, p99_us: 1250.0, errors: 23 };
+        let report = Report {
+            requests: 180_512.0,
+            requests_per_second: 180_400.25,
+            p50_us: Some(340.0),
+            p99_us: Some(1250.0),
+            errors: 23,
+        };
         assert_eq!(parse(output), Some(report));
     }
 

@@ -5,10 +5,14 @@ use axum::Router;
 use axum::http::header::CONTENT_TYPE;
 use axum::routing::get;
 use bench_peers::{BODY, Listen, Listener, MEDIA_TYPE};
+use bytes::Bytes;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<()> {
-    let app = Router::new().route("/", get(async || ([(CONTENT_TYPE, MEDIA_TYPE)], BODY)));
+    let megabyte = Bytes::from(vec![b'x'; 1 << 20]);
+    let app = Router::new()
+        .route("/", get(async || ([(CONTENT_TYPE, MEDIA_TYPE)], BODY)))
+        .route("/megabyte", get(move || std::future::ready(megabyte.clone())));
     let listener = Listen::from_command_line()?.bind()?.into_nonblocking()?;
     bench_peers::ready();
     match listener {

@@ -10,6 +10,9 @@ use http::{HeaderMap, Response};
 use crate::mux::carrier::Fault;
 use crate::reason::Reason;
 
+/// The most of a body in one frame: with the frame's header it is one TLS record, where a full frame would be two.
+const FRAME: usize = 16 * 1024 - 9;
+
 /// Both directions of a stream.
 pub(crate) struct Carrier {
     respond: SendResponse<Bytes>,
@@ -53,8 +56,11 @@ impl Carrier {
         Ok(())
     }
 
-    pub(crate) fn send_data(&mut self, bytes: Bytes, end: bool) -> Result<(), Reason> {
+    pub(crate) fn send_data(&mut self, mut bytes: Bytes, end: bool) -> Result<(), Reason> {
         let send = self.send.as_mut().ok_or(Reason::Internal)?;
+        while bytes.len() > FRAME {
+            send.send_data(bytes.split_to(FRAME), false).map_err(|error| reason_of(&error))?;
+        }
         send.send_data(bytes, end).map_err(|error| reason_of(&error))
     }
 

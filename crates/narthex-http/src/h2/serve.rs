@@ -16,7 +16,7 @@ use tokio::time::{Instant, Sleep, sleep_until, timeout};
 use crate::h1::head::Version;
 use crate::h2::carrier::Carrier;
 use crate::h2::meter::{COMPLETED, Meter};
-use crate::h2::socket::Socket;
+use crate::h2::socket::{Socket, Wire};
 use crate::limits::Limits;
 use crate::mux::{self, Connection, Incoming, Tunnel, carrier};
 use crate::reason::Reason;
@@ -40,7 +40,8 @@ type H2 = server::Connection<Socket, Bytes>;
 pub(crate) async fn serve<H: Handler>(connection: Rc<Connection>, transport: Transport, early: BytesMut, handler: Rc<H>) {
     let worker = &connection.worker;
     let meter = Rc::new(RefCell::new(Meter::new(PREFACE)));
-    let socket = Socket::new(transport, early, Rc::clone(&meter));
+    let wire = Wire::new(transport);
+    let socket = Socket::new(Rc::clone(&wire), early, Rc::clone(&meter));
     let wait = worker.timeouts().header_wait.unwrap_or(FAR);
     let handshake = timeout(wait, builder(&worker.limits()).handshake(socket));
     let h2 = tokio::select! {
@@ -50,7 +51,7 @@ pub(crate) async fn serve<H: Handler>(connection: Rc<Connection>, transport: Tra
     match h2 {
         Ok(Ok(h2)) => {
             let now = worker.clock().now();
-            let mut task = Task { connection, h2, meter, handler, ending: Ending::No, idle_since: Some(now) };
+            let mut task = Task { connection, h2, wire, meter, handler, ending: Ending::No, idle_since: Some(now) };
             let mut timer = pin!(sleep_until(now + FAR));
             task.run(timer.as_mut()).await;
         }
@@ -86,6 +87,7 @@ enum Ending {
 struct Task<H> {
     connection: Rc<Connection>,
     h2: H2,
+    wire: Rc<Wire>,
     meter: Rc<RefCell<Meter>>,
     handler: Rc<H>,
     ending: Ending,
@@ -103,7 +105,16 @@ impl<H: Handler> Task<H> {
                 if changed.as_mut().poll(cx).is_ready() {
                     return Poll::Ready(false);
                 }
-                self.poll(cx, timer.as_mut()).map(|()| true)
+                self.wire.hold();
+                let polled = self.poll(cx, timer.as_mut());
+                match self.wire.poll_release(cx) {
+                    // It is told by the next read, too, but that may be long from now.
+                    Poll::Ready(Err(error)) => {
+                        tracing::debug!(%error, peer = %connection.info.peer, "an HTTP/2 connection broke");
+                        Poll::Ready(true)
+                    }
+                    _ => polled.map(|()| true),
+                }
             });
             if ended.await || connection.is_killed() {
                 return;

@@ -1,0 +1,234 @@
+//! The page of a run with WebSocket.
+
+use std::fmt::Write;
+use std::fs;
+use std::path::PathBuf;
+
+use anyhow::{Context, Result};
+
+use super::idle::{CONNECTIONS, Idle};
+use super::workload::{self, Workload};
+use super::{Outcome, PEERS, budgets};
+use crate::bench::budgets::counts_instructions;
+use crate::bench::chart::Chart;
+use crate::bench::options::Options;
+use crate::bench::page::{directory, marked, na, preface};
+use crate::bench::results::{Load, Results, middle};
+
+/// Writes everything and returns the directory.
+pub(super) fn write(outcome: &Outcome, options: &Options) -> Result<PathBuf> {
+    let directory = directory(&outcome.machine, options)?;
+    let write = |name: &str, text: String| {
+        let path = directory.join(name);
+        fs::write(&path, text).with_context(|| path.display().to_string())
+    };
+    let files = [
+        ("results.csv", csv(outcome, Results::loads_csv, |results| !results.loads.is_empty())),
+        ("counts.csv", csv(outcome, Results::counts_csv, |results| !results.counts.is_empty())),
+        ("idle.csv", idle_csv(outcome)),
+    ];
+    for (name, text) in files {
+        if !text.is_empty() {
+            write(name, text)?;
+        }
+    }
+    let loads = outcome.results.iter().flat_map(|(_, results)| &results.loads);
+    let mut page = preface("Benchmark of WebSocket", &outcome.machine, loads.map(|load| load.others).collect());
+    page.push_str(NOTES);
+    page.push('\n');
+    page.push_str(&summary(outcome));
+    for (file, chart) in charts(outcome) {
+        write(file, chart.draw())?;
+        let _ = writeln!(page, "![{}]({file})\n", chart.title);
+    }
+    write("README.md", page)?;
+    Ok(directory)
+}
+
+const NOTES: &str = "\
+* Binary messages in one frame each, without compression and without TLS. A message is counted when it is back; of a broadcast, each \
+delivery is one.
+* Narthex's hubs have their heartbeat, as by default: a ping every 30 s and a timer per connection. None of the peers has one.
+* For broadcasts, the peers send through a channel per connection, since they have no rooms of their own.
+";
+
+/// The CSV files of all workloads as one, with the workload before each line.
+fn csv(outcome: &Outcome, of: fn(&Results) -> String, has: fn(&Results) -> bool) -> String {
+    let mut all = String::new();
+    for (workload, results) in outcome.results.iter().filter(|(_, results)| has(results)) {
+        let text = of(results);
+        let mut lines = text.lines();
+        let header = lines.next().unwrap_or_default().replace("request", "message");
+        if all.is_empty() {
+            let _ = writeln!(all, "workload,{header}");
+        }
+        for line in lines {
+            let _ = writeln!(all, "\"{}\",{line}", workload.title());
+        }
+    }
+    all
+}
+
+fn idle_csv(outcome: &Outcome) -> String {
+    let mut csv = String::new();
+    for idle in &outcome.idle {
+        if csv.is_empty() {
+            csv.push_str("subject,round,connections,bytes_per_connection,bytes_per_connection_after_a_message\n");
+        }
+        let _ = writeln!(csv, "{},{},{CONNECTIONS},{:.0},{:.0}", idle.subject, idle.round, idle.open, idle.used);
+    }
+    csv
+}
+
+/// Every table of the page, also for the terminal.
+pub(super) fn summary(outcome: &Outcome) -> String {
+    let mut text = String::new();
+    budget_table(&mut text, outcome);
+    idle_table(&mut text, outcome);
+    for (workload, results) in outcome.results.iter().filter(|(_, results)| !results.loads.is_empty()) {
+        load_table(&mut text, *workload, results);
+    }
+    count_table(&mut text, outcome);
+    text
+}
+
+fn budget_table(text: &mut String, outcome: &Outcome) {
+    let measured = outcome.results.iter().find(|(_, results)| !results.loads.is_empty());
+    let measure = match measured {
+        Some((_, results)) if counts_instructions(results) => "instructions, user + kernel",
+        _ => "CPU time",
+    };
+    let _ = writeln!(
+        text,
+        "## Budgets\n\n{measure} per message; beside the median the least and the greatest of the rounds, and the same comparison in user \
+         instructions alone where they were counted, which decide nothing.\n\n\
+         | budget | measured | rounds | user instructions | met? |\n|---|---:|---:|---:|---|"
+    );
+    for verdict in budgets::verdicts(outcome) {
+        let met = match verdict.met {
+            Some(true) => "yes",
+            Some(false) => "**no**",
+            None => "no data",
+        };
+        let _ =
+            writeln!(text, "| {} | {} | {} | {} | {met} |", verdict.budget, verdict.measured, verdict.spread, verdict.user_only);
+    }
+    text.push('\n');
+}
+
+fn idle_table(text: &mut String, outcome: &Outcome) {
+    if outcome.idle.is_empty() {
+        return;
+    }
+    let _ = writeln!(
+        text,
+        "## Memory of {CONNECTIONS} idle connections\n\nResident set of all server processes, less what it was before, per connection: after \
+         the handshake, and after each has echoed 1 KiB. What the kernel keeps for sockets is not in it.\n\n\
+         | subject | bytes per connection | after a message |\n|---|---:|---:|"
+    );
+    for subject in super::all() {
+        let median =
+            |of: fn(&Idle) -> f64| middle(outcome.idle.iter().filter(|idle| idle.subject == subject.name).map(of).collect());
+        if let Some((open, used)) = median(|idle| idle.open).zip(median(|idle| idle.used)) {
+            let _ = writeln!(text, "| {} | {open:.0} | {used:.0} |", marked(subject.name));
+        }
+    }
+    text.push('\n');
+}
+
+fn load_table(text: &mut String, workload: Workload, results: &Results) {
+    let title = workload.title();
+    let _ = write!(
+        text,
+        "## {}{}\n\n| subject | messages/s | p50 | p99 | CPU per message | user | system |",
+        title[..1].to_uppercase(),
+        &title[1..]
+    );
+    for peer in PEERS {
+        let _ = write!(text, " x {peer} |");
+    }
+    let columns = "---:|".repeat(PEERS.len());
+    let _ = writeln!(text, " server core busy | by others |\n|---|---:|---:|---:|---:|---:|---:|{columns}---:|---:|");
+    let connections = workload.connections();
+    for subject in results.subjects() {
+        let median = |metric: fn(&Load) -> Option<f64>| results.median(subject, connections, metric);
+        let Some(rate) = median(|load| Some(load.requests_per_second)) else { continue };
+        let latency = |metric| median(metric).map_or_else(na, |value| format!("{value:.0} us"));
+        let cost = |metric| median(metric).map_or_else(na, |value| format!("{value:.0} ns"));
+        let share = |metric| median(metric).unwrap_or_default() * 100.0;
+        let _ = write!(
+            text,
+            "| {} | {rate:.0} | {} | {} | {} | {} | {} |",
+            marked(subject),
+            latency(|load| load.p50_us),
+            latency(|load| load.p99_us),
+            cost(|load| Some(load.cpu_ns())),
+            cost(|load| Some(load.user_ns)),
+            cost(|load| Some(load.system_ns)),
+        );
+        for peer in PEERS {
+            let ratio = results.combined([subject, peer], connections, |load| Some(load.cpu_ns()), |[own, peer]| own / peer);
+            let _ = write!(text, " {} |", ratio.map_or_else(na, |ratio| format!("{ratio:.2}")));
+        }
+        let _ = writeln!(text, " {:.0} % | {:.0} % |", share(|load| Some(load.busy)), share(|load| Some(load.others)));
+    }
+    text.push('\n');
+}
+
+fn count_table(text: &mut String, outcome: &Outcome) {
+    let counted: Vec<_> = outcome.results.iter().filter(|(_, results)| !results.counts.is_empty()).collect();
+    if counted.is_empty() {
+        return;
+    }
+    let _ = writeln!(
+        text,
+        "## Counted per message\n\nUser instructions (callgrind) and system calls (strace) of all server processes. The client sends on all \
+         connections, then reads all answers.\n\n\
+         | subject | workload | user instructions | system calls | which |\n|---|---|---:|---:|---|"
+    );
+    for (workload, results) in counted {
+        for count in &results.counts {
+            let user = match &count.user_instructions {
+                Ok(count) => format!("{count:.0}"),
+                Err(reason) => format!("failed: {reason}"),
+            };
+            let (sum, which) = match &count.syscalls {
+                Ok(calls) => {
+                    let mut calls: Vec<(&String, &f64)> = calls.iter().collect();
+                    calls.sort_by(|(_, a), (_, b)| b.total_cmp(a));
+                    let which: Vec<String> = calls.iter().map(|(name, each)| format!("{name} {each:.2}")).collect();
+                    (format!("{:.2}", calls.iter().map(|(_, each)| **each).sum::<f64>()), which.join(", "))
+                }
+                Err(reason) => (format!("failed: {reason}"), String::new()),
+            };
+            let _ = writeln!(text, "| {} | {} | {user} | {sum} | {which} |", marked(count.subject), workload.title());
+        }
+    }
+    text.push('\n');
+}
+
+fn charts(outcome: &Outcome) -> Vec<(&'static str, Chart)> {
+    let bars = |title: &str, workloads: &[Workload]| {
+        let of = |workload| outcome.results.iter().find(|(of, _)| *of == workload).map(|(_, results)| results);
+        let rows = super::all().iter().map(|subject| {
+            let cost = |load: &Load| Some(load.cpu_ns() / 1e3);
+            let values = workloads
+                .iter()
+                .map(|&workload| of(workload).and_then(|results| results.median(subject.name, workload.connections(), cost)));
+            (subject.name.to_owned(), values.collect::<Vec<_>>())
+        });
+        Chart {
+            title: title.to_owned(),
+            unit: "microseconds",
+            series: workloads.iter().map(|workload| workload.title()).collect(),
+            stacked: false,
+            digits: 2,
+            rows: rows.filter(|(_, values)| values.iter().any(Option::is_some)).collect(),
+        }
+    };
+    let all = [
+        ("echo.svg", bars("CPU time per echoed message", &[workload::SMALL, workload::KIBIBYTE])),
+        ("large.svg", bars("CPU time per echoed message of 64 KiB", &[workload::LARGE])),
+    ];
+    all.into_iter().filter(|(_, chart)| !chart.rows.is_empty()).collect()
+}
