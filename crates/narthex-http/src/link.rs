@@ -13,6 +13,9 @@ use crate::descriptor;
 /// What one read takes at most, unless a frame is longer.
 const READ: usize = 128 * 1024;
 
+/// What an output takes that grows to the high-water mark by doubling. More is never kept.
+const MOST_KEPT: usize = 2 * Link::HIGH_WATER;
+
 /// One end of a session.
 #[derive(Debug)]
 pub struct Link {
@@ -103,9 +106,10 @@ impl Link {
             }
         }
         self.earlier += output.len() as u64;
+        // A burst's memory is kept as long as the burst: to give it back and take it again for each output costs more than the output.
+        let (used, has) = (output.len(), output.capacity());
         output.clear();
-        // A burst's memory is not kept.
-        if output.capacity() > Self::HIGH_WATER {
+        if has > MOST_KEPT || has > Self::HIGH_WATER && used < has / 4 {
             output.shrink_to(READ);
         }
         self.written = 0;
@@ -118,6 +122,29 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+
+    #[tokio::test]
+    async fn the_memory_of_a_burst_is_kept_while_it_lasts_and_no_longer() {
+        let (one, other) = UnixStream::pair().unwrap();
+        let reader = tokio::spawn(async move {
+            let mut link = Link::new(other, Vec::new());
+            while std::future::poll_fn(|cx| link.poll_read(cx)).await.unwrap() > 0 {
+                link.consume(link.input().len(), 0);
+            }
+        });
+        let mut link = Link::new(one, Vec::new());
+        let mut output = Vec::with_capacity(MOST_KEPT);
+        for (bytes, kept) in [(Link::HIGH_WATER, true), (Link::HIGH_WATER, true), (100, false)] {
+            output.resize(bytes, 0);
+            std::future::poll_fn(|cx| link.poll_write(cx, &mut output)).await.unwrap();
+            assert_eq!(output.capacity() > READ, kept, "after {bytes} bytes");
+        }
+        output.resize(MOST_KEPT + 1, 0);
+        std::future::poll_fn(|cx| link.poll_write(cx, &mut output)).await.unwrap();
+        assert!(output.capacity() <= READ);
+        drop(link);
+        reader.await.unwrap();
+    }
 
     #[tokio::test]
     async fn the_end_of_a_link_is_noticed_by_who_holds_a_descriptor_of_it() {
