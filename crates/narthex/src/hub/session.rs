@@ -16,6 +16,7 @@ use narthex_ws::{Close, CloseCode, Connection, Event, ProtocolError};
 use tokio::sync::oneshot;
 
 use super::Inner;
+use super::channels::{self, PROTOCOL, Speaks};
 use super::handlers::{Beat, Disconnected, PeerError, Running};
 use super::message::{Fragment, Message};
 use super::outbox::{Ending, Item, What};
@@ -90,12 +91,15 @@ pub(crate) struct Session {
 impl Session {
     fn new(offer: Offer) -> Self {
         let Offer { hub, origin, deflate, data, channels } = offer;
-        let peer = Peer::new(Arc::downgrade(&hub), origin);
+        let speaks_channels = hub.protocol.is_some() && origin.protocol.as_deref() == Some(PROTOCOL);
+        let speaks = if speaks_channels { Speaks::Channels } else { Speaks::Raw };
+        let peer = Peer::new(Arc::downgrade(&hub), origin, speaks);
         let deflate = deflate.zip(hub.compressors.clone());
         let codec = Connection::server(Arc::clone(&hub.settings.codec), deflate);
         if let Some(data) = data {
             peer.set_shared_data(data);
         }
+        channels::greet(&peer);
         hub.enter(&peer);
         for channel in channels {
             peer.subscribe(&channel);
@@ -246,6 +250,10 @@ impl Session {
         let counters = &self.peer.0.counters;
         count(&counters.messages_received, 1);
         counters.last_message.store(self.peer.now(), Ordering::Relaxed);
+        if let (Speaks::Channels, Message::Text(text)) = (self.peer.speaks(), &message) {
+            let taken = channels::take_reply(&self.peer, text);
+            return (!taken).then_some(Inbound::Message(message));
+        }
         let reply = self.peer.about().reply.take();
         match reply {
             Some(reply) => reply.send(message).err().map(Inbound::Message),
@@ -344,10 +352,10 @@ impl Session {
         let written = match item.what {
             What::Message(Message::Text(text)) => self.codec.text(&text, out),
             What::Message(Message::Binary(data)) => self.codec.binary(&data, out),
-            What::Shared(broadcast) => self
-                .codec
-                .broadcast(&broadcast)
-                .map(|frame| if frame.len() >= LARGE { self.large = frame } else { out.extend_from_slice(&frame) }),
+            What::Shared(broadcast) => self.codec.broadcast(&broadcast).map(|frame| append(frame, out, &mut self.large)),
+            What::Envelope(envelope) => {
+                self.codec.broadcast(&envelope.frames).map(|frame| append(frame, out, &mut self.large))
+            }
             What::Ping(payload) => self.codec.ping(&payload, out),
             What::Begin(kind, data) => self.codec.begin(kind, &data, out),
             What::Append(data, last) => self.codec.append(&data, last, out),
@@ -460,6 +468,9 @@ impl Session {
         let (handlers, peer) = (&self.hub.handlers, || self.peer.clone());
         match inbound {
             Inbound::Open => handlers.open.get().map(|handler| handler(peer(), ())),
+            Inbound::Message(Message::Text(text)) if self.peer.speaks() == Speaks::Channels => {
+                Some(channels::serve(&self.hub, peer(), text))
+            }
             Inbound::Message(Message::Text(text)) => match handlers.message.get() {
                 Some(handler) => Some(handler(peer(), text)),
                 None => self.unsupported("this server takes no text messages"),
@@ -500,6 +511,11 @@ impl Session {
     }
 }
 
+/// A large frame is not copied.
+fn append(frame: Bytes, out: &mut Vec<u8>, large: &mut Bytes) {
+    if frame.len() >= LARGE { *large = frame } else { out.extend_from_slice(&frame) }
+}
+
 fn log(peer: &Peer, error: &PeerError) {
     match error {
         PeerError::Handler(_) | PeerError::Panicked(_) => tracing::error!(peer = %peer.id(), %error, "a WebSocket failed"),
@@ -533,7 +549,7 @@ fn text_of(panic: &(dyn Any + Send)) -> String {
 }
 
 /// Closes the hub's connections of this thread with 1001 when its server begins to stop.
-fn close_when_draining(hub: &Arc<Inner>) {
+pub(super) fn close_when_draining(hub: &Arc<Inner>) {
     thread_local! {
         static WATCHED: std::cell::RefCell<Vec<std::sync::Weak<Inner>>> = const { std::cell::RefCell::new(Vec::new()) };
     }
