@@ -6,6 +6,7 @@ mod client;
 mod channels {
     pub(crate) mod stage;
 
+    mod events;
     mod history;
     mod presence;
     mod protocol;

@@ -37,6 +37,7 @@
 mod broadcast;
 mod channels;
 mod connect;
+mod events;
 mod handlers;
 mod mask;
 mod message;
@@ -60,6 +61,7 @@ pub use channels::{
     Channels, Epoch, History, PROTOCOL as CHANNELS_V1, Permission, Position, Publication, Rejection, RequestError,
 };
 pub use connect::{Connect, Refusal};
+pub use events::{EventsBody, EventsService};
 pub use handlers::{Beat, Disconnected, Outcome, PeerError};
 pub use message::{Fragment, Message};
 pub use narthex_ws::deflate::{Config as Deflate, WindowBits};
@@ -443,7 +445,11 @@ impl Peer {
 
     /// Ends a subscription. Returns whether there was one. A peer that disconnects leaves all of its channels.
     pub fn unsubscribe(&self, channel: &str) -> bool {
-        self.hub().is_some_and(|hub| hub.0.leave(RoomKind::Channel, channel, self))
+        let left = self.hub().is_some_and(|hub| hub.0.leave(RoomKind::Channel, channel, self));
+        if left {
+            channels::tell_unsubscribed(self, channel, None);
+        }
+        left
     }
 
     /// The channels and masks that it has subscribed to.

@@ -44,7 +44,7 @@ impl Stage {
     pub(crate) async fn with(place: &Place, builder: HubBuilder, prepare: impl FnOnce(&Hub)) -> Self {
         let hub = builder.build();
         prepare(&hub);
-        let app = Router::new().route("/ws", hub.route());
+        let app = Router::new().route("/ws", hub.route()).route_service("/events", hub.events());
         Self { running: Running::start(place.serving(app, "http://127.0.0.1:0/")).await, hub }
     }
 

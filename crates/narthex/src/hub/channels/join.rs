@@ -7,7 +7,7 @@ use tokio::sync::oneshot;
 use super::Speaks;
 use super::envelope::Envelope;
 use super::protocol::{Member, Outgoing};
-use super::topic::{Position, State, Topic};
+use super::topic::{At, Position, State, Topic};
 use crate::hub::Inner;
 use crate::hub::outbox::{Item, Priority, What};
 use crate::hub::peer::Peer;
@@ -52,6 +52,7 @@ pub(in crate::hub) fn join(hub: &Inner, name: &str, peer: &Peer, wish: Wish) -> 
                 position: None,
                 recovered: wish.since.map(|_| false),
                 reason: wish.since.map(|_| "no-history"),
+                replayed: None,
                 members: None,
             };
             peer.tell(&reply);
@@ -60,12 +61,20 @@ pub(in crate::hub) fn join(hub: &Inner, name: &str, peer: &Peer, wish: Wish) -> 
         if let Some(info) = &info {
             state.members.insert(peer.id(), Arc::clone(info));
         }
-        let (Recovery { recovered, reason }, replayed) = prepare(topic, state, &wish);
-        let members = (wish.members && topic.describe.is_some()).then(|| state.members(most_members));
-        let reply =
-            Outgoing::Subscribed { id: wish.id, channel: name, position: topic.position(state), recovered, reason, members };
-        peer.tell(&reply);
-        let replayed = replay(peer, replayed);
+        let (Recovery { recovered, reason }, kept) = prepare(topic, state, &wish);
+        // Where the client is before it has what was kept: if it is lost halfway, it comes back to there.
+        let at = topic.history.map(|_| topic.at(state.ring.top().saturating_sub(kept.len() as u64)));
+        let reply = Outgoing::Subscribed {
+            id: wish.id,
+            channel: name,
+            position: at.as_ref().map(At::position),
+            recovered,
+            reason,
+            replayed: topic.history.map(|_| kept.len()),
+            members: (wish.members && topic.describe.is_some()).then(|| state.members(most_members)),
+        };
+        peer.tell_at(&reply, at);
+        let replayed = replay(peer, kept);
         if !hub.enter_room(Kind::Channel, name, peer) {
             state.members.remove(&peer.id());
             return Err(());
@@ -147,6 +156,11 @@ pub(in crate::hub) fn leave(hub: &Inner, name: &str, peer: &Peer) -> bool {
     remembered.unwrap_or_else(|| hub.leave_room(Kind::Channel, name, peer))
 }
 
+/// Tells a peer that it is no longer subscribed.
+pub(in crate::hub) fn tell_unsubscribed(peer: &Peer, channel: &str, id: Option<u64>) {
+    peer.tell(&Outgoing::Unsubscribed { id, channel });
+}
+
 /// Tells those who have subscribed of somebody else.
 fn notify(hub: &Inner, name: &str, outgoing: &Outgoing<'_>, about: &Peer) {
     let envelope = Arc::new(Envelope::new(outgoing, None, hub.compressors.clone()));
@@ -161,8 +175,16 @@ fn notify(hub: &Inner, name: &str, outgoing: &Outgoing<'_>, about: &Peer) {
 impl Peer {
     /// Sends a message of the protocol, if it is spoken.
     pub(super) fn tell(&self, outgoing: &Outgoing<'_>) {
-        if self.speaks() != Speaks::Raw {
-            let _ = self.push(Item::new(What::Message(outgoing.text().into())));
-        }
+        self.tell_at(outgoing, None);
+    }
+
+    fn tell_at(&self, outgoing: &Outgoing<'_>, at: Option<At>) {
+        let what = match (self.speaks(), at) {
+            (Speaks::Raw, _) => return,
+            (Speaks::Events, Some(at)) => What::Envelope(Arc::new(Envelope::new(outgoing, Some(at), None))),
+            _ => What::Message(outgoing.text().into()),
+        };
+        // What a client of events is told it has not asked for again and again: its request is bounded.
+        let _ = self.push(Item { uncounted: self.speaks() == Speaks::Events, ..Item::new(what) });
     }
 }

@@ -27,7 +27,7 @@ pub use topic::{Epoch, Position};
 
 pub(super) use ask::{Asked, take_reply};
 pub(super) use envelope::{Envelope, Forms};
-pub(super) use join::{Wish, join, leave};
+pub(super) use join::{Wish, join, leave, tell_unsubscribed};
 pub(super) use serve::{greet, serve};
 
 /// The name of the sub-protocol.

@@ -82,6 +82,9 @@ pub(super) enum Outgoing<'a> {
         recovered: Option<bool>,
         #[serde(skip_serializing_if = "Option::is_none")]
         reason: Option<&'static str>,
+        /// How many messages follow that were kept. `position` is before them.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        replayed: Option<usize>,
         #[serde(flatten)]
         members: Option<Members<'a>>,
     },

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::join::{Wish, join, leave};
+use super::join::{Wish, join, leave, tell_unsubscribed};
 use super::name::check;
 use super::protocol::{Incoming, Outgoing};
 use super::publish::Publication;
@@ -44,7 +44,7 @@ async fn act(hub: &Arc<Inner>, protocol: &Channels, peer: &Peer, mut incoming: I
             if !leave(hub, &channel, peer) {
                 return Err(not_subscribed());
             }
-            peer.tell(&Outgoing::Unsubscribed { id: incoming.id, channel: &channel });
+            tell_unsubscribed(peer, &channel, incoming.id);
             Ok(())
         }
         "publish" => publish(hub, protocol, peer, incoming).await,

@@ -124,11 +124,6 @@ impl Topic {
     pub(super) fn at(&self, offset: u64) -> At {
         At { identity: Arc::clone(&self.identity), offset }
     }
-
-    /// How far it has come, if it keeps a history.
-    pub(super) fn position(&self, state: &State) -> Option<Position> {
-        self.history.map(|_| self.at(state.ring.top()).position())
-    }
 }
 
 impl State {
