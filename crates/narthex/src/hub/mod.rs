@@ -36,6 +36,7 @@
 
 mod broadcast;
 mod channels;
+mod client_module;
 mod connect;
 mod events;
 mod handlers;
@@ -60,6 +61,7 @@ pub use broadcast::{Broadcast, Reached};
 pub use channels::{
     Channels, Epoch, History, PROTOCOL as CHANNELS_V1, Permission, Position, Publication, Rejection, RequestError,
 };
+pub use client_module::ClientModule;
 pub use connect::{Connect, Refusal};
 pub use events::{EventsBody, EventsService};
 pub use handlers::{Beat, Disconnected, Outcome, PeerError};

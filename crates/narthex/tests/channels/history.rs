@@ -82,7 +82,7 @@ async fn what_cannot_be_recovered_is_said_with_the_reason(place: &Place) {
     for number in 1..=10 {
         stage.hub.publish("log", number).unwrap();
     }
-    let mut ask = async |channel: &str, since: Value| {
+    let ask = async |channel: &str, since: Value| {
         let mut client = stage.connect().await;
         let answer = client.ask(json!({"op": "subscribe", "channel": channel, "since": since, "last": 1})).await;
         let replayed = if channel == "log" { numbers(&mut client, 1).await } else { Vec::new() };
