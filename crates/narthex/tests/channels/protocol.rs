@@ -54,6 +54,8 @@ async fn what_is_published_reaches_subscribers_and_raw_peers_in_their_own_form(p
     bob.send(json!({"op": "publish", "channel": "chat/a", "data": "plain \"text\""})).await;
     assert_eq!(ann.next().await["data"], "plain \"text\"");
     assert_eq!(raw.text().await, "plain \"text\"", "who publishes text sends text");
+    bob.send(json!({"op": "publish", "channel": "chat/a", "data": null})).await;
+    assert_eq!((&ann.next().await["data"], raw.text().await), (&Value::Null, "null".to_owned()));
     bob.has_read_all().await;
 
     let unsubscribed = ann.ask(json!({"op": "unsubscribe", "id": 3, "channel": "chat/a"})).await;

@@ -14,6 +14,7 @@ pub(super) struct Incoming {
     pub(super) id: Option<u64>,
     channel: Option<String>,
     name: Option<String>,
+    #[serde(default, deserialize_with = "present")]
     data: Option<Box<RawValue>>,
     pub(super) since: Option<Position>,
     #[serde(default)]
@@ -49,6 +50,11 @@ impl Incoming {
     pub(super) fn data(&mut self) -> Box<RawValue> {
         self.data.take().unwrap_or_else(|| RawValue::NULL.to_owned())
     }
+}
+
+/// That something is null is not that it is not there.
+fn present<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Box<RawValue>>, D::Error> {
+    Box::<RawValue>::deserialize(deserializer).map(Some)
 }
 
 fn missing(member: &str) -> Rejection {
