@@ -57,11 +57,7 @@ impl Browser {
             if let Some((port, path)) = text.split_once('\n') {
                 break format!("ws://127.0.0.1:{}{}", port.trim(), path.trim());
             }
-            assert!(
-                Instant::now() < deadline && !process.has_ended(),
-                "Chromium does not start; its output:\n{}",
-                process.log()
-            );
+            assert!(Instant::now() < deadline && !process.has_ended(), "Chromium does not start; its output:\n{}", process.log());
             sleep(Duration::from_millis(20)).await;
         };
         let config = WebSocketConfig::default().max_message_size(None).max_frame_size(None);
@@ -160,6 +156,7 @@ fn program() -> PathBuf {
     }
     let path = std::env::var_os("PATH").unwrap_or_default();
     let names = ["chromium", "chromium-browser", "google-chrome"];
-    let found = std::env::split_paths(&path).flat_map(|directory| names.map(|name| directory.join(name))).find(|file| file.is_file());
+    let found =
+        std::env::split_paths(&path).flat_map(|directory| names.map(|name| directory.join(name))).find(|file| file.is_file());
     found.expect("this test needs Chromium: run `cargo xtask test`, which installs it, or `apt-get install chromium`")
 }

@@ -147,7 +147,10 @@ async fn pages_talk_on_channels_and_see_each_other(mut stage: Stage) {
     let message = stage.run(&ann, "return got[0]").await;
     assert_eq!((&message[0], &message[1]["from"], &message[1]["channel"]), (&json!({"text": "häh?"}), &from, &json!("room/a")));
     assert_eq!(stage.run(&ann, "return (await sub.presence()).size").await, 2);
-    assert_eq!(stage.run(&ann, "return [client.state, client.transport, client.buffered]").await, json!(["open", "websocket", 0]));
+    assert_eq!(
+        stage.run(&ann, "return [client.state, client.transport, client.buffered]").await,
+        json!(["open", "websocket", 0])
+    );
 
     // Masks, and what the server says to all.
     stage.run(&ann, &listen("r?om/*")).await;
@@ -165,17 +168,26 @@ async fn pages_talk_on_channels_and_see_each_other(mut stage: Stage) {
     assert_eq!(stage.run(&ann, refused).await, "denied");
     let refused = "return await client.publish('no*', 1).catch((error) => [error.name, error.code])";
     assert_eq!(stage.run(&ann, refused).await, json!(["ChannelError", "bad-channel"]));
-    assert_eq!(stage.run(&ann, "try { client.subscribe('r?om/*') } catch (error) { return error.code }").await, "already-subscribed");
+    assert_eq!(
+        stage.run(&ann, "try { client.subscribe('r?om/*') } catch (error) { return error.code }").await,
+        "already-subscribed"
+    );
 
     stage.run(&ben, "sub.unsubscribe()").await;
     stage.run(&ann, "sub.unsubscribe()").await;
     stage.run(&ann, "await client.request('add', [1, 2])").await;
     assert!(stage.hub.subscribers("r?om/*").is_empty());
-    // A page that goes is lost without a word.
+    // A page that is left, and may be come back to, is not there.
     stage.run(&ben, &listen("room/b")).await;
     stage.run(&ann, &listen("room/b")).await;
     stage.run(&ben, "location.href = 'about:blank'").await;
     stage.until(&ann, "sub.members.size === 1").await;
+    stage.run(&ben, "history.back()").await;
+    stage.until(&ben, "window.connect").await;
+    if stage.run(&ben, "return window.client !== undefined").await == true {
+        // The browser had kept it.
+        stage.until(&ann, "sub.members.size === 2").await;
+    }
     stage.stop().await;
 }
 
@@ -188,7 +200,11 @@ async fn pages_ask_and_are_asked(mut stage: Stage) {
     assert_eq!(stage.run(&page, "return await client.request('ask me', 'double')").await, 42);
     for (script, code, text) in [
         ("client.request('ask me', 'throw')", "asked", "the client refused: oh (failed)"),
-        ("client.request('ask me', 'nothing')", "asked", "the client refused: this client has no answer to nothing (unknown-request)"),
+        (
+            "client.request('ask me', 'nothing')",
+            "asked",
+            "the client refused: this client has no answer to nothing (unknown-request)",
+        ),
         ("client.request('nothing')", "unknown-request", "no answer"),
         ("client.request('add', 'x')", "malformed", "what it should be"),
         ("client.request('sleep', null, { timeout: 50 })", "timeout", "in time"),
@@ -236,7 +252,8 @@ async fn a_page_that_is_cut_off_comes_back_and_misses_nothing(mut stage: Stage) 
 }
 
 async fn the_close_code_says_whether_a_page_comes_back(mut stage: Stage) {
-    for (code, comes_back) in [(1000, true), (1001, true), (1011, true), (1012, true), (1013, true), (1008, false), (4001, false)] {
+    for (code, comes_back) in [(1000, true), (1001, true), (1011, true), (1012, true), (1013, true), (1008, false), (4001, false)]
+    {
         let page = stage.page().await;
         stage.run(&page, "await connect({ minDelay: 100, spread: 60_000 })").await;
         stage.hub.disconnect_all(Code::new(code).unwrap(), "");
@@ -271,7 +288,12 @@ async fn the_close_code_says_whether_a_page_comes_back(mut stage: Stage) {
 
 async fn a_page_listens_to_events_when_it_cannot_open_websockets(mut stage: Stage) {
     let page = stage.page().await;
-    stage.run(&page, "connect({ events: 'events', WebSocket: class extends WebSocket { constructor() { super('ws://127.0.0.1:1/') } } })").await;
+    stage
+        .run(
+            &page,
+            "connect({ events: 'events', WebSocket: class extends WebSocket { constructor() { super('ws://127.0.0.1:1/') } } })",
+        )
+        .await;
     stage.run(&page, &listen("log/a")).await;
     assert_eq!(stage.run(&page, "return client.transport").await, "events");
     let refused = "return await client.publish('log/a', 1).catch((error) => error.code)";

@@ -44,6 +44,8 @@ export class Client extends EventTarget {
     this.#options = { ...DEFAULTS, WebSocket: globalThis.WebSocket, EventSource: globalThis.EventSource, ...options };
     // Who has been offline need not wait until the next attempt is due.
     globalThis.addEventListener?.("online", this.#online);
+    globalThis.addEventListener?.("pagehide", this.#hidden);
+    globalThis.addEventListener?.("pageshow", this.#online);
     this.#open();
   }
 
@@ -113,6 +115,14 @@ export class Client extends EventTarget {
 
   #online = () => {
     if (this.#state === "waiting") this.#open();
+  };
+
+  /** A page that browsers keep for the way back stands still: it would hear nothing, and yet be there for the others. */
+  #hidden = () => {
+    clearTimeout(this.#timer);
+    this.#drop((transport) => transport.socket.close());
+    this.#interrupt();
+    this.#state = "waiting";
   };
 
   #open() {
@@ -205,6 +215,8 @@ export class Client extends EventTarget {
     if (this.#state === "closed") return;
     clearTimeout(this.#timer);
     globalThis.removeEventListener?.("online", this.#online);
+    globalThis.removeEventListener?.("pagehide", this.#hidden);
+    globalThis.removeEventListener?.("pageshow", this.#online);
     this.#interrupt();
     this.#state = "closed";
     this.#emit("close", { code, reason, delay: null });

@@ -7,11 +7,11 @@ use std::sync::Arc;
 use serde_json::value::RawValue;
 
 use super::channels::{Forms, Position};
-use super::{Hub, Inner};
 use super::message::Message;
 use super::outbox::{Priority, Sent};
 use super::peer::{Peer, PeerId};
 use super::rooms::Room;
+use super::{Hub, Inner};
 
 /// A message on its way to many, made by [`Hub::broadcast`]. What its methods say are conditions: a peer gets it if all are met.
 ///

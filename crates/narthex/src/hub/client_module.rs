@@ -16,7 +16,8 @@ const MODULE: &str = include_str!("../../assets/narthex.js");
 /// Names this content: the same on every server that has it.
 static TAG: LazyLock<HeaderValue> = LazyLock::new(|| {
     // FNV-1a. It is told apart from other versions, not protected against anybody.
-    let hash = MODULE.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
+    let hash =
+        MODULE.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
     HeaderValue::try_from(format!("\"{hash:016x}\"")).expect("digits may stand in a header field")
 });
 
@@ -62,10 +63,9 @@ fn answer(method: &Method, headers: &HeaderMap) -> Response<String> {
         *response.status_mut() = StatusCode::NOT_MODIFIED;
         return response;
     }
-    for (name, value) in [
-        (CONTENT_TYPE, "text/javascript; charset=utf-8"),
-        (HeaderName::from_static("x-content-type-options"), "nosniff"),
-    ] {
+    for (name, value) in
+        [(CONTENT_TYPE, "text/javascript; charset=utf-8"), (HeaderName::from_static("x-content-type-options"), "nosniff")]
+    {
         response.headers_mut().insert(name, HeaderValue::from_static(value));
     }
     if method == Method::HEAD {

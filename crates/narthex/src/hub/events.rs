@@ -23,8 +23,8 @@ use super::service::{admit, ask};
 use super::session::close_when_draining;
 use super::{Hub, Inner};
 use query::Query;
-pub use stream::EventsBody;
 use stream::Events;
+pub use stream::EventsBody;
 
 /// The most channels of one request: each has its part in the id of every event.
 const MOST_CHANNELS: usize = 32;

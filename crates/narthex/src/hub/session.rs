@@ -353,9 +353,7 @@ impl Session {
             What::Message(Message::Text(text)) => self.codec.text(&text, out),
             What::Message(Message::Binary(data)) => self.codec.binary(&data, out),
             What::Shared(broadcast) => self.codec.broadcast(&broadcast).map(|frame| append(frame, out, &mut self.large)),
-            What::Envelope(envelope) => {
-                self.codec.broadcast(&envelope.frames).map(|frame| append(frame, out, &mut self.large))
-            }
+            What::Envelope(envelope) => self.codec.broadcast(&envelope.frames).map(|frame| append(frame, out, &mut self.large)),
             What::Ping(payload) => self.codec.ping(&payload, out),
             What::Begin(kind, data) => self.codec.begin(kind, &data, out),
             What::Append(data, last) => self.codec.append(&data, last, out),

@@ -51,7 +51,10 @@ async fn who_comes_back_gets_what_it_missed(place: &Place) {
     }
     let mut client = stage.connect().await;
     let answer = client.ask(json!({"op": "subscribe", "id": 1, "channel": "log", "since": since(&subscribed, 3)})).await;
-    assert_eq!(answer, json!({"op": "subscribed", "id": 1, "channel": "log", "epoch": subscribed["epoch"], "offset": 3, "replayed": 3, "recovered": true}));
+    assert_eq!(
+        answer,
+        json!({"op": "subscribed", "id": 1, "channel": "log", "epoch": subscribed["epoch"], "offset": 3, "replayed": 3, "recovered": true})
+    );
     assert_eq!(numbers(&mut client, 3).await, [4, 5, 6]);
     // Who has missed nothing gets nothing.
     let mut other = stage.connect().await;
@@ -115,7 +118,9 @@ async fn what_cannot_be_recovered_is_said_with_the_reason(place: &Place) {
 
 async fn nothing_is_missed_or_seen_twice_while_others_publish_at_full_speed(place: &Place) {
     let limits = OutboundLimits { bytes: 64 << 20, messages: 1_000_000, overflow: Overflow::DropNewest };
-    let stage = Stage::with(place, Hub::builder().outbound(limits).channels(keeping(History::last(1_000_000).bytes(64 << 20))), |_| {}).await;
+    let stage =
+        Stage::with(place, Hub::builder().outbound(limits).channels(keeping(History::last(1_000_000).bytes(64 << 20))), |_| {})
+            .await;
     let stop = Arc::new(AtomicBool::new(false));
     let publishers: Vec<_> = (0..2)
         .map(|_| {

@@ -30,10 +30,7 @@ async fn members_learn_who_comes_and_who_leaves_or_is_lost(place: &Place) {
     for way in 0..3 {
         let mut bob = stage.connect_as("bob").await;
         assert_eq!(enter(&mut bob, "chat/a").await["total"], 2);
-        assert_eq!(
-            ann.next().await,
-            json!({"op": "joined", "channel": "chat/a", "peer": bob.id, "info": {"name": "bob"}})
-        );
+        assert_eq!(ann.next().await, json!({"op": "joined", "channel": "chat/a", "peer": bob.id, "info": {"name": "bob"}}));
         let list = ann.ask(json!({"op": "presence", "id": 5, "channel": "chat/a"})).await;
         assert_eq!((&list["op"], &list["id"], who(&list).len()), (&json!("presence"), &json!(5), 2));
         let id = bob.id.clone();

@@ -60,16 +60,13 @@ async fn a_request_without_a_reply_says_why(place: &Place) {
     client.send(json!({"op": "reply", "id": late["id"], "data": 1})).await;
     client.has_read_all().await;
 
-    let (refused, wrong, ()) = tokio::join!(
-        peer.request::<i32>("refuse", (), PATIENCE),
-        peer.request::<i32>("text", (), PATIENCE),
-        async {
+    let (refused, wrong, ()) =
+        tokio::join!(peer.request::<i32>("refuse", (), PATIENCE), peer.request::<i32>("text", (), PATIENCE), async {
             // Replies may come in any order.
             let (first, second) = (client.next().await, client.next().await);
             client.send(json!({"op": "reply", "id": second["id"], "data": "text"})).await;
             client.send(json!({"op": "error", "id": first["id"], "code": "busy", "text": "not now"})).await;
-        }
-    );
+        });
     assert!(matches!(refused, Err(RequestError::Rejected(rejection)) if rejection.code() == "busy"));
     assert!(matches!(wrong, Err(RequestError::Unreadable(_))));
     let (left, ()) = tokio::join!(peer.request::<i32>("x", (), PATIENCE), async { drop(client) });

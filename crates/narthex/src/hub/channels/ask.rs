@@ -62,7 +62,12 @@ impl Peer {
     ///
     /// # Errors
     /// If there is no reply within `limit`, and for what [`RequestError`] lists.
-    pub async fn request<A: DeserializeOwned>(&self, name: &str, data: impl Serialize, limit: Duration) -> Result<A, RequestError> {
+    pub async fn request<A: DeserializeOwned>(
+        &self,
+        name: &str,
+        data: impl Serialize,
+        limit: Duration,
+    ) -> Result<A, RequestError> {
         if self.speaks() != Speaks::Channels {
             return Err(RequestError::NotSpoken);
         }
@@ -121,10 +126,7 @@ pub(in crate::hub) fn take_reply(peer: &Peer, text: &str) -> bool {
     let Ok(mut incoming) = Incoming::parse(text) else { return false };
     let reply = match &*incoming.op {
         "reply" => Ok(incoming.data()),
-        "error" => Err(Rejection::coded(
-            incoming.code.take().unwrap_or_default(),
-            incoming.text.take().unwrap_or_default(),
-        )),
+        "error" => Err(Rejection::coded(incoming.code.take().unwrap_or_default(), incoming.text.take().unwrap_or_default())),
         _ => return false,
     };
     let waiting = incoming.id.and_then(|id| peer.about().asked.as_mut()?.waiting.remove(&id));

@@ -47,16 +47,7 @@ pub(in crate::hub) struct Forms<'a> {
 
 impl<'a> Forms<'a> {
     pub(in crate::hub) fn new(message: &'a Message, channel: Option<&'a str>, compressors: Option<Arc<Compressors>>) -> Self {
-        Self {
-            message,
-            channel,
-            data: None,
-            from: None,
-            at: None,
-            compressors,
-            raw: OnceCell::new(),
-            envelope: OnceCell::new(),
-        }
+        Self { message, channel, data: None, from: None, at: None, compressors, raw: OnceCell::new(), envelope: OnceCell::new() }
     }
 
     pub(in crate::hub) fn data(self, data: Option<&'a RawValue>, from: Option<PeerId>) -> Self {
@@ -95,12 +86,8 @@ impl<'a> Forms<'a> {
                     &quoted
                 }
             };
-            let outgoing = Outgoing::Message {
-                channel: self.channel,
-                data,
-                from: self.from,
-                position: self.at.as_ref().map(At::position),
-            };
+            let outgoing =
+                Outgoing::Message { channel: self.channel, data, from: self.from, position: self.at.as_ref().map(At::position) };
             Arc::new(Envelope::new(&outgoing, self.at.clone(), self.compressors.clone()))
         }))
     }

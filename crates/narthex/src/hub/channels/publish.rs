@@ -31,7 +31,8 @@ impl Publication {
     /// # Errors
     /// If it is no `T`. The client is told what is wrong with it.
     pub fn data<T: DeserializeOwned>(&self) -> Result<T, Rejection> {
-        serde_json::from_str(self.json()).map_err(|error| Rejection::malformed(format!("the data is not what it should be: {error}")))
+        serde_json::from_str(self.json())
+            .map_err(|error| Rejection::malformed(format!("the data is not what it should be: {error}")))
     }
 
     /// The same publication, saying something else.

@@ -146,11 +146,7 @@ impl Channels {
     /// Channels whose names `mask` stands for know who is there, and tell their subscribers: the peer's id, and what `info` says of it.
     /// The first mask that fits counts.
     #[must_use]
-    pub fn presence<I: Serialize>(
-        mut self,
-        mask: impl Into<String>,
-        info: impl Fn(&Peer) -> I + Send + Sync + 'static,
-    ) -> Self {
+    pub fn presence<I: Serialize>(mut self, mask: impl Into<String>, info: impl Fn(&Peer) -> I + Send + Sync + 'static) -> Self {
         let describe: Describe = Arc::new(move |peer| {
             to_raw_value(&info(peer)).unwrap_or_else(|error| {
                 tracing::error!(%error, "what is said of a peer cannot be written as JSON");
