@@ -251,7 +251,7 @@ export class Client extends EventTarget {
       case "message":
         return this.#message(message);
       case "subscribed":
-        this.#subscriptions.get(message.channel)?._subscribed(message);
+        this.#subscriptions.get(message.channel)?._subscribed(message, message.id);
         return this.#settle(message);
       case "joined":
       case "left":
@@ -322,7 +322,13 @@ export class Client extends EventTarget {
     const { channel, options, position } = subscription;
     const message = { op: "subscribe", channel, last: options.last ?? 0, presence: options.presence ?? false };
     if (position) message.since = position;
+    subscription._entering = this.#lastId + 1;
     this.#ask(message).catch((error) => {
+      if (error.code === "already-subscribed") {
+        // The app has subscribed it.
+        subscription._subscribed({ op: "subscribed", channel }, undefined);
+        return;
+      }
       // Lost connections are entered again.
       if (error.code === "lost" || error.code === "closed" || error.code === "timeout") return;
       if (this.#subscriptions.get(channel) === subscription) this.#subscriptions.delete(channel);
@@ -379,6 +385,14 @@ export class Subscription extends EventTarget {
   #client;
   #callback;
   #mask;
+  #here = false;
+
+  /** @internal The id of what asks for it. What comes before the answer was meant for an earlier subscription. */
+  set _entering(id) {
+    this.#here = false;
+    this.#entering = id;
+  }
+  #entering = undefined;
 
   constructor(client, channel, callback, options) {
     super();
@@ -412,13 +426,16 @@ export class Subscription extends EventTarget {
     return this.#mask ? this.#mask.test(channel) : this.channel === channel;
   }
 
-  _subscribed(message) {
+  _subscribed(message, id) {
+    if (id !== undefined && id !== this.#entering) return;
+    this.#here = true;
     this.position = message.epoch === undefined ? null : { epoch: message.epoch, offset: message.offset };
     if (message.members) this.#list(message);
     this.#emit("subscribed", message);
   }
 
   _message(message) {
+    if (!this.#here) return;
     if (message.epoch !== undefined && !this.#mask) {
       const at = this.position;
       if (at && at.epoch === message.epoch && message.offset <= at.offset) return;

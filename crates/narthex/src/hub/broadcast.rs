@@ -13,6 +13,8 @@ use super::peer::{Peer, PeerId};
 use super::rooms::Room;
 use super::{Hub, Inner};
 
+type Filter<'a> = Box<dyn Fn(&Peer) -> bool + Send + 'a>;
+
 /// A message on its way to many, made by [`Hub::broadcast`]. What its methods say are conditions: a peer gets it if all are met.
 ///
 /// It goes out with [`send`](Self::send), or when it is awaited, which is the same: neither waits for anybody. Each form of
@@ -26,7 +28,7 @@ pub struct Broadcast<'a> {
     protocol: Option<String>,
     include: Option<HashSet<PeerId>>,
     exclude: HashSet<PeerId>,
-    filter: Option<Box<dyn Fn(&Peer) -> bool + Send + 'a>>,
+    filter: Option<Filter<'a>>,
     priority: Priority,
     key: Option<String>,
     /// What who speaks the channel protocol gets, if it is not the message's text.

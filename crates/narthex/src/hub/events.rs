@@ -56,7 +56,7 @@ impl<B> Service<Request<B>> for EventsService {
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let (parts, _) = request.into_parts();
         let hub = Arc::clone(&self.0.0);
-        Box::pin(async move { Ok(open(&hub, parts).await.unwrap_or_else(|Refusal(response)| response.map(EventsBody::text))) })
+        Box::pin(async move { Ok(open(&hub, parts).await.unwrap_or_else(|refusal| refusal.0.map(EventsBody::text))) })
     }
 }
 

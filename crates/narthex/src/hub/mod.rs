@@ -350,7 +350,6 @@ impl Hub {
 
     /// What axum's `Router::route` takes.
     #[cfg(feature = "axum")]
-    #[must_use]
     pub fn route<S: Clone + Send + Sync + 'static>(&self) -> axum::routing::MethodRouter<S> {
         axum::routing::any_service(self.service())
     }

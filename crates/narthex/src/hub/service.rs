@@ -35,14 +35,14 @@ impl<B> Service<Request<B>> for HubService {
         // A handshake has no body.
         let (parts, _) = request.into_parts();
         let hub = Arc::clone(&self.0.0);
-        Box::pin(async move { Ok(open(&hub, parts).await.unwrap_or_else(|Refusal(response)| response)) })
+        Box::pin(async move { Ok(open(&hub, parts).await.unwrap_or_else(|refusal| *refusal.0)) })
     }
 }
 
 async fn open(hub: &Arc<Inner>, parts: Parts) -> Result<Response<String>, Refusal> {
     let request = Request::from_parts(parts, ());
     let settings = &hub.settings;
-    let opening = Opening::of(&request).map_err(|refusal| Refusal(refusal.response()))?;
+    let opening = Opening::of(&request).map_err(|refusal| Refusal(Box::new(refusal.response())))?;
     admit(hub, request.headers())?;
     let protocol = opening.choose_protocol(&settings.protocols).map(str::to_owned);
     let deflate = settings.deflate.as_ref().and_then(|config| opening.deflate(config));

@@ -4,8 +4,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use futures_util::StreamExt;
 use narthex::hub::{Channels, History, Hub, OutboundLimits, Overflow};
 use serde_json::{Value, json};
+use tokio_tungstenite::tungstenite::Message;
 
 use super::stage::{Client, Stage, channels};
 use crate::client::Place;
@@ -17,6 +19,7 @@ on_both! {
     nothing_is_missed_or_seen_twice_while_others_publish_at_full_speed
     what_is_not_for_everybody_is_not_kept
     a_replay_larger_than_the_queue_comes_through
+    who_reads_too_slowly_is_closed_and_comes_back_for_the_rest
 }
 
 fn since(subscribed: &Value, offset: u64) -> Value {
@@ -206,4 +209,52 @@ async fn a_replay_larger_than_the_queue_comes_through(place: &Place) {
         assert_eq!(numbers(&mut client, 500).await, (1..=500).collect::<Vec<_>>());
     }
     client.has_read_all().await;
+}
+
+async fn who_reads_too_slowly_is_closed_and_comes_back_for_the_rest(place: &Place) {
+    let limits = OutboundLimits { bytes: 200_000, messages: 20, ..OutboundLimits::default() };
+    let history = History::last(10_000).bytes(64 << 20);
+    let stage = Stage::with(place, Hub::builder().outbound(limits).channels(keeping(history)), |_| {}).await;
+    let mut client = stage.connect().await;
+    let subscribed = client.subscribe("log").await;
+    let mut quick = stage.connect().await;
+    quick.subscribe("log").await;
+    let reading = tokio::spawn(async move {
+        for offset in 1.. {
+            let message = quick.next().await;
+            assert_eq!(message["offset"], offset, "one slow client costs the others nothing");
+            if message["data"] == "end" {
+                return;
+            }
+        }
+    });
+    let mut published = 0;
+    // Until the slow one has been closed.
+    while stage.hub.subscribers("log").iter().filter(|peer| peer.is_open()).count() == 2 {
+        stage.hub.publish("log", "x".repeat(10_000)).unwrap();
+        published += 1;
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    stage.hub.publish("log", "end").unwrap();
+    reading.await.unwrap();
+    let mut last = 0;
+    let code = loop {
+        match client.socket.next().await {
+            Some(Ok(Message::Text(text))) => {
+                let message: Value = serde_json::from_str(&text).unwrap();
+                last += 1;
+                assert_eq!(message["offset"], last);
+            }
+            Some(Ok(Message::Close(close))) => break close.map(|close| u16::from(close.code)),
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(code, Some(1013));
+    assert!(last < published);
+    let mut client = stage.connect().await;
+    let answer = client.ask(json!({"op": "subscribe", "channel": "log", "since": since(&subscribed, last)})).await;
+    assert_eq!((&answer["recovered"], &answer["replayed"]), (&json!(true), &json!(published + 1 - last)));
+    for offset in last + 1..=published + 1 {
+        assert_eq!(client.next().await["offset"], offset);
+    }
 }

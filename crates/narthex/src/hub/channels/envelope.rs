@@ -92,3 +92,54 @@ impl<'a> Forms<'a> {
         }))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Weak;
+
+    use super::*;
+    use crate::hub::peer::Origin;
+
+    fn peer(speaks: Speaks) -> Peer {
+        let origin = Origin { peer: None, local: None, tls: false, protocol: None, head: "/".into() };
+        Peer::new(Weak::new(), origin, speaks)
+    }
+
+    fn bytes(what: Option<What>) -> Vec<u8> {
+        match what {
+            Some(What::Shared(frames)) => frames.data().to_vec(),
+            Some(What::Envelope(envelope)) => envelope.frames.data().to_vec(),
+            _ => Vec::new(),
+        }
+    }
+
+    fn address(what: Option<What>) -> *const u8 {
+        match what {
+            Some(What::Shared(frames)) => frames.data().as_ptr(),
+            Some(What::Envelope(envelope)) => envelope.frames.data().as_ptr(),
+            _ => std::ptr::null(),
+        }
+    }
+
+    #[test]
+    fn each_form_is_built_once_for_whom_it_is() {
+        let message = Message::from("say \"hi\"");
+        let forms = Forms::new(&message, Some("c"), None);
+        assert_eq!(bytes(forms.for_peer(&peer(Speaks::Raw))), b"say \"hi\"");
+        let envelope = br#"{"op":"message","channel":"c","data":"say \"hi\""}"#;
+        assert_eq!(bytes(forms.for_peer(&peer(Speaks::Channels))), envelope);
+        for speaks in [Speaks::Raw, Speaks::Channels, Speaks::Events] {
+            assert_eq!(address(forms.for_peer(&peer(speaks))), address(forms.for_peer(&peer(speaks))));
+        }
+        let [channels, events] = [Speaks::Channels, Speaks::Events].map(|speaks| address(forms.for_peer(&peer(speaks))));
+        assert_eq!(channels, events);
+    }
+
+    #[test]
+    fn binary_has_no_envelope() {
+        let message = Message::from(vec![1, 2]);
+        let forms = Forms::new(&message, Some("c"), None);
+        assert_eq!(bytes(forms.for_peer(&peer(Speaks::Channels))), [1, 2]);
+        assert!(forms.for_peer(&peer(Speaks::Events)).is_none() && forms.envelope().is_none());
+    }
+}

@@ -67,9 +67,13 @@ impl Topics {
             }
             let before = state.ring.bytes();
             let result = act(&topic, &mut state);
-            let (after, idle) = (state.ring.bytes(), state.is_idle());
+            let idle = state.is_idle();
+            // Under the lock: what is taken away later must have been added before.
+            let is_too_much = self.account(before, state.ring.bytes());
             drop(state);
-            self.account(before, after);
+            if is_too_much {
+                self.make_room();
+            }
             if idle {
                 self.forget_if_idle(&mut self.write(), name);
             }
@@ -99,15 +103,14 @@ impl Topics {
         Some(Arc::clone(topic))
     }
 
-    fn account(&self, before: usize, after: usize) {
-        if after < before {
+    /// Counts how a history has changed. Returns whether all of them are too large now.
+    fn account(&self, before: usize, after: usize) -> bool {
+        if after <= before {
             self.bytes.fetch_sub(before - after, Ordering::Relaxed);
-        } else if after > before {
-            let total = self.bytes.fetch_add(after - before, Ordering::Relaxed) + (after - before);
-            if total > self.most_bytes {
-                self.make_room();
-            }
+            return false;
         }
+        let more = after - before;
+        self.bytes.fetch_add(more, Ordering::Relaxed) + more > self.most_bytes
     }
 
     /// Empties the histories that were used longest ago, until there is room for a while.
