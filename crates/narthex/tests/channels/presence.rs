@@ -1,5 +1,8 @@
 //! Who is in a channel.
 
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
 use serde_json::{Value, json};
 
 use super::stage::{Client, Stage, channels};
@@ -10,6 +13,7 @@ on_both! {
     two_connections_of_one_user_are_two_members
     a_list_is_for_subscribers_and_of_channels_that_have_one
     a_long_list_is_cut_and_says_how_many_there_are
+    the_list_and_what_is_told_later_agree_while_many_come_and_go
 }
 
 fn who(list: &Value) -> Vec<(String, String)> {
@@ -92,5 +96,59 @@ async fn a_long_list_is_cut_and_says_how_many_there_are(place: &Place) {
         let list = enter(&mut client, "chat/a").await;
         assert_eq!((who(&list).len(), &list["total"]), (number.min(2), &json!(number)));
         clients.push(client);
+    }
+}
+
+async fn the_list_and_what_is_told_later_agree_while_many_come_and_go(place: &Place) {
+    let stage = Arc::new(Stage::new(place, channels()).await);
+    let comers: Vec<_> = (0..4)
+        .map(|number| {
+            let stage = Arc::clone(&stage);
+            tokio::spawn(async move {
+                for round in 0..15 {
+                    let mut client = stage.connect().await;
+                    client.send(json!({"op": "subscribe", "channel": "chat/a"})).await;
+                    if (round + number) % 2 == 0 {
+                        client.next().await;
+                    }
+                    // Lost, some of them before they are let in.
+                }
+            })
+        })
+        .collect();
+    let mut observers = Vec::new();
+    for _ in 0..5 {
+        let mut observer = stage.connect().await;
+        let mut there: BTreeSet<String> = who(&enter(&mut observer, "chat/a").await).into_iter().map(|(id, _)| id).collect();
+        assert!(there.contains(&observer.id));
+        for _ in 0..5 {
+            track(&mut there, &observer.next().await);
+        }
+        observers.push((observer, there));
+    }
+    for comer in comers {
+        comer.await.unwrap();
+    }
+    stage.until(|hub| hub.len() == 5).await;
+    for (observer, there) in &mut observers {
+        observer.send(json!({"op": "presence", "id": 1, "channel": "chat/a"})).await;
+        let list = loop {
+            let message = observer.next().await;
+            if message["op"] == "presence" {
+                break message;
+            }
+            track(there, &message);
+        };
+        assert_eq!(who(&list).into_iter().map(|(id, _)| id).collect::<BTreeSet<_>>(), *there);
+        assert_eq!(there.len(), 5);
+    }
+}
+
+fn track(there: &mut BTreeSet<String>, message: &Value) {
+    let peer = message["peer"].as_str().unwrap().to_owned();
+    match message["op"].as_str() {
+        Some("joined") => assert!(there.insert(peer), "it comes once"),
+        Some("left") => assert!(there.remove(&peer), "it goes once"),
+        other => panic!("{other:?}"),
     }
 }

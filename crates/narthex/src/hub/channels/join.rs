@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use serde_json::value::RawValue;
 use tokio::sync::oneshot;
 
 use super::Speaks;
@@ -32,6 +33,13 @@ struct Recovery {
     reason: Option<&'static str>,
 }
 
+impl Recovery {
+    /// The channel keeps nothing.
+    fn impossible(wish: &Wish) -> Self {
+        Self { recovered: wish.since.map(|_| false), reason: wish.since.map(|_| "no-history") }
+    }
+}
+
 /// Told when the transport has what was missed.
 type Replayed = oneshot::Receiver<()>;
 
@@ -40,72 +48,78 @@ pub(in crate::hub) fn join(hub: &Inner, name: &str, peer: &Peer, wish: Wish) -> 
     let topics = hub.protocol.as_ref().map(|protocol| &protocol.topics);
     // What the app says of the peer it must not say under a lock.
     let info = topics.and_then(|topics| topics.presence_of(name)).map(|describe| Arc::from(describe(peer)));
-    let enter = |topic: Option<(&Topic, &mut State)>| {
-        if peer.is_in(Kind::Channel, name) {
-            return Err(());
-        }
-        let most_members = hub.protocol.as_ref().map_or(0, |protocol| protocol.max_members);
-        let Some((topic, state)) = topic else {
-            let reply = Outgoing::Subscribed {
-                id: wish.id,
-                channel: name,
-                position: None,
-                recovered: wish.since.map(|_| false),
-                reason: wish.since.map(|_| "no-history"),
-                replayed: None,
-                members: None,
-            };
-            peer.tell(&reply);
-            return hub.enter_room(Kind::Channel, name, peer).then_some(None).ok_or(());
-        };
-        if let Some(info) = &info {
-            state.members.insert(peer.id(), Arc::clone(info));
-        }
-        let (Recovery { recovered, reason }, kept) = prepare(topic, state, &wish);
-        // Where the client is before it has what was kept: if it is lost halfway, it comes back to there.
-        let at = topic.history.map(|_| topic.at(state.ring.top().saturating_sub(kept.len() as u64)));
-        let reply = Outgoing::Subscribed {
-            id: wish.id,
-            channel: name,
-            position: at.as_ref().map(At::position),
-            recovered,
-            reason,
-            replayed: topic.history.map(|_| kept.len()),
-            members: (wish.members && topic.describe.is_some()).then(|| state.members(most_members)),
-        };
-        peer.tell_at(&reply, at);
-        let replayed = replay(peer, kept);
-        if !hub.enter_room(Kind::Channel, name, peer) {
-            state.members.remove(&peer.id());
-            return Err(());
-        }
-        state.subscribers += 1;
-        if let Some(info) = &info {
-            let joined = Outgoing::Joined { channel: name, member: Member { peer: peer.id(), info } };
-            notify(hub, name, &joined, peer);
-        }
-        Ok(replayed)
-    };
-    let mut enter = Some(enter);
-    let entered = topics.and_then(|topics| {
-        topics.with(name, |topic, state| {
-            let enter = enter.take().expect("it is entered once");
-            enter(Some((topic, state)))
-        })
-    });
-    match (entered, enter) {
-        (Some(entered), _) => entered,
-        (None, Some(enter)) => enter(None),
-        (None, None) => Err(()),
+    let entered = topics.and_then(|topics| topics.with(name, |topic, state| enter_topic(hub, topic, state, peer, wish, info)));
+    entered.unwrap_or_else(|| enter_channel(hub, name, peer, wish))
+}
+
+/// Into a channel that remembers nothing.
+fn enter_channel(hub: &Inner, name: &str, peer: &Peer, wish: Wish) -> Result<Option<Replayed>, ()> {
+    if peer.is_in(Kind::Channel, name) {
+        return Err(());
     }
+    let Recovery { recovered, reason } = Recovery::impossible(&wish);
+    // Before what is live.
+    peer.tell(&Outgoing::Subscribed {
+        id: wish.id,
+        channel: name,
+        position: None,
+        recovered,
+        reason,
+        replayed: None,
+        members: None,
+    });
+    hub.enter_room(Kind::Channel, name, peer).then_some(None).ok_or(())
+}
+
+/// Into a topic: the answer, what was kept, and then what is live, with nothing in between, since the topic is locked.
+fn enter_topic(
+    hub: &Inner,
+    topic: &Topic,
+    state: &mut State,
+    peer: &Peer,
+    wish: Wish,
+    info: Option<Arc<RawValue>>,
+) -> Result<Option<Replayed>, ()> {
+    let name = &*topic.identity.name;
+    if peer.is_in(Kind::Channel, name) {
+        return Err(());
+    }
+    if let Some(info) = &info {
+        state.members.insert(peer.id(), Arc::clone(info));
+    }
+    let (Recovery { recovered, reason }, kept) = prepare(topic, state, &wish);
+    // Where the client is before it has what was kept: if it is lost halfway, it comes back to there.
+    let at = topic.history.map(|_| topic.at(state.ring.top().saturating_sub(kept.len() as u64)));
+    let most_members = hub.protocol.as_ref().map_or(0, |protocol| protocol.max_members);
+    let reply = Outgoing::Subscribed {
+        id: wish.id,
+        channel: name,
+        position: at.as_ref().map(At::position),
+        recovered,
+        reason,
+        replayed: topic.history.map(|_| kept.len()),
+        members: (wish.members && topic.describe.is_some()).then(|| state.members(most_members)),
+    };
+    peer.tell_at(&reply, at);
+    let replayed = replay(peer, kept);
+    if !hub.enter_room(Kind::Channel, name, peer) {
+        // It has left meanwhile.
+        state.members.remove(&peer.id());
+        return Err(());
+    }
+    state.subscribers += 1;
+    if let Some(info) = &info {
+        let joined = Outgoing::Joined { channel: name, member: Member { peer: peer.id(), info } };
+        notify(hub, name, &joined, peer);
+    }
+    Ok(replayed)
 }
 
 /// What a subscriber gets of what was kept.
 fn prepare(topic: &Topic, state: &mut State, wish: &Wish) -> (Recovery, Vec<Arc<Envelope>>) {
     let told = |recovered, reason| Recovery { recovered: Some(recovered), reason };
     let Some(history) = &topic.history else {
-        let recovery = wish.since.map_or(Recovery { recovered: None, reason: None }, |_| told(false, Some("no-history")));
-        return (recovery, Vec::new());
+        return (Recovery::impossible(wish), Vec::new());
     };
     state.ring.expire(history);
     let last = |ring: &super::history::Ring| ring.last(wish.last).cloned().collect();
