@@ -133,7 +133,7 @@ async fn nothing_is_missed_or_seen_twice_while_others_publish_at_full_speed(plac
                 while !stop.load(Ordering::Relaxed) && published < 100_000 {
                     hub.publish("log", published).unwrap();
                     published += 1;
-                    if published % 50 == 0 {
+                    if published.is_multiple_of(50) {
                         // The others need the processor too.
                         std::thread::sleep(Duration::from_micros(500));
                     }
