@@ -3,6 +3,7 @@
 #![allow(clippy::disallowed_methods, reason = "black-box tests wait for real processes, in real time")]
 
 pub mod app;
+pub mod browser;
 pub mod case;
 pub mod client;
 pub mod grpc;

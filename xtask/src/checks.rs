@@ -11,6 +11,7 @@ pub(crate) fn run() -> Result<(), String> {
     let started = Instant::now();
     // cargo-deny takes minutes to build: it does so beside the steps that do not need it.
     let deny = Deny::prepare()?;
+    let chromium = ensure("chromium", "chromium")?;
 
     step("format", cargo().args(["fmt", "--all", "--check"]))?;
     let everything = ["--workspace", "--all-targets"];
@@ -22,7 +23,7 @@ pub(crate) fn run() -> Result<(), String> {
     ensure("pebble", "pebble")?;
     // Last, so that the runner's closing lines are the last thing on the screen.
     step("doc tests", cargo().args(["test", "--workspace", "--doc"]))?;
-    step("tests", &mut tests())?;
+    step("tests", tests().env("NARTHEX_CHROMIUM", chromium))?;
 
     println!("\nxtask: all checks passed in {:.1} s", started.elapsed().as_secs_f64());
     Ok(())

@@ -4,13 +4,16 @@ use std::collections::HashSet;
 use std::future::{IntoFuture, Ready, ready};
 use std::sync::Arc;
 
-use narthex_ws::Broadcast as Frames;
+use serde_json::value::RawValue;
 
-use super::Hub;
+use super::channels::{Forms, Position};
 use super::message::Message;
 use super::outbox::{Priority, Sent};
 use super::peer::{Peer, PeerId};
 use super::rooms::Room;
+use super::{Hub, Inner};
+
+type Filter<'a> = Box<dyn Fn(&Peer) -> bool + Send + 'a>;
 
 /// A message on its way to many, made by [`Hub::broadcast`]. What its methods say are conditions: a peer gets it if all are met.
 ///
@@ -28,9 +31,11 @@ pub struct Broadcast<'a> {
     filter: Option<Filter<'a>>,
     priority: Priority,
     key: Option<String>,
+    /// What who speaks the channel protocol gets, if it is not the message's text.
+    json: Option<Box<RawValue>>,
+    /// The peer that says it.
+    from: Option<PeerId>,
 }
-
-type Filter<'a> = Box<dyn Fn(&Peer) -> bool + Send + 'a>;
 
 /// How many peers a broadcast reached.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -54,10 +59,14 @@ impl<'a> Broadcast<'a> {
             filter: None,
             priority: Priority::default(),
             key: None,
+            json: None,
+            from: None,
         }
     }
 
-    /// To those who have subscribed to this channel, or to a mask that stands for it.
+    /// To those who have subscribed to this channel, or to a mask that stands for it. Who speaks the channel protocol gets text in an
+    /// envelope with the channel's name. If the channel keeps a history, it keeps text that has no other condition, no priority
+    /// and no key: what not everybody gets in the same order is not a part of it.
     pub fn channel(mut self, name: impl Into<String>) -> Self {
         self.channel = Some(name.into());
         self
@@ -111,15 +120,56 @@ impl<'a> Broadcast<'a> {
         self
     }
 
+    pub(super) fn json(mut self, json: Box<RawValue>, from: Option<PeerId>) -> Self {
+        self.json = Some(json);
+        self.from = from;
+        self
+    }
+
     /// Sends it.
     pub fn send(self) -> Reached {
-        let compressors = self.hub.0.compressors.clone();
-        let frames = match &self.message {
-            Message::Text(text) => Frames::text(text, compressors),
-            Message::Binary(bytes) => Frames::binary(bytes, compressors),
+        self.send_at().0
+    }
+
+    /// Sends it, and says where in its channel's history it stands.
+    pub(super) fn send_at(self) -> (Reached, Option<Position>) {
+        let forms = || {
+            Forms::new(&self.message, self.channel.as_deref(), self.hub.0.compressors.clone())
+                .data(self.json.as_deref(), self.from)
         };
+        let recorded = match (&self.hub.0.protocol, &self.channel) {
+            (Some(protocol), Some(channel)) if self.is_for_all() => protocol.record(channel, |at| {
+                let forms = forms().at(at);
+                let reached = self.deliver(&forms);
+                forms.envelope().map(|envelope| (reached, Arc::clone(envelope)))
+            }),
+            _ => None,
+        };
+        match recorded {
+            Some((reached, position)) => (reached, Some(position)),
+            None => (self.deliver(&forms()), None),
+        }
+    }
+
+    /// Whether all subscribers of its channel get it, in order.
+    fn is_for_all(&self) -> bool {
+        self.group.is_none()
+            && self.protocol.is_none()
+            && self.include.is_none()
+            && self.exclude.is_empty()
+            && self.filter.is_none()
+            && self.priority == Priority::Normal
+            && self.key.is_none()
+            && self.message.as_text().is_some()
+    }
+
+    fn deliver(&self, forms: &Forms<'_>) -> Reached {
         let mut reached = Reached::default();
-        self.each(|peer| match peer.share(frames.clone(), self.priority, self.key.as_deref()) {
+        let send = |peer: &Peer| match forms.for_peer(peer) {
+            Some(what) => peer.share(what, self.priority, self.key.as_deref()),
+            None => Sent::Refused,
+        };
+        self.each(|peer| match send(peer) {
             Sent::Queued => reached.queued += 1,
             Sent::Refused => reached.refused += 1,
             Sent::NotFound => {}
@@ -156,12 +206,18 @@ impl<'a> Broadcast<'a> {
         let Some(first) = conditions.first() else {
             return hub.peers.lists().for_each(|list| list.iter().for_each(|peer| visit(peer, 0)));
         };
-        // Who is in several rooms gets it once.
+        hub.each_in(first, |peer| visit(peer, 1));
+    }
+}
+
+impl Inner {
+    /// Everybody in these rooms. Who is in several is visited once.
+    pub(super) fn each_in(&self, rooms: &[Arc<Room>], mut visit: impl FnMut(&Peer)) {
         let mut seen = HashSet::new();
-        for room in first {
+        for room in rooms {
             for peer in room.members.list().iter() {
-                if first.len() == 1 || seen.insert(peer.id()) {
-                    visit(peer, 1);
+                if rooms.len() == 1 || seen.insert(peer.id()) {
+                    visit(peer);
                 }
             }
         }

@@ -67,8 +67,9 @@ impl Connect {
 }
 
 /// A response that refuses a client.
+// Boxed, since every handler of the app returns it beside what it mostly returns.
 #[derive(Debug)]
-pub struct Refusal(pub(super) Response<String>);
+pub struct Refusal(pub(super) Box<Response<String>>);
 
 impl Refusal {
     /// A response with this status. One that is informational or successful would accept, and becomes 403.
@@ -79,7 +80,7 @@ impl Refusal {
         *response.status_mut() = if refuses { status } else { StatusCode::FORBIDDEN };
         let plain = HeaderValue::from_static("text/plain; charset=utf-8");
         response.headers_mut().insert(http::header::CONTENT_TYPE, plain);
-        Self(response)
+        Self(Box::new(response))
     }
 
     /// Adds a header field, such as `WWW-Authenticate`.

@@ -105,10 +105,10 @@ pub enum Beat {
 
 pub(super) type Running = Pin<Box<dyn Future<Output = Result<(), BoxError>> + Send>>;
 pub(super) type Connecting = Pin<Box<dyn Future<Output = Result<Connect, Refusal>> + Send>>;
+type Beating = Box<dyn Fn(&Peer) -> Beat + Send + Sync>;
+type Moving = Box<dyn Fn(&Peer, &str) + Send + Sync>;
 type Handler<A> = Box<dyn Fn(Peer, A) -> Running + Send + Sync>;
 type ConnectHandler = Box<dyn Fn(Connect) -> Connecting + Send + Sync>;
-type BeatHandler = Box<dyn Fn(&Peer) -> Beat + Send + Sync>;
-type GroupHandler = Box<dyn Fn(&Peer, &str) + Send + Sync>;
 
 /// A handler that is set once. What is asked for it before it is set does as if it never were.
 pub(super) struct Slot<T>(OnceLock<T>);
@@ -147,9 +147,9 @@ pub(super) struct Handlers {
     pub(super) pong: Slot<Handler<Bytes>>,
     pub(super) error: Slot<Handler<PeerError>>,
     pub(super) disconnect: Slot<Handler<Disconnected>>,
-    pub(super) heartbeat: Slot<BeatHandler>,
-    pub(super) joined: Slot<GroupHandler>,
-    pub(super) left: Slot<GroupHandler>,
+    pub(super) heartbeat: Slot<Beating>,
+    pub(super) joined: Slot<Moving>,
+    pub(super) left: Slot<Moving>,
 }
 
 /// Erases what a handler is.

@@ -35,7 +35,10 @@
 //! server is Narthex: a hub's response is only understood there.
 
 mod broadcast;
+mod channels;
+mod client_module;
 mod connect;
+mod events;
 mod handlers;
 mod mask;
 mod message;
@@ -55,7 +58,12 @@ use narthex_ws::CloseCode;
 use narthex_ws::deflate::Compressors;
 
 pub use broadcast::{Broadcast, Reached};
+pub use channels::{
+    Channels, Epoch, History, PROTOCOL as CHANNELS_V1, Permission, Position, Publication, Rejection, RequestError,
+};
+pub use client_module::ClientModule;
 pub use connect::{Connect, Refusal};
+pub use events::{EventsBody, EventsService};
 pub use handlers::{Beat, Disconnected, Outcome, PeerError};
 pub use message::{Fragment, Message};
 pub use narthex_ws::deflate::{Config as Deflate, WindowBits};
@@ -77,6 +85,8 @@ pub struct Hub(pub(crate) Arc<Inner>);
 
 pub(crate) struct Inner {
     settings: Settings,
+    /// The channel protocol, if it is spoken.
+    protocol: Option<Channels>,
     compressors: Option<Arc<Compressors>>,
     handlers: Handlers,
     peers: Index,
@@ -86,9 +96,10 @@ pub(crate) struct Inner {
 }
 
 impl Inner {
-    fn new(settings: Settings, compressors: Option<Arc<Compressors>>) -> Self {
+    fn new(settings: Settings, protocol: Option<Channels>, compressors: Option<Arc<Compressors>>) -> Self {
         Self {
             settings,
+            protocol,
             compressors,
             handlers: Handlers::default(),
             peers: Index::default(),
@@ -106,8 +117,22 @@ impl Inner {
         }
     }
 
-    /// Lets a peer into a room that it is not in. Returns whether it is in now and was not before.
     fn join(&self, kind: RoomKind, name: &str, peer: &Peer) -> bool {
+        match kind {
+            RoomKind::Channel if self.protocol.is_some() => channels::join(self, name, peer, channels::Wish::default()).is_ok(),
+            _ => self.enter_room(kind, name, peer),
+        }
+    }
+
+    fn leave(&self, kind: RoomKind, name: &str, peer: &Peer) -> bool {
+        match kind {
+            RoomKind::Channel => channels::leave(self, name, peer),
+            RoomKind::Group | RoomKind::Protocol => self.leave_room(kind, name, peer),
+        }
+    }
+
+    /// Lets a peer into a room that it is not in. Returns whether it is in now and was not before.
+    fn enter_room(&self, kind: RoomKind, name: &str, peer: &Peer) -> bool {
         let mut about = peer.about();
         // Under the lock: a peer that has left is let in nowhere.
         if peer.outbox().over {
@@ -120,7 +145,7 @@ impl Inner {
         true
     }
 
-    fn leave(&self, kind: RoomKind, name: &str, peer: &Peer) -> bool {
+    fn leave_room(&self, kind: RoomKind, name: &str, peer: &Peer) -> bool {
         peer.about().rooms.retain(|place| place.kind != kind || &*place.room.name != name);
         let left = self.rooms(kind).leave(name, peer.id());
         if left {
@@ -158,11 +183,10 @@ impl Inner {
         let mut about = peer.about();
         let places = std::mem::take(&mut about.rooms);
         about.reply = None;
+        about.asked = None;
         drop(about);
         for Place { kind, room } in places {
-            if self.rooms(kind).leave(&room.name, peer.id()) {
-                self.told(kind, false, &room.name, peer);
-            }
+            self.leave(kind, &room.name, peer);
         }
     }
 }
@@ -422,7 +446,11 @@ impl Peer {
 
     /// Ends a subscription. Returns whether there was one. A peer that disconnects leaves all of its channels.
     pub fn unsubscribe(&self, channel: &str) -> bool {
-        self.hub().is_some_and(|hub| hub.0.leave(RoomKind::Channel, channel, self))
+        let left = self.hub().is_some_and(|hub| hub.0.leave(RoomKind::Channel, channel, self));
+        if left {
+            channels::tell_unsubscribed(self, channel, None);
+        }
+        left
     }
 
     /// The channels and masks that it has subscribed to.
@@ -435,6 +463,10 @@ impl Peer {
     #[must_use]
     pub fn groups(&self) -> Vec<String> {
         self.places(RoomKind::Group)
+    }
+
+    fn is_in(&self, kind: RoomKind, name: &str) -> bool {
+        self.about().rooms.iter().any(|place| place.kind == kind && &*place.room.name == name)
     }
 
     fn places(&self, kind: RoomKind) -> Vec<String> {

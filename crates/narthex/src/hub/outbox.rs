@@ -1,11 +1,13 @@
 //! What waits to be sent to a peer. Anybody puts into it, from any thread; the peer's own session takes out of it.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::task::Waker;
 
 use narthex_ws::{Broadcast, Close, CloseCode, Kind};
 use tokio::sync::oneshot;
 
+use super::channels::Envelope;
 use super::message::Message;
 
 /// Which of several waiting messages goes first. Those of one priority keep their order.
@@ -76,11 +78,15 @@ pub(super) struct Item {
     pub(super) key: Option<Box<str>>,
     /// Told when the transport has it.
     pub(super) done: Option<oneshot::Sender<()>>,
+    /// It was kept elsewhere, within bounds, and does not count against the peer's.
+    pub(super) uncounted: bool,
 }
 
 pub(super) enum What {
     Message(Message),
     Shared(Broadcast),
+    /// Shared too, for who speaks the channel protocol.
+    Envelope(Arc<Envelope>),
     Ping(Box<[u8]>),
     /// The beginning of a message in pieces. Nothing else but pings goes between it and its last piece.
     Begin(Kind, Box<[u8]>),
@@ -89,13 +95,18 @@ pub(super) enum What {
 
 impl Item {
     pub(super) fn new(what: What) -> Self {
-        Self { what, priority: Priority::default(), key: None, done: None }
+        Self { what, priority: Priority::default(), key: None, done: None, uncounted: false }
     }
 
+    /// What counts of it.
     fn len(&self) -> usize {
+        if self.uncounted {
+            return 0;
+        }
         match &self.what {
             What::Message(message) => message.len(),
             What::Shared(broadcast) => broadcast.data().len(),
+            What::Envelope(envelope) => envelope.frames.data().len(),
             What::Ping(bytes) | What::Begin(_, bytes) | What::Append(bytes, _) => bytes.len(),
         }
     }
@@ -122,6 +133,7 @@ pub(super) struct Outbox {
     high: usize,
     normal: usize,
     bytes: usize,
+    uncounted: usize,
     /// Pieces are being written: messages wait.
     in_pieces: bool,
     pub(super) ending: Ending,
@@ -141,7 +153,7 @@ impl Outbox {
     }
 
     pub(super) fn len(&self) -> usize {
-        self.items.len() + self.pieces.len()
+        self.items.len() + self.pieces.len() - self.uncounted
     }
 
     pub(super) fn is_open(&self) -> bool {
@@ -163,6 +175,11 @@ impl Outbox {
         {
             self.bytes = self.bytes - old.len() + length;
             *old = item;
+            return Sent::Queued;
+        }
+        if item.uncounted {
+            self.uncounted += 1;
+            self.insert(item);
             return Sent::Queued;
         }
         while self.len() > 0 && (self.bytes.saturating_add(length) > limits.bytes || self.len() >= limits.messages) {
@@ -224,6 +241,7 @@ impl Outbox {
             Priority::Low => {}
         }
         self.bytes -= item.len();
+        self.uncounted -= usize::from(item.uncounted);
         Some(item)
     }
 
@@ -264,7 +282,7 @@ impl Outbox {
     pub(super) fn clear(&mut self) {
         self.items = VecDeque::new();
         self.pieces = VecDeque::new();
-        (self.high, self.normal, self.bytes) = (0, 0, 0);
+        (self.high, self.normal, self.bytes, self.uncounted) = (0, 0, 0, 0);
     }
 }
 
@@ -321,6 +339,22 @@ mod tests {
         assert!(outbox.push(item("longer than ten bytes", Priority::Normal), &limits).is_queued());
         assert_eq!(outbox.push(item("1", Priority::Normal), &limits), Sent::Refused);
         assert_eq!(outbox.bytes(), 21);
+    }
+
+    #[test]
+    fn what_was_kept_elsewhere_takes_no_room() {
+        let mut outbox = Outbox::default();
+        for text in ["kept 1", "kept 2", "kept 3", "kept 4"] {
+            assert!(outbox.push(Item { uncounted: true, ..item(text, Priority::Normal) }, &FEW).is_queued());
+        }
+        let limits = OutboundLimits { overflow: Overflow::DropNewest, ..FEW };
+        for text in ["1", "2", "3"] {
+            assert!(outbox.push(item(text, Priority::Normal), &limits).is_queued());
+        }
+        assert_eq!(outbox.push(item("4", Priority::Normal), &limits), Sent::Refused);
+        assert_eq!((outbox.bytes(), outbox.len()), (3, 3));
+        assert_eq!(drain(&mut outbox), ["kept 1", "kept 2", "kept 3", "kept 4", "1", "2", "3"]);
+        assert_eq!((outbox.bytes(), outbox.len()), (0, 0));
     }
 
     #[test]

@@ -8,11 +8,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread::ThreadId;
 use std::time::Duration;
 
-use narthex_ws::{Broadcast, Close, CloseCode, Kind};
+use narthex_ws::{Close, CloseCode, Kind};
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout};
 use uuid::Uuid;
 
+use super::channels::{Asked, Forms, Speaks};
 use super::message::Message;
 use super::outbox::{Ending, Item, Outbox, Priority, Sent, What};
 use super::writer::{MessageWriter, WriterBusy};
@@ -107,6 +108,7 @@ pub(super) struct State {
     pub(super) id: PeerId,
     pub(super) hub: Weak<Inner>,
     pub(super) origin: Origin,
+    speaks: Speaks,
     pub(super) since: Instant,
     pub(super) counters: Counters,
     /// Whose thread runs the session.
@@ -123,6 +125,8 @@ pub(super) struct About {
     pub(super) reply: Option<oneshot::Sender<Message>>,
     /// What the peer is a member of.
     pub(super) rooms: Vec<super::rooms::Place>,
+    /// What it was asked by the channel protocol.
+    pub(super) asked: Option<Box<Asked>>,
 }
 
 /// One WebSocket connection. Clones are the same; all methods can be called from any thread, also after it has ended.
@@ -148,11 +152,12 @@ pub enum ReplyError {
 }
 
 impl Peer {
-    pub(super) fn new(hub: Weak<Inner>, origin: Origin) -> Self {
+    pub(super) fn new(hub: Weak<Inner>, origin: Origin, speaks: Speaks) -> Self {
         Self(Arc::new(State {
             id: PeerId::random(),
             hub,
             origin,
+            speaks,
             since: Instant::now(),
             counters: Counters::default(),
             thread: std::thread::current().id(),
@@ -167,6 +172,10 @@ impl Peer {
 
     pub(super) fn about(&self) -> MutexGuard<'_, About> {
         self.0.about.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn speaks(&self) -> Speaks {
+        self.0.speaks
     }
 
     /// The hub. `None`: it is gone, and takes its peers with it.
@@ -275,20 +284,33 @@ impl Peer {
 
     /// Sends a message: text if it is a string, binary if it is bytes. It never blocks: see [`OutboundLimits`].
     ///
+    /// Who speaks the channel protocol gets text in an envelope without a channel.
+    ///
     /// [`OutboundLimits`]: super::OutboundLimits
     pub fn send(&self, message: impl Into<Message>) -> Sent {
-        self.push(Item::new(What::Message(message.into())))
+        self.push_message(message.into(), |item| item)
+    }
+
+    fn push_message(&self, message: Message, prepare: impl FnOnce(Item) -> Item) -> Sent {
+        let what = match self.speaks() {
+            Speaks::Raw => What::Message(message),
+            Speaks::Channels | Speaks::Events => match Forms::new(&message, None, None).for_peer(self) {
+                Some(what) => what,
+                None => return Sent::Refused,
+            },
+        };
+        self.push(prepare(Item::new(what)))
     }
 
     /// [`send`](Self::send) with another priority than [`Priority::Normal`].
     pub fn send_with_priority(&self, message: impl Into<Message>, priority: Priority) -> Sent {
-        self.push(Item { priority, ..Item::new(What::Message(message.into())) })
+        self.push_message(message.into(), |item| Item { priority, ..item })
     }
 
     /// Sends a message that takes the place of an earlier one with the same key, if that still waits: what is no longer true
     /// need not be sent.
     pub fn send_latest(&self, key: &str, message: impl Into<Message>) -> Sent {
-        self.push(Item { key: Some(key.into()), ..Item::new(What::Message(message.into())) })
+        self.push_message(message.into(), |item| Item { key: Some(key.into()), ..item })
     }
 
     /// Sends a message and waits until the transport has taken it. `false`: it will not be sent.
@@ -296,13 +318,13 @@ impl Peer {
     /// Dropping the future does not take the message back.
     pub async fn send_and_flush(&self, message: impl Into<Message>) -> bool {
         let (done, is_done) = oneshot::channel();
-        let item = Item { done: Some(done), ..Item::new(What::Message(message.into())) };
-        self.push(item).is_queued() && is_done.await.is_ok()
+        self.push_message(message.into(), |item| Item { done: Some(done), ..item }).is_queued() && is_done.await.is_ok()
     }
 
     /// Sends a message, and gives the next message that comes: it does not go to a handler. Messages that came before go to theirs.
     ///
-    /// To be used in a handler as well: reading goes on meanwhile. Dropping the future lets later messages go to their handlers.
+    /// To be used in a handler as well: reading goes on meanwhile. Text of who speaks the channel protocol is not taken for a reply:
+    /// see [`request`](Self::request). Dropping the future lets later messages go to their handlers.
     ///
     /// # Errors
     /// If nothing comes within `limit`, and for what [`ReplyError`] lists.
@@ -365,8 +387,8 @@ impl Peer {
         waker.into_iter().for_each(std::task::Waker::wake);
     }
 
-    pub(super) fn share(&self, broadcast: Broadcast, priority: Priority, key: Option<&str>) -> Sent {
-        self.push(Item { priority, key: key.map(Into::into), ..Item::new(What::Shared(broadcast)) })
+    pub(super) fn share(&self, what: What, priority: Priority, key: Option<&str>) -> Sent {
+        self.push(Item { priority, key: key.map(Into::into), ..Item::new(what) })
     }
 
     pub(super) fn push(&self, item: Item) -> Sent {

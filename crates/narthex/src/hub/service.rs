@@ -1,5 +1,6 @@
 //! The handshake, as a tower service.
 
+use std::any::Any;
 use std::convert::Infallible;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -34,51 +35,70 @@ impl<B> Service<Request<B>> for HubService {
         // A handshake has no body.
         let (parts, _) = request.into_parts();
         let hub = Arc::clone(&self.0.0);
-        Box::pin(async move { Ok(open(&hub, parts).await.unwrap_or_else(|Refusal(response)| response)) })
+        Box::pin(async move { Ok(open(&hub, parts).await.unwrap_or_else(|refusal| *refusal.0)) })
     }
 }
 
 async fn open(hub: &Arc<Inner>, parts: Parts) -> Result<Response<String>, Refusal> {
     let request = Request::from_parts(parts, ());
     let settings = &hub.settings;
-    let opening = Opening::of(&request).map_err(|refusal| Refusal(refusal.response()))?;
-    if !settings.origins.allow(request.headers()) {
-        return Err(Refusal::new(StatusCode::FORBIDDEN, "pages from this origin may not connect\n"));
-    }
-    if hub.peers.len() >= settings.max_connections {
-        return Err(Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "too many clients are connected\n"));
-    }
+    let opening = Opening::of(&request).map_err(|refusal| Refusal(Box::new(refusal.response())))?;
+    admit(hub, request.headers())?;
     let protocol = opening.choose_protocol(&settings.protocols).map(str::to_owned);
     let deflate = settings.deflate.as_ref().and_then(|config| opening.deflate(config));
     let mut response = opening.response(protocol.as_deref(), deflate.as_ref()).map(|()| String::new());
     let (parts, ()) = request.into_parts();
-    let known = parts.extensions.get::<ConnectionInfo>().copied();
-    let mut connect = Connect {
+    let connect = ask(hub, parts, protocol).await?;
+    for (name, value) in &connect.headers {
+        if ![CONNECTION, UPGRADE, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_EXTENSIONS, SEC_WEBSOCKET_PROTOCOL].contains(name) {
+            response.headers_mut().append(name, value.clone());
+        }
+    }
+    let (origin, data, channels) = connect.into_origin();
+    response.extensions_mut().insert(Switch::new(Offer { hub: Arc::clone(hub), origin, deflate, data, channels }));
+    Ok(response)
+}
+
+/// Whether the settings let a client connect.
+pub(super) fn admit(hub: &Inner, headers: &HeaderMap) -> Result<(), Refusal> {
+    if !hub.settings.origins.allow(headers) {
+        return Err(Refusal::new(StatusCode::FORBIDDEN, "pages from this origin may not connect\n"));
+    }
+    if hub.peers.len() >= hub.settings.max_connections {
+        return Err(Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "too many clients are connected\n"));
+    }
+    Ok(())
+}
+
+/// What the app says to a client that wants to connect.
+pub(super) async fn ask(hub: &Inner, parts: Parts, protocol: Option<String>) -> Result<Connect, Refusal> {
+    let connect = Connect {
+        peer: parts.extensions.get::<ConnectionInfo>().map(|known| known.peer),
         parts,
-        peer: known.map(|known| known.peer),
         protocol,
         headers: HeaderMap::new(),
         data: None,
         channels: Vec::new(),
     };
-    if let Some(handler) = hub.handlers.connect.get() {
-        connect = handler(connect).await?;
+    match hub.handlers.connect.get() {
+        Some(handler) => handler(connect).await,
+        None => Ok(connect),
     }
-    let Connect { parts, peer, protocol, headers, data, channels } = connect;
-    for (name, value) in &headers {
-        if ![CONNECTION, UPGRADE, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_EXTENSIONS, SEC_WEBSOCKET_PROTOCOL].contains(name) {
-            response.headers_mut().append(name, value.clone());
-        }
+}
+
+impl Connect {
+    /// What a peer is made of: where it comes from, the app's data, and what it subscribes to.
+    pub(super) fn into_origin(self) -> (Origin, Option<Arc<dyn Any + Send + Sync>>, Vec<String>) {
+        let known = self.parts.extensions.get::<ConnectionInfo>();
+        let origin = Origin {
+            peer: self.peer,
+            local: known.map(|known| known.local),
+            tls: known.is_some_and(|known| known.tls),
+            protocol: self.protocol.map(Into::into),
+            head: head(&self.parts),
+        };
+        (origin, self.data, self.channels)
     }
-    let origin = Origin {
-        peer,
-        local: known.map(|known| known.local),
-        tls: known.is_some_and(|known| known.tls),
-        protocol: protocol.map(Into::into),
-        head: head(&parts),
-    };
-    response.extensions_mut().insert(Switch::new(Offer { hub: Arc::clone(hub), origin, deflate, data, channels }));
-    Ok(response)
 }
 
 /// What is kept of a head: as text it takes a fraction of the room that a map does.

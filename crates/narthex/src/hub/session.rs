@@ -21,13 +21,14 @@ use narthex_ws::{Close, Connection, Event, ProtocolError};
 use tokio::sync::oneshot;
 
 use super::Inner;
+use super::channels::{self, PROTOCOL, Speaks};
 use super::handlers::{Beat, Disconnected, PeerError, Running};
 use super::message::{Fragment, Message};
 use super::outbox::{Ending, Item, What};
 use super::peer::{Origin, Peer, count};
 use crate::downstream::{Closed, Downstream};
 use clock::{Clock, Due};
-use draining::close_when_draining;
+pub(super) use draining::close_when_draining;
 use inbox::{Inbound, Inbox};
 use line::{Line, Tunnel};
 
@@ -105,12 +106,15 @@ pub(crate) struct Session {
 impl Session {
     fn new(offer: Offer) -> Self {
         let Offer { hub, origin, deflate, data, channels } = offer;
-        let peer = Peer::new(Arc::downgrade(&hub), origin);
+        let speaks_channels = hub.protocol.is_some() && origin.protocol.as_deref() == Some(PROTOCOL);
+        let speaks = if speaks_channels { Speaks::Channels } else { Speaks::Raw };
+        let peer = Peer::new(Arc::downgrade(&hub), origin, speaks);
         let deflate = deflate.zip(hub.compressors.clone());
         let codec = Connection::server(Arc::clone(&hub.settings.codec), deflate);
         if let Some(data) = data {
             peer.set_shared_data(data);
         }
+        channels::greet(&peer);
         hub.enter(&peer);
         for channel in channels {
             peer.subscribe(&channel);
@@ -291,6 +295,10 @@ impl Session {
         let counters = &self.peer.0.counters;
         count(&counters.messages_received, 1);
         counters.last_message.store(self.peer.now(), Ordering::Relaxed);
+        if let (Speaks::Channels, Message::Text(text)) = (self.peer.speaks(), &message) {
+            let taken = channels::take_reply(&self.peer, text);
+            return (!taken).then_some(Inbound::Message(message));
+        }
         let reply = self.peer.about().reply.take();
         match reply {
             Some(reply) => reply.send(message).err().map(Inbound::Message),
@@ -394,10 +402,8 @@ impl Session {
         let written = match item.what {
             What::Message(Message::Text(text)) => self.codec.text(&text, out),
             What::Message(Message::Binary(data)) => self.codec.binary(&data, out),
-            What::Shared(broadcast) => self
-                .codec
-                .broadcast(&broadcast)
-                .map(|frame| if frame.len() >= LARGE { self.large = frame } else { out.extend_from_slice(&frame) }),
+            What::Shared(broadcast) => self.codec.broadcast(&broadcast).map(|frame| append(frame, out, &mut self.large)),
+            What::Envelope(envelope) => self.codec.broadcast(&envelope.frames).map(|frame| append(frame, out, &mut self.large)),
             What::Ping(payload) => self.codec.ping(&payload, out),
             What::Begin(kind, data) => self.codec.begin(kind, &data, out),
             What::Append(data, last) => self.codec.append(&data, last, out),
@@ -471,6 +477,11 @@ impl Session {
         self.ended = None;
         self.end(Disconnected { by_client: false, ..lost() });
     }
+}
+
+/// A large frame is not copied.
+fn append(frame: Bytes, out: &mut Vec<u8>, large: &mut Bytes) {
+    if frame.len() >= LARGE { *large = frame } else { out.extend_from_slice(&frame) }
 }
 
 impl Drop for Session {

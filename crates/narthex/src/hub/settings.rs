@@ -6,6 +6,7 @@ use std::time::Duration;
 use narthex_ws::deflate::{Compressors, Config};
 use narthex_ws::{Delivery, Limits};
 
+use super::channels::{Channels, PROTOCOL};
 use super::origins::Origins;
 use super::outbox::{OutboundLimits, Overflow};
 use super::{Hub, Inner};
@@ -72,6 +73,7 @@ pub(super) struct Settings {
 #[must_use = "a hub is made by `build`"]
 pub struct HubBuilder {
     settings: Settings,
+    channels: Option<Channels>,
     codec: narthex_ws::Settings,
 }
 
@@ -89,7 +91,7 @@ impl Default for HubBuilder {
             protocols: Vec::new(),
             deflate: None,
         };
-        Self { settings, codec }
+        Self { settings, channels: None, codec }
     }
 }
 
@@ -146,6 +148,13 @@ impl HubBuilder {
         self
     }
 
+    /// Speaks the channel protocol with clients that name it (`narthex.channels.v1`): browsers with `narthex.js`, and others by
+    /// docs/channels.md. Their text messages go to `channels`, not to [`Hub::on_message`].
+    pub fn channels(mut self, channels: Channels) -> Self {
+        self.channels = Some(channels);
+        self
+    }
+
     /// Compresses messages (permessage-deflate, RFC 7692) with clients that can. Default: not.
     pub fn deflate(mut self, config: Config) -> Self {
         self.settings.deflate = Some(config);
@@ -177,11 +186,19 @@ impl HubBuilder {
     }
 
     /// The hub.
+    ///
+    /// # Panics
+    /// If it speaks the channel protocol, which needs whole messages, and messages come in pieces.
     #[must_use]
+    #[track_caller]
     pub fn build(self) -> Hub {
-        let Self { mut settings, codec } = self;
+        let Self { mut settings, channels, codec } = self;
+        if channels.is_some() {
+            assert!(codec.delivery != Delivery::Pieces, "channels need whole messages: use Delivery::Both for pieces as well");
+            settings.protocols.push(PROTOCOL.to_owned());
+        }
         settings.codec = Arc::new(codec);
         let compressors = settings.deflate.as_ref().map(|config| Arc::new(Compressors::new(config)));
-        Hub(Arc::new(Inner::new(settings, compressors)))
+        Hub(Arc::new(Inner::new(settings, channels, compressors)))
     }
 }

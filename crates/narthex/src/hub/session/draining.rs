@@ -8,7 +8,7 @@ use crate::hub::Inner;
 use crate::lifetime::Phases;
 
 /// Closes the hub's connections of this thread with 1001 when its server begins to stop.
-pub(super) fn close_when_draining(hub: &Arc<Inner>) {
+pub(in crate::hub) fn close_when_draining(hub: &Arc<Inner>) {
     thread_local! {
         static WATCHED: std::cell::RefCell<Vec<std::sync::Weak<Inner>>> = const { std::cell::RefCell::new(Vec::new()) };
     }

@@ -8,6 +8,7 @@ use narthex_ws::CloseCode;
 
 use super::Session;
 use super::inbox::Inbound;
+use crate::hub::channels::{self, Speaks};
 use crate::hub::handlers::{PeerError, Running};
 use crate::hub::message::Message;
 use crate::hub::peer::Peer;
@@ -49,6 +50,9 @@ impl Session {
         let (handlers, peer) = (&self.hub.handlers, || self.peer.clone());
         match inbound {
             Inbound::Open => handlers.open.get().map(|handler| handler(peer(), ())),
+            Inbound::Message(Message::Text(text)) if self.peer.speaks() == Speaks::Channels => {
+                Some(channels::serve(&self.hub, peer(), text))
+            }
             Inbound::Message(Message::Text(text)) => match handlers.message.get() {
                 Some(handler) => Some(handler(peer(), text)),
                 None => self.unsupported("this server takes no text messages"),

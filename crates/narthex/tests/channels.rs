@@ -1,0 +1,14 @@
+//! The channel protocol, the same whichever provider the app runs on.
+#![cfg(all(unix, feature = "axum"))]
+
+#[macro_use]
+mod client;
+mod channels {
+    pub(crate) mod stage;
+
+    mod events;
+    mod history;
+    mod presence;
+    mod protocol;
+    mod requests;
+}
