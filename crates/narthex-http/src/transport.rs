@@ -98,6 +98,11 @@ impl Transport {
         Poll::Ready(Ok(buffer.filled().len()))
     }
 
+    /// As [`poll_read`](Self::poll_read), into memory that need not be initialized: to do that each time costs more than most reads.
+    pub(crate) fn poll_read_buf(&mut self, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        on_stream!(self, poll_read(cx, buffer))
+    }
+
     /// Appends what has arrived to `buffer`; 0 is the end of the stream.
     pub(crate) fn poll_fill(&mut self, cx: &mut Context<'_>, buffer: &mut BytesMut) -> Poll<io::Result<usize>> {
         match self.stream()? {

@@ -125,8 +125,7 @@ impl AsyncRead for Socket {
         let this = &mut *self;
         let before = buffer.filled().len();
         if this.early.is_empty() {
-            let read = ready!(this.wire.0.borrow_mut().transport.poll_read(cx, buffer.initialize_unfilled()))?;
-            buffer.advance(read);
+            ready!(this.wire.0.borrow_mut().transport.poll_read_buf(cx, buffer))?;
         } else {
             let take = this.early.len().min(buffer.remaining());
             buffer.put_slice(this.early.get(..take).unwrap_or_default());
