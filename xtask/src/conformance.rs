@@ -65,7 +65,7 @@ fn autobahn(directory: &Path, provider: &str, cases: &str) -> Result<(), String>
     client.env("LD_LIBRARY_PATH", directory.join("root/usr/lib/x86_64-linux-gnu")).env("PYTHONPATH", directory.join("site"));
     client.arg(scripts.join("wstest.py")).args(["-m", "fuzzingclient", "-s"]).arg(&file).stdout(Stdio::null());
     succeed(&mut client)?;
-    print!("autobahn, {provider}: ");
+    println!("autobahn, {provider}:");
     succeed(Command::new("python3").arg(scripts.join("report.py")).arg(output.join("index.json")))
 }
 
