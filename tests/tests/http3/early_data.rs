@@ -59,9 +59,10 @@ async fn a_get_is_answered_before_the_end_of_the_handshake_and_a_post_waits_for_
 }
 
 /// Waits until so many streams, the control stream among them, have begun to be sent. What is written when an answer has come is
-/// no early data any more.
+/// no early data any more. What is sent again counts too, so that the last may need a moment more.
 async fn is_sent(connection: &Connection, streams: u64) {
     eventually("it is sent", async || connection.quic.stats().frame_tx.stream >= streams).await;
+    tokio::time::sleep(std::time::Duration::from_millis(100)).await;
 }
 
 async fn is_held(connection: &Connection) {
