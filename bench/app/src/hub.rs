@@ -6,7 +6,7 @@ use narthex::hub::Hub;
 pub(crate) fn router() -> Router {
     let echo = Hub::new();
     echo.on_binary(|peer, bytes| async move {
-        peer.send(bytes);
+        let _ = peer.send(bytes);
     });
     let broadcast = Hub::new();
     broadcast.on_binary(|peer, bytes| async move {
