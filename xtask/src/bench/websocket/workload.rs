@@ -26,8 +26,9 @@ pub(super) const ALL: [Workload; 10] = [
     Workload::Broadcast { size: 64, connections: 1000 },
 ];
 
-/// Those that are counted: their connections divide the numbers of messages that counting takes.
-pub(super) const COUNTED: [Workload; 3] = [SMALL, KIBIBYTE, LARGE];
+/// Those that are counted: their connections divide the numbers of messages that counting takes. Of larger messages, most of the cost is
+/// copying and unmasking, for which valgrind's CPU lacks AVX-512.
+pub(super) const COUNTED: [Workload; 2] = [SMALL, KIBIBYTE];
 
 const fn echo(size: usize, connections: usize) -> Workload {
     Workload::Echo { size, connections }
