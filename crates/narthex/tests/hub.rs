@@ -104,7 +104,14 @@ fn echo(hub: &Hub) {
 }
 
 async fn next(socket: &mut Socket) -> Message {
-    timeout(PATIENCE, socket.next()).await.expect("something comes").expect("the connection goes on").expect("it is right")
+    loop {
+        let message = timeout(PATIENCE, socket.next()).await.expect("something comes");
+        let message = message.expect("the connection goes on").expect("it is right");
+        // The heartbeat may come at any time.
+        if !message.is_ping() {
+            return message;
+        }
+    }
 }
 
 async fn text(socket: &mut Socket) -> String {
