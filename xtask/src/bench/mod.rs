@@ -4,6 +4,7 @@
 
 mod binaries;
 mod budgets;
+mod by_workload;
 mod callgrind;
 mod chart;
 mod client;

@@ -13,6 +13,7 @@ use super::machine::Machine;
 use super::options::{COUNTED_CONNECTIONS, Compared, Options};
 use super::results::{Load, Results, is_narthex};
 use super::subjects::name;
+use super::syscalls::Calls;
 use crate::system;
 
 /// Writes everything and returns the directory.
@@ -130,11 +131,7 @@ fn budget_table(text: &mut String, results: &Results) {
         "## Budgets\n\n{measure} per request at {connections} connections; beside it user instructions alone at {COUNTED_AT} connections, which decide nothing.\n\n| budget | measured | user instructions | met? |\n|---|---:|---:|---|"
     );
     for verdict in budgets::verdicts(results) {
-        let met = match verdict.met {
-            Some(true) => "yes",
-            Some(false) => "**no**",
-            None => "no data",
-        };
+        let met = shown_met(verdict.met);
         let _ = writeln!(text, "| {} | {} | {} | {met} |", verdict.budget, verdict.measured, verdict.user_only);
     }
     text.push('\n');
@@ -208,13 +205,7 @@ fn count_table(text: &mut String, results: &Results) {
                 Err(reason) => failed("user instructions", reason),
             };
             let (sum, which) = match &count.syscalls {
-                Ok(calls) => {
-                    let mut calls: Vec<(&String, &f64)> = calls.iter().collect();
-                    calls.sort_by(|(_, a), (_, b)| b.total_cmp(a));
-                    let which: Vec<String> = calls.iter().map(|(name, each)| format!("{name} {each:.2}")).collect();
-                    let sum: f64 = calls.iter().map(|(_, each)| **each).sum();
-                    (format!("{sum:.2}"), which.join(", "))
-                }
+                Ok(calls) => shown_calls(calls),
                 Err(reason) => (failed("system calls", reason), String::new()),
             };
             let _ = writeln!(
@@ -278,6 +269,24 @@ fn charts(results: &Results) -> Vec<(&'static str, Chart)> {
         charts.push(("user-instructions.svg", instructions));
     }
     charts
+}
+
+/// The sum of the calls, and which they are, the most frequent first.
+pub(super) fn shown_calls(calls: &Calls) -> (String, String) {
+    let mut calls: Vec<(&String, &f64)> = calls.iter().collect();
+    calls.sort_by(|(_, a), (_, b)| b.total_cmp(a));
+    let which: Vec<String> = calls.iter().map(|(name, each)| format!("{name} {each:.2}")).collect();
+    let sum: f64 = calls.iter().map(|(_, each)| **each).sum();
+    (format!("{sum:.2}"), which.join(", "))
+}
+
+/// What became of a budget.
+pub(super) fn shown_met(met: Option<bool>) -> &'static str {
+    match met {
+        Some(true) => "yes",
+        Some(false) => "**no**",
+        None => "no data",
+    }
 }
 
 pub(super) fn marked(subject: &str) -> String {

@@ -5,7 +5,8 @@ use super::workload::{
     FULL_ECDSA, FULL_RSA, MEGABYTE_HTTP1, MEGABYTE_HTTP2, RESUMED, SMALL_HTTP1, SMALL_HTTP1_FEW, SMALL_HTTP2, Workload,
 };
 use crate::bench::budgets::counts_instructions;
-use crate::bench::results::{Load, Results};
+use crate::bench::by_workload::ByWorkload;
+use crate::bench::results::Load;
 
 /// The cost of a subject under a workload is at most so many times a peer's.
 struct Budget {
@@ -46,15 +47,14 @@ const fn at_most(limit: f64, workload: Workload, subject: &'static str, peer: &'
 }
 
 /// Every budget, in the order of the issue.
-pub(super) fn verdicts(all: &[(Workload, Results)]) -> Vec<Verdict> {
+pub(super) fn verdicts(all: &ByWorkload<Workload>) -> Vec<Verdict> {
     BUDGETS.iter().map(|budget| budget.judge(all)).collect()
 }
 
 impl Budget {
-    fn judge(&self, all: &[(Workload, Results)]) -> Verdict {
-        let of = |workload| all.iter().find(|(of, _)| *of == workload).map(|(_, results)| results);
+    fn judge(&self, all: &ByWorkload<Workload>) -> Verdict {
         let pair = [self.subject, self.peer];
-        let ratios = of(self.workload).map(|results| {
+        let ratios = all.of(self.workload).map(|results| {
             let by_instructions = counts_instructions(results);
             let metric = |load: &Load| if by_instructions { load.instructions() } else { Some(load.cpu_ns()) };
             let lanes = self.workload.lanes();
@@ -64,7 +64,7 @@ impl Budget {
         });
         let (measured, spread) = ratios.unwrap_or_default();
         let user_only = self.counted.and_then(|workload| {
-            let results = of(workload)?;
+            let results = all.of(workload)?;
             let user = |subject| results.user_instructions(subject, workload.lanes());
             Some(user(self.subject)? / user(self.peer)?)
         });
@@ -87,14 +87,16 @@ fn spread(each: &[f64]) -> Option<(f64, f64)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::bench::results::tests::{load, results};
+    use crate::bench::results::tests::load;
 
     #[test]
     fn a_budget_is_judged_within_its_workload() {
         let judged = |cost| {
             let loads = [load(name::SHARED, 1, cost), load(name::NGINX, 1, 100.0)];
             let at = |load: Load| Load { connections: RESUMED.lanes(), ..load };
-            verdicts(&[(RESUMED, results(loads.map(at).to_vec()))])
+            let mut all = ByWorkload::new([RESUMED]);
+            loads.map(at).into_iter().for_each(|load| all.add(RESUMED, load));
+            verdicts(&all)
         };
         let verdicts = judged(101.0);
         assert_eq!(verdicts[2].met, Some(false));

@@ -11,10 +11,11 @@ use anyhow::Result;
 use tempfile::TempDir;
 
 use super::binaries::{Binaries, Program};
+use super::by_workload::ByWorkload;
 use super::counters::Counters;
 use super::machine::{self, Machine};
 use super::options::Options;
-use super::results::{Count, Load, Results};
+use super::results::Count;
 use super::subjects::{self, Group, Running, Step, Subject, Watched};
 use super::{count, load, measure};
 use workload::{Key, Protocol, Workload};
@@ -94,33 +95,9 @@ impl Identity {
 /// All of one run.
 struct Outcome {
     machine: Machine,
-    /// In the order of [`workload::ALL`].
-    results: Vec<(Workload, Results)>,
+    results: ByWorkload<Workload>,
     /// A subject, and what a client has negotiated with it.
     negotiated: Vec<(&'static str, String)>,
-}
-
-impl Outcome {
-    fn new(machine: Machine) -> Self {
-        let results = workload::ALL.iter().map(|workload| (*workload, Results::new(Machine::default()))).collect();
-        Self { machine, results, negotiated: Vec::new() }
-    }
-
-    fn of(&mut self, workload: Workload) -> Option<&mut Results> {
-        self.results.iter_mut().find(|(of, _)| *of == workload).map(|(_, results)| results)
-    }
-
-    fn add(&mut self, workload: Workload, load: Load) {
-        if let Some(results) = self.of(workload) {
-            results.loads.push(load);
-        }
-    }
-
-    fn add_count(&mut self, workload: Workload, count: Count) {
-        if let Some(results) = self.of(workload) {
-            results.counts.push(count);
-        }
-    }
 }
 
 /// What every start needs.
@@ -140,7 +117,8 @@ pub(super) fn run(subjects: &[Subject], binaries: &Binaries, counters: &Counters
     generate::configure_openssl(directory.path())?;
     let bench = Bench { binaries, counters, options, directory };
 
-    let mut outcome = Outcome::new(machine::describe(binaries, counters, options)?);
+    let machine = machine::describe(binaries, counters, options)?;
+    let mut outcome = Outcome { machine, results: ByWorkload::new(workload::ALL), negotiated: Vec::new() };
     for round in 1..=options.rounds {
         for subject in subjects {
             for key in [Key::Ecdsa, Key::Rsa] {
@@ -153,7 +131,7 @@ pub(super) fn run(subjects: &[Subject], binaries: &Binaries, counters: &Counters
             for workload in workload::COUNTED {
                 if takes(subject, workload) {
                     let count = bench.count(subject, workload)?;
-                    outcome.add_count(workload, count);
+                    outcome.results.add_count(workload, count);
                 }
             }
         }
@@ -194,7 +172,7 @@ impl Bench<'_> {
             let lanes = workload.lanes();
             let load = measure(subject, &running, round, lanes, self.counters, self.options, run)?;
             println!("round {round}  {:<38} {}", workload.title(), load.line());
-            outcome.add(workload, load);
+            outcome.results.add(workload, load);
         }
         running.stop()
     }

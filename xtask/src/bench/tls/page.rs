@@ -9,9 +9,10 @@ use anyhow::{Context, Result};
 use super::workload::{self, Protocol, Workload};
 use super::{Outcome, budgets, name};
 use crate::bench::budgets::counts_instructions;
+use crate::bench::by_workload;
 use crate::bench::chart::Chart;
 use crate::bench::options::Options;
-use crate::bench::page::{directory, marked, na, preface};
+use crate::bench::page::{directory, marked, na, preface, shown_calls, shown_met};
 use crate::bench::results::{Load, Results};
 
 /// Writes everything and returns the directory.
@@ -21,12 +22,11 @@ pub(super) fn write(outcome: &Outcome, options: &Options) -> Result<PathBuf> {
         let path = directory.join(name);
         fs::write(&path, text).with_context(|| path.display().to_string())
     };
-    write("results.csv", csv(outcome, Results::loads_csv, |results| !results.loads.is_empty()))?;
-    if outcome.results.iter().any(|(_, results)| !results.counts.is_empty()) {
-        write("counts.csv", csv(outcome, Results::counts_csv, |results| !results.counts.is_empty()))?;
+    write("results.csv", csv(outcome.results.loaded().map(|(workload, results)| (workload, results.loads_csv()))))?;
+    if outcome.results.counted().next().is_some() {
+        write("counts.csv", csv(outcome.results.counted().map(|(workload, results)| (workload, results.counts_csv()))))?;
     }
-    let loads = outcome.results.iter().flat_map(|(_, results)| &results.loads);
-    let mut page = preface("Benchmark of TLS", &outcome.machine, loads.map(|load| load.others).collect());
+    let mut page = preface("Benchmark of TLS", &outcome.machine, outcome.results.others());
     page.push_str(NOTES);
     page.push('\n');
     page.push_str(&summary(outcome));
@@ -46,21 +46,9 @@ does not remember. Nobody asks for client certificates.
 * The 1 MB response is a static file in nginx, and bytes in memory in the others.
 ";
 
-/// The CSV files of all workloads as one, with the workload before each line.
-fn csv(outcome: &Outcome, of: fn(&Results) -> String, has: fn(&Results) -> bool) -> String {
-    let mut all = String::new();
-    for (workload, results) in outcome.results.iter().filter(|(_, results)| has(results)) {
-        let text = of(results);
-        let mut lines = text.lines();
-        let header = lines.next().unwrap_or_default().replace("connections", "lanes").replace("request", "unit");
-        if all.is_empty() {
-            let _ = writeln!(all, "workload,unit,{header}");
-        }
-        for line in lines {
-            let _ = writeln!(all, "\"{}\",{},\"{}", workload.title(), workload.unit(), quoted(line));
-        }
-    }
-    all
+fn csv(results: impl Iterator<Item = (Workload, String)>) -> String {
+    let header = |header: &str| format!("workload,unit,{}", header.replace("connections", "lanes").replace("request", "unit"));
+    by_workload::csv(results, header, |workload, line| format!("\"{}\",{},\"{}", workload.title(), workload.unit(), quoted(line)))
 }
 
 /// A subject's name may have commas.
@@ -74,15 +62,15 @@ fn quoted(line: &str) -> String {
 pub(super) fn summary(outcome: &Outcome) -> String {
     let mut text = String::new();
     budget_table(&mut text, outcome);
-    for (workload, results) in outcome.results.iter().filter(|(_, results)| !results.loads.is_empty()) {
-        load_table(&mut text, *workload, results);
+    for (workload, results) in outcome.results.loaded() {
+        load_table(&mut text, workload, results);
     }
     count_table(&mut text, outcome);
     text
 }
 
 fn budget_table(text: &mut String, outcome: &Outcome) {
-    let Some((_, measured)) = outcome.results.iter().find(|(_, results)| !results.loads.is_empty()) else { return };
+    let Some((_, measured)) = outcome.results.loaded().next() else { return };
     let measure = if counts_instructions(measured) { "instructions, user + kernel" } else { "CPU time" };
     let _ = writeln!(
         text,
@@ -91,11 +79,7 @@ fn budget_table(text: &mut String, outcome: &Outcome) {
          | budget | measured | rounds | user instructions | met? |\n|---|---:|---:|---:|---|"
     );
     for verdict in budgets::verdicts(&outcome.results) {
-        let met = match verdict.met {
-            Some(true) => "yes",
-            Some(false) => "**no**",
-            None => "no data",
-        };
+        let met = shown_met(verdict.met);
         let ratio = |value: Option<f64>, missing: &str| value.map_or(missing.to_owned(), |value| format!("{value:.2}x"));
         let spread = verdict.spread.map_or_else(String::new, |(least, most)| format!("{least:.2} to {most:.2}"));
         let _ = writeln!(
@@ -163,7 +147,7 @@ fn shown(workload: Workload, nanoseconds: f64) -> String {
 }
 
 fn count_table(text: &mut String, outcome: &Outcome) {
-    let counted: Vec<_> = outcome.results.iter().filter(|(_, results)| !results.counts.is_empty()).collect();
+    let counted: Vec<_> = outcome.results.counted().collect();
     if counted.is_empty() {
         return;
     }
@@ -185,12 +169,7 @@ fn count_table(text: &mut String, outcome: &Outcome) {
                 Err(reason) => format!("failed: {reason}"),
             };
             let (sum, which) = match &count.syscalls {
-                Ok(calls) => {
-                    let mut calls: Vec<(&String, &f64)> = calls.iter().collect();
-                    calls.sort_by(|(_, a), (_, b)| b.total_cmp(a));
-                    let which: Vec<String> = calls.iter().map(|(name, each)| format!("{name} {each:.2}")).collect();
-                    (format!("{:.2}", calls.iter().map(|(_, each)| **each).sum::<f64>()), which.join(", "))
-                }
+                Ok(calls) => shown_calls(calls),
                 Err(reason) => (format!("failed: {reason}"), String::new()),
             };
             let _ = writeln!(text, "| {} | {} | {user} | {times} | {sum} | {which} |", marked(count.subject), workload.title());
@@ -216,10 +195,12 @@ fn negotiated(outcome: &Outcome) -> String {
 
 fn charts(outcome: &Outcome) -> Vec<(&'static str, Chart)> {
     let bars = |title: &str, unit, digits, workloads: &[(&str, Workload)], value: fn(&Load) -> f64| {
-        let of = |workload| outcome.results.iter().find(|(of, _)| *of == workload).map(|(_, results)| results);
         let rows = super::all().iter().map(|subject| {
             let values = workloads.iter().map(|&(_, workload)| {
-                of(workload).and_then(|results| results.median(subject.name, workload.lanes(), |load| Some(value(load))))
+                outcome
+                    .results
+                    .of(workload)
+                    .and_then(|results| results.median(subject.name, workload.lanes(), |load| Some(value(load))))
             });
             (subject.name.to_owned(), values.collect::<Vec<_>>())
         });

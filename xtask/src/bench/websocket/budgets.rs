@@ -27,7 +27,7 @@ pub(super) struct Verdict {
 pub(super) fn verdicts(outcome: &Outcome) -> Vec<Verdict> {
     let mut verdicts = Vec::new();
     for (workload, limit) in INSTRUCTIONS {
-        let Some((_, results)) = outcome.results.iter().find(|(of, _)| *of == workload) else { continue };
+        let Some(results) = outcome.results.of(workload) else { continue };
         verdicts.extend(PEERS.iter().map(|peer| below(workload, results, peer)));
         verdicts.push(instructions(workload, results, limit));
     }
@@ -86,7 +86,7 @@ mod tests {
         let judged = |cost| {
             let mut outcome = Outcome::new(Machine::default());
             for (subject, cost) in [(name::EMBEDDED, cost), (PEERS[0], 100.0)] {
-                outcome.add(SMALL, Load { connections: SMALL.connections(), ..load(subject, 1, cost) });
+                outcome.results.add(SMALL, Load { connections: SMALL.connections(), ..load(subject, 1, cost) });
             }
             verdicts(&outcome).remove(0).met
         };

@@ -8,11 +8,11 @@ mod workload;
 use anyhow::{Result, bail};
 
 use super::binaries::{Binaries, Program};
+use super::by_workload::ByWorkload;
 use super::counters::{Attached, Counters};
 use super::load::{self, Report};
 use super::machine::{self, Machine};
 use super::options::Options;
-use super::results::{Count, Load, Results};
 use super::subjects::{Group, Running, Step, Subject, Watched};
 use super::{count, interrupt, measure};
 use idle::Idle;
@@ -56,31 +56,13 @@ pub(super) fn all() -> &'static [Subject] {
 /// All of one run.
 struct Outcome {
     machine: Machine,
-    /// In the order of [`workload::ALL`].
-    results: Vec<(Workload, Results)>,
+    results: ByWorkload<Workload>,
     idle: Vec<Idle>,
 }
 
 impl Outcome {
     fn new(machine: Machine) -> Self {
-        let results = workload::ALL.iter().map(|workload| (*workload, Results::new(Machine::default()))).collect();
-        Self { machine, results, idle: Vec::new() }
-    }
-
-    fn of(&mut self, workload: Workload) -> Option<&mut Results> {
-        self.results.iter_mut().find(|(of, _)| *of == workload).map(|(_, results)| results)
-    }
-
-    fn add(&mut self, workload: Workload, load: Load) {
-        if let Some(results) = self.of(workload) {
-            results.loads.push(load);
-        }
-    }
-
-    fn add_count(&mut self, workload: Workload, count: Count) {
-        if let Some(results) = self.of(workload) {
-            results.counts.push(count);
-        }
+        Self { machine, results: ByWorkload::new(workload::ALL), idle: Vec::new() }
     }
 }
 
@@ -100,7 +82,7 @@ pub(super) fn run(subjects: &[Subject], binaries: &Binaries, counters: &Counters
                 let run = |seconds, perf: Option<&Attached>| generate(workload, binaries, running.port, seconds, perf);
                 let load = measure(subject, &running, round, workload.connections(), counters, options, run)?;
                 println!("round {round}  {:<38} {}", workload.title(), load.line());
-                outcome.add(workload, load);
+                outcome.results.add(workload, load);
                 interrupt::check()?;
             }
             running.stop()?;
@@ -112,7 +94,7 @@ pub(super) fn run(subjects: &[Subject], binaries: &Binaries, counters: &Counters
                 let start = |watched: &Watched| subject.start(binaries, watched);
                 let drive = |running: &Running, messages| fixed(workload, binaries, running.port, messages);
                 let count = count(subject, workload.connections(), start, drive)?;
-                outcome.add_count(workload, count);
+                outcome.results.add_count(workload, count);
             }
         }
     }

@@ -10,9 +10,10 @@ use super::idle::{CONNECTIONS, Idle};
 use super::workload::{self, Workload};
 use super::{Outcome, PEERS, budgets};
 use crate::bench::budgets::counts_instructions;
+use crate::bench::by_workload;
 use crate::bench::chart::Chart;
 use crate::bench::options::Options;
-use crate::bench::page::{directory, marked, na, preface};
+use crate::bench::page::{directory, marked, na, preface, shown_calls, shown_met};
 use crate::bench::results::{Load, Results, middle};
 
 /// Writes everything and returns the directory.
@@ -23,8 +24,8 @@ pub(super) fn write(outcome: &Outcome, options: &Options) -> Result<PathBuf> {
         fs::write(&path, text).with_context(|| path.display().to_string())
     };
     let files = [
-        ("results.csv", csv(outcome, Results::loads_csv, |results| !results.loads.is_empty())),
-        ("counts.csv", csv(outcome, Results::counts_csv, |results| !results.counts.is_empty())),
+        ("results.csv", csv(outcome.results.loaded().map(|(workload, results)| (workload, results.loads_csv())))),
+        ("counts.csv", csv(outcome.results.counted().map(|(workload, results)| (workload, results.counts_csv())))),
         ("idle.csv", idle_csv(outcome)),
     ];
     for (name, text) in files {
@@ -32,8 +33,7 @@ pub(super) fn write(outcome: &Outcome, options: &Options) -> Result<PathBuf> {
             write(name, text)?;
         }
     }
-    let loads = outcome.results.iter().flat_map(|(_, results)| &results.loads);
-    let mut page = preface("Benchmark of WebSocket", &outcome.machine, loads.map(|load| load.others).collect());
+    let mut page = preface("Benchmark of WebSocket", &outcome.machine, outcome.results.others());
     page.push_str(NOTES);
     page.push('\n');
     page.push_str(&summary(outcome));
@@ -52,21 +52,9 @@ delivery is one.
 * For broadcasts, the peers send through a channel per connection, since they have no rooms of their own.
 ";
 
-/// The CSV files of all workloads as one, with the workload before each line.
-fn csv(outcome: &Outcome, of: fn(&Results) -> String, has: fn(&Results) -> bool) -> String {
-    let mut all = String::new();
-    for (workload, results) in outcome.results.iter().filter(|(_, results)| has(results)) {
-        let text = of(results);
-        let mut lines = text.lines();
-        let header = lines.next().unwrap_or_default().replace("request", "message");
-        if all.is_empty() {
-            let _ = writeln!(all, "workload,{header}");
-        }
-        for line in lines {
-            let _ = writeln!(all, "\"{}\",{line}", workload.title());
-        }
-    }
-    all
+fn csv(results: impl Iterator<Item = (Workload, String)>) -> String {
+    let header = |header: &str| format!("workload,{}", header.replace("request", "message"));
+    by_workload::csv(results, header, |workload, line| format!("\"{}\",{line}", workload.title()))
 }
 
 fn idle_csv(outcome: &Outcome) -> String {
@@ -85,15 +73,15 @@ pub(super) fn summary(outcome: &Outcome) -> String {
     let mut text = String::new();
     budget_table(&mut text, outcome);
     idle_table(&mut text, outcome);
-    for (workload, results) in outcome.results.iter().filter(|(_, results)| !results.loads.is_empty()) {
-        load_table(&mut text, *workload, results);
+    for (workload, results) in outcome.results.loaded() {
+        load_table(&mut text, workload, results);
     }
     count_table(&mut text, outcome);
     text
 }
 
 fn budget_table(text: &mut String, outcome: &Outcome) {
-    let measured = outcome.results.iter().find(|(_, results)| !results.loads.is_empty());
+    let measured = outcome.results.loaded().next();
     let measure = match measured {
         Some((_, results)) if counts_instructions(results) => "instructions, user + kernel",
         _ => "CPU time",
@@ -105,11 +93,7 @@ fn budget_table(text: &mut String, outcome: &Outcome) {
          | budget | measured | rounds | user instructions | met? |\n|---|---:|---:|---:|---|"
     );
     for verdict in budgets::verdicts(outcome) {
-        let met = match verdict.met {
-            Some(true) => "yes",
-            Some(false) => "**no**",
-            None => "no data",
-        };
+        let met = shown_met(verdict.met);
         let _ =
             writeln!(text, "| {} | {} | {} | {} | {met} |", verdict.budget, verdict.measured, verdict.spread, verdict.user_only);
     }
@@ -176,7 +160,7 @@ fn load_table(text: &mut String, workload: Workload, results: &Results) {
 }
 
 fn count_table(text: &mut String, outcome: &Outcome) {
-    let counted: Vec<_> = outcome.results.iter().filter(|(_, results)| !results.counts.is_empty()).collect();
+    let counted: Vec<_> = outcome.results.counted().collect();
     if counted.is_empty() {
         return;
     }
@@ -193,12 +177,7 @@ fn count_table(text: &mut String, outcome: &Outcome) {
                 Err(reason) => format!("failed: {reason}"),
             };
             let (sum, which) = match &count.syscalls {
-                Ok(calls) => {
-                    let mut calls: Vec<(&String, &f64)> = calls.iter().collect();
-                    calls.sort_by(|(_, a), (_, b)| b.total_cmp(a));
-                    let which: Vec<String> = calls.iter().map(|(name, each)| format!("{name} {each:.2}")).collect();
-                    (format!("{:.2}", calls.iter().map(|(_, each)| **each).sum::<f64>()), which.join(", "))
-                }
+                Ok(calls) => shown_calls(calls),
                 Err(reason) => (format!("failed: {reason}"), String::new()),
             };
             let _ = writeln!(text, "| {} | {} | {user} | {sum} | {which} |", marked(count.subject), workload.title());
@@ -209,12 +188,11 @@ fn count_table(text: &mut String, outcome: &Outcome) {
 
 fn charts(outcome: &Outcome) -> Vec<(&'static str, Chart)> {
     let bars = |title: &str, workloads: &[Workload]| {
-        let of = |workload| outcome.results.iter().find(|(of, _)| *of == workload).map(|(_, results)| results);
         let rows = super::all().iter().map(|subject| {
             let cost = |load: &Load| Some(load.cpu_ns() / 1e3);
-            let values = workloads
-                .iter()
-                .map(|&workload| of(workload).and_then(|results| results.median(subject.name, workload.connections(), cost)));
+            let values = workloads.iter().map(|&workload| {
+                outcome.results.of(workload).and_then(|results| results.median(subject.name, workload.connections(), cost))
+            });
             (subject.name.to_owned(), values.collect::<Vec<_>>())
         });
         Chart {
