@@ -6,10 +6,10 @@ use std::time::Instant;
 use anyhow::{Context, Result, bail};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::task::JoinSet;
 use tokio_rustls::client::TlsStream;
 
 use crate::client::{self, Tickets};
+use crate::lanes::{self, Lane};
 use crate::tally::{Bound, Tally};
 
 struct Connection {
@@ -17,39 +17,28 @@ struct Connection {
     buffer: Vec<u8>,
 }
 
+struct Asking {
+    connection: Connection,
+    request: Arc<str>,
+}
+
+impl Lane for Asking {
+    async fn exchange(&mut self) -> Result<usize> {
+        self.connection.exchange(&self.request, |_| {}).await
+    }
+}
+
 pub(crate) async fn run(port: u16, connections: usize, path: &str, bound: Bound) -> Result<Tally> {
     let opening = Instant::now();
     let config = Arc::new(client::config(b"http/1.1", &Arc::new(Tickets::default()))?);
+    let request: Arc<str> = request(port, path).into();
     let mut open = Vec::new();
     for _ in 0..connections {
         let stream = client::connect(port, Arc::clone(&config)).await?;
-        open.push(Connection { stream, buffer: Vec::with_capacity(64 * 1024) });
+        let connection = Connection { stream, buffer: Vec::with_capacity(64 * 1024) };
+        open.push(Asking { connection, request: Arc::clone(&request) });
     }
-    let bound = bound.restarted(opening);
-    let request: Arc<str> = request(port, path).into();
-    let start = Instant::now();
-    let mut lanes = JoinSet::new();
-    for mut connection in open {
-        let request = Arc::clone(&request);
-        lanes.spawn(async move {
-            let mut tally = Tally::default();
-            while bound.goes_on(&tally) {
-                let start = Instant::now();
-                let outcome = connection.exchange(&request, |_| {}).await;
-                let failed = outcome.is_err();
-                tally.add(start, outcome);
-                if failed {
-                    break;
-                }
-            }
-            tally
-        });
-    }
-    let mut all = Tally::default();
-    while let Some(lane) = lanes.join_next().await {
-        all.merge(lane?);
-    }
-    Ok(all.lasted(start.elapsed()))
+    lanes::run(open, bound, opening).await
 }
 
 /// The body of `GET /`.

@@ -1,5 +1,6 @@
 //! HTTP/2: streams of a connection send their requests independently.
 
+use std::future::poll_fn;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -8,60 +9,44 @@ use bytes::Bytes;
 use h2::client::{Builder, SendRequest};
 use http::Request;
 use tokio::net::TcpStream;
-use tokio::task::JoinSet;
 use tokio_rustls::client::TlsStream;
 
 use crate::client::{self, Tickets};
+use crate::lanes::{self, Lane};
 use crate::tally::{Bound, Tally};
 
 /// As large as those of h2load are set to.
 const STREAM_WINDOW: u32 = 1 << 22;
 const CONNECTION_WINDOW: u32 = 1 << 24;
 
+struct Stream {
+    sender: SendRequest<Bytes>,
+    uri: Arc<str>,
+}
+
+impl Lane for Stream {
+    async fn exchange(&mut self) -> Result<usize> {
+        exchange(&mut self.sender, &self.uri, |_| {}).await
+    }
+}
+
 pub(crate) async fn run(port: u16, connections: usize, streams: usize, path: &str, bound: Bound) -> Result<Tally> {
     let opening = Instant::now();
     let config = Arc::new(client::config(b"h2", &Arc::new(Tickets::default()))?);
-    let uri = format!("https://127.0.0.1:{port}{path}");
-    let mut open = Vec::new();
+    let uri: Arc<str> = format!("https://127.0.0.1:{port}{path}").into();
+    let mut lanes = Vec::new();
     for _ in 0..connections {
-        let stream = client::connect(port, Arc::clone(&config)).await?;
-        open.push(begin(stream).await?);
+        let sender = begin(client::connect(port, Arc::clone(&config)).await?).await?;
+        lanes.extend((0..streams).map(|_| Stream { sender: sender.clone(), uri: Arc::clone(&uri) }));
     }
-    let bound = bound.restarted(opening);
-    let start = Instant::now();
-    let mut lanes = JoinSet::new();
-    for sender in &open {
-        for _ in 0..streams {
-            let (mut sender, uri) = (sender.clone(), uri.clone());
-            lanes.spawn(async move {
-                let mut tally = Tally::default();
-                while bound.goes_on(&tally) {
-                    let start = Instant::now();
-                    let (next, outcome) = exchange(sender, &uri, |_| {}).await;
-                    let failed = outcome.is_err();
-                    tally.add(start, outcome);
-                    match next {
-                        Some(next) if !failed => sender = next,
-                        _ => break,
-                    }
-                }
-                tally
-            });
-        }
-    }
-    let mut all = Tally::default();
-    while let Some(lane) = lanes.join_next().await {
-        all.merge(lane?);
-    }
-    Ok(all.lasted(start.elapsed()))
+    lanes::run(lanes, bound, opening).await
 }
 
 /// The body of `GET /`.
 pub(crate) async fn get(port: u16, stream: TlsStream<TcpStream>) -> Result<Vec<u8>> {
     let mut body = Vec::new();
-    let sender = begin(stream).await?;
-    let (_, outcome) = exchange(sender, &format!("https://127.0.0.1:{port}/"), |part| body.extend_from_slice(part)).await;
-    outcome?;
+    let mut sender = begin(stream).await?;
+    exchange(&mut sender, &format!("https://127.0.0.1:{port}/"), |part| body.extend_from_slice(part)).await?;
     Ok(body)
 }
 
@@ -76,32 +61,21 @@ async fn begin(stream: TlsStream<TcpStream>) -> Result<SendRequest<Bytes>> {
     Ok(sender)
 }
 
-/// The length of the answer's body, and the sender again.
-async fn exchange(
-    sender: SendRequest<Bytes>,
-    uri: &str,
-    mut part: impl FnMut(&[u8]),
-) -> (Option<SendRequest<Bytes>>, Result<usize>) {
-    let mut sender = match sender.ready().await {
-        Ok(sender) => sender,
-        Err(error) => return (None, Err(error.into())),
-    };
-    let outcome = async {
-        let (response, _) = sender.send_request(Request::get(uri).body(())?, true)?;
-        let response = response.await?;
-        if response.status() != 200 {
-            bail!("answered with {}", response.status());
-        }
-        let mut body = response.into_body();
-        let mut length = 0;
-        while let Some(bytes) = body.data().await {
-            let bytes = bytes?;
-            part(&bytes);
-            length += bytes.len();
-            body.flow_control().release_capacity(bytes.len())?;
-        }
-        Ok(length)
-    };
-    let outcome = outcome.await;
-    (Some(sender), outcome)
+/// The length of the answer's body.
+async fn exchange(sender: &mut SendRequest<Bytes>, uri: &str, mut part: impl FnMut(&[u8])) -> Result<usize> {
+    poll_fn(|cx| sender.poll_ready(cx)).await?;
+    let (response, _) = sender.send_request(Request::get(uri).body(())?, true)?;
+    let response = response.await?;
+    if response.status() != 200 {
+        bail!("answered with {}", response.status());
+    }
+    let mut body = response.into_body();
+    let mut length = 0;
+    while let Some(bytes) = body.data().await {
+        let bytes = bytes?;
+        part(&bytes);
+        length += bytes.len();
+        body.flow_control().release_capacity(bytes.len())?;
+    }
+    Ok(length)
 }

@@ -2,6 +2,7 @@
 
 use std::future::poll_fn;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::{Result, bail};
@@ -9,49 +10,36 @@ use bytes::{Buf, Bytes};
 use h3::client::SendRequest;
 use http::Request;
 use quinn::Endpoint;
-use tokio::task::JoinSet;
 
 use crate::client;
+use crate::lanes::{self, Lane};
 use crate::tally::{Bound, Tally};
 
 type Sender = SendRequest<h3_quinn::OpenStreams, Bytes>;
 
+struct Stream {
+    sender: Sender,
+    uri: Arc<str>,
+}
+
+impl Lane for Stream {
+    async fn exchange(&mut self) -> Result<usize> {
+        exchange(&mut self.sender, &self.uri, |_| {}).await
+    }
+}
+
 pub(crate) async fn run(port: u16, connections: usize, streams: usize, path: &str, bound: Bound) -> Result<Tally> {
     let opening = Instant::now();
-    let uri = format!("https://127.0.0.1:{port}{path}");
+    let uri: Arc<str> = format!("https://127.0.0.1:{port}{path}").into();
     let endpoint = endpoint()?;
-    let mut open = Vec::new();
+    let mut lanes = Vec::new();
     for _ in 0..connections {
-        open.push(begin(&endpoint, port).await?);
+        let sender = begin(&endpoint, port).await?;
+        lanes.extend((0..streams).map(|_| Stream { sender: sender.clone(), uri: Arc::clone(&uri) }));
     }
-    let bound = bound.restarted(opening);
-    let start = Instant::now();
-    let mut lanes = JoinSet::new();
-    for sender in &open {
-        for _ in 0..streams {
-            let (mut sender, uri) = (sender.clone(), uri.clone());
-            lanes.spawn(async move {
-                let mut tally = Tally::default();
-                while bound.goes_on(&tally) {
-                    let start = Instant::now();
-                    let outcome = exchange(&mut sender, &uri, |_| {}).await;
-                    let failed = outcome.is_err();
-                    tally.add(start, outcome);
-                    if failed {
-                        break;
-                    }
-                }
-                tally
-            });
-        }
-    }
-    let mut all = Tally::default();
-    while let Some(lane) = lanes.join_next().await {
-        all.merge(lane?);
-    }
-    let elapsed = start.elapsed();
+    let tally = lanes::run(lanes, bound, opening).await;
     endpoint.close(0x100u32.into(), b"");
-    Ok(all.lasted(elapsed))
+    tally
 }
 
 /// The body of `GET /`.

@@ -8,6 +8,7 @@ mod http1;
 mod http2;
 mod http3;
 mod identity;
+mod lanes;
 mod tally;
 
 use std::path::PathBuf;
