@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use fastrand::Rng;
+use narthex_tests::app::EVIL;
 use narthex_tests::{App, AppOptions, Client, Ending, Host, Provider, ReadError, Response, Subject};
 use tempfile::TempDir;
 
@@ -206,20 +207,6 @@ fn around(text: &str, at: Option<usize>) -> String {
     let at = at.unwrap_or_default();
     String::from_utf8_lossy(&text.as_bytes()[at.saturating_sub(200)..(at + 200).min(text.len())]).into_owned()
 }
-
-const EVIL: [&str; 11] = [
-    "length-too-short",
-    "length-too-long",
-    "two-lengths",
-    "length-list",
-    "length-not-a-number",
-    "own-chunks",
-    "chunks-and-length",
-    "body-on-204",
-    "body-on-304",
-    "switching-without-upgrade",
-    "informational",
-];
 
 /// Sends two requests at once, of which the first gets an answer that tries to be two, and checks what comes.
 fn provoke(mut client: Client, first: &str, second: &str, second_app: &str) -> Result<(), String> {

@@ -25,8 +25,6 @@ pub struct Upgraded {
     early: BytesMut,
     /// What the transport has not taken.
     output: BytesMut,
-    /// The output is to be closed when it is empty.
-    ends: bool,
     switch: Rc<Switch>,
 }
 
@@ -46,14 +44,14 @@ impl Switch {
 
 impl fmt::Debug for Upgraded {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Upgraded").field("ends", &self.ends).finish_non_exhaustive()
+        f.debug_struct("Upgraded").field("unsent", &self.output.len()).finish_non_exhaustive()
     }
 }
 
 impl Upgraded {
     pub(crate) fn new(worker: Rc<Worker>, transport: Transport, early: BytesMut) -> Self {
         let switch = Rc::new(Switch { killed: Cell::new(false), waker: RefCell::new(Waker::noop().clone()) });
-        Self { worker, transport, early, output: BytesMut::new(), ends: false, switch }
+        Self { worker, transport, early, output: BytesMut::new(), switch }
     }
 
     pub(crate) fn switch(&self) -> Rc<Switch> {
@@ -124,17 +122,13 @@ impl Upgraded {
         Poll::Ready(Ok(()))
     }
 
-    /// Closes this direction once everything is sent. Ready when that is done.
+    /// Closes this direction once everything is sent. Ready when that is done; nothing is to be sent after.
     ///
     /// # Errors
     /// If the connection is broken.
     pub fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         ready!(self.poll_flush(cx))?;
-        if !self.ends {
-            ready!(self.transport.poll_shutdown(cx))?;
-            self.ends = true;
-        }
-        Poll::Ready(Ok(()))
+        self.transport.poll_shutdown(cx)
     }
 
     /// Breaks the connection off: the client sees a reset when this is dropped.

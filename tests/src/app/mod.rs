@@ -230,6 +230,21 @@ async fn trailers() -> Response {
     response
 }
 
+/// What `/evil/{kind}` knows to do wrong.
+pub const EVIL: [&str; 11] = [
+    "length-too-short",
+    "length-too-long",
+    "two-lengths",
+    "length-list",
+    "length-not-a-number",
+    "own-chunks",
+    "chunks-and-length",
+    "body-on-204",
+    "body-on-304",
+    "switching-without-upgrade",
+    "informational",
+];
+
 /// Responses that try to make the client see a second one.
 async fn evil(Path(kind): Path<String>) -> Response {
     const SECOND: &str = "HTTP/1.1 200 OK\r\nContent-Length: 6\r\nX-Evil: 1\r\n\r\nforged";

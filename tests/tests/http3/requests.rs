@@ -193,19 +193,7 @@ async fn an_app_that_answers_before_the_body_came_wants_no_more_of_it(provider: 
 async fn what_an_app_says_of_its_body_wrongly_confuses_nobody(provider: Provider) {
     let secure = start(provider);
     let connection = secure.http3().await;
-    for kind in [
-        "length-too-short",
-        "length-too-long",
-        "two-lengths",
-        "length-list",
-        "length-not-a-number",
-        "own-chunks",
-        "chunks-and-length",
-        "body-on-204",
-        "body-on-304",
-        "switching-without-upgrade",
-        "informational",
-    ] {
+    for kind in narthex_tests::app::EVIL {
         let mut stream = connection.open("GET", &format!("/evil/{kind}"), &[]).await.expect("the connection is there");
         match stream.answer().await {
             Err(narthex_tests::h3::End::Reset(_)) => {}

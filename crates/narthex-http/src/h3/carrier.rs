@@ -8,7 +8,7 @@ use bytes::Bytes;
 use http::{HeaderMap, Response};
 use quinn::{SendStream, StoppedError, VarInt};
 
-use crate::h3::frame::{DATA, Frames, HEADERS, Next, Trouble, poll_write, write_number};
+use crate::h3::frame::{self, DATA, Frames, HEADERS, Next, Trouble, poll_write};
 use crate::h3::serve::Shared;
 use crate::h3::{code, head, qpack};
 use crate::mux::carrier::Fault;
@@ -77,10 +77,7 @@ impl Carrier {
 
     /// Only called when idle, so that there is never more than one frame here.
     fn send_frame(&mut self, kind: u64, payload: Bytes, end: bool) -> Result<(), Reason> {
-        let mut header = Vec::with_capacity(9);
-        write_number(kind, &mut header);
-        write_number(payload.len() as u64, &mut header);
-        self.header = header.into();
+        self.header = frame::header(kind, payload.len()).into();
         self.payload = payload;
         self.last = end;
         self.begin()

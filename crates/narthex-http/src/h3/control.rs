@@ -5,7 +5,7 @@ use std::rc::Rc;
 use quinn::{RecvStream, VarInt};
 
 use crate::h3::code;
-use crate::h3::frame::{DATA, GOAWAY, HEADERS, SETTINGS, number, write_number};
+use crate::h3::frame::{self, DATA, GOAWAY, HEADERS, SETTINGS, number, write_number};
 use crate::h3::serve::Shared;
 
 const CONTROL: u64 = 0;
@@ -26,17 +26,15 @@ pub(super) fn hello(max_head: usize) -> Vec<u8> {
         write_number(name, &mut settings);
         write_number(value, &mut settings);
     }
-    let mut hello = vec![CONTROL as u8, SETTINGS as u8, settings.len() as u8];
-    hello.extend_from_slice(&settings);
+    let mut hello = vec![CONTROL as u8];
+    hello.extend_from_slice(&frame::whole(SETTINGS, &settings));
     hello
 }
 
 pub(super) fn goaway(first_refused: u64) -> Vec<u8> {
     let mut id = Vec::new();
     write_number(first_refused, &mut id);
-    let mut frame = vec![GOAWAY as u8, id.len() as u8];
-    frame.extend_from_slice(&id);
-    frame
+    frame::whole(GOAWAY, &id)
 }
 
 /// Reads a stream that the client has opened for itself.

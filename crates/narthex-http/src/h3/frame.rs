@@ -36,6 +36,21 @@ pub(super) fn write_number(value: u64, out: &mut Vec<u8>) {
     }
 }
 
+/// How a frame begins.
+pub(super) fn header(kind: u64, length: usize) -> Vec<u8> {
+    let mut header = Vec::with_capacity(9);
+    write_number(kind, &mut header);
+    write_number(length as u64, &mut header);
+    header
+}
+
+/// A whole frame.
+pub(super) fn whole(kind: u64, payload: &[u8]) -> Vec<u8> {
+    let mut frame = header(kind, payload.len());
+    frame.extend_from_slice(payload);
+    frame
+}
+
 /// What is wrong with what a client sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Trouble {
@@ -115,7 +130,7 @@ impl Frames {
             {
                 return Poll::Ready(Ok(frame));
             }
-            if self.left > 0 && !self.buffer.is_empty() || self.skip > 0 && !self.buffer.is_empty() {
+            if (self.left > 0 || self.skip > 0) && !self.buffer.is_empty() {
                 continue;
             }
             if !ready!(self.poll_fill(cx))? {

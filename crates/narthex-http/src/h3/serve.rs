@@ -17,7 +17,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 use crate::h1::head::Version;
 use crate::h3::carrier::Carrier;
 use crate::h3::endpoint::Handshake;
-use crate::h3::frame::{Frames, HEADERS, Next, Trouble, write_number};
+use crate::h3::frame::{self, Frames, HEADERS, Next, Trouble};
 use crate::h3::{code, control, head, qpack};
 use crate::mux::{self, Connection, carrier};
 use crate::reason::Reason;
@@ -284,11 +284,7 @@ async fn refuse(shared: &Shared, trouble: Trouble, mut send: SendStream, mut fra
             let connection = &shared.connection;
             connection.worker.tell_refused(&connection.info, Reason::RequestLength, Reason::RequestLength.status());
             let block = qpack::encode(Some(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE), &HeaderMap::new());
-            let mut frame = Vec::new();
-            write_number(HEADERS, &mut frame);
-            write_number(block.len() as u64, &mut frame);
-            frame.extend_from_slice(&block);
-            let _ = send.write_chunk(Bytes::from(frame)).await;
+            let _ = send.write_chunk(Bytes::from(frame::whole(HEADERS, &block))).await;
             let _ = send.finish();
             frames.stop(code::NO_ERROR);
         }

@@ -80,10 +80,7 @@ async fn open(hub: &Arc<Inner>, parts: Parts) -> Result<Response<EventsBody>, Re
     let mut response = Response::new(());
     response.headers_mut().extend(connect.headers.clone());
     let (origin, data, more) = connect.into_origin();
-    let peer = Peer::new(Arc::downgrade(hub), origin, Speaks::Events);
-    if let Some(data) = data {
-        peer.set_shared_data(data);
-    }
+    let peer = Peer::new(Arc::downgrade(hub), origin, Speaks::Events, data);
     permit(channels, &peer, &query).await?;
     // From here on it leaves by being dropped.
     let events = Events::new(hub, &peer, &query);

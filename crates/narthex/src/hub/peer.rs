@@ -152,7 +152,7 @@ pub enum ReplyError {
 }
 
 impl Peer {
-    pub(super) fn new(hub: Weak<Inner>, origin: Origin, speaks: Speaks) -> Self {
+    pub(super) fn new(hub: Weak<Inner>, origin: Origin, speaks: Speaks, data: Option<Arc<dyn Any + Send + Sync>>) -> Self {
         Self(Arc::new(State {
             id: PeerId::random(),
             hub,
@@ -162,7 +162,7 @@ impl Peer {
             counters: Counters::default(),
             thread: std::thread::current().id(),
             outbox: Mutex::default(),
-            about: Mutex::default(),
+            about: Mutex::new(About { data, ..About::default() }),
         }))
     }
 
@@ -234,10 +234,6 @@ impl Peer {
     /// Attaches a value of the app's to the connection, in the place of the one before.
     pub fn set_data<T: Any + Send + Sync>(&self, data: T) {
         let _old = self.about().data.replace(Arc::new(data));
-    }
-
-    pub(super) fn set_shared_data(&self, data: Arc<dyn Any + Send + Sync>) {
-        self.about().data = Some(data);
     }
 
     /// The value that was attached, if there is one and it is of this type.

@@ -71,7 +71,9 @@ impl Switch {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stage {
     Open,
-    /// The last frame is with the transport, or about to be; the client is given time to see it.
+    /// The last frame is with the transport, or about to be.
+    Closing,
+    /// This direction is closed, and the client is given time to see it.
     Parting,
     /// Nothing more comes or goes. Handlers may still run.
     Ended,
@@ -96,11 +98,8 @@ pub(crate) struct Session {
     /// A ping of the heartbeat is to go out next.
     ping: bool,
     stage: Stage,
-    /// The end of a tunnel was sent.
-    half_closed: bool,
-    /// How it ended. Taken when that is handled.
+    /// How it ended. Taken when that is handled, last of all.
     ended: Option<Disconnected>,
-    told: bool,
 }
 
 impl Session {
@@ -108,12 +107,9 @@ impl Session {
         let Offer { hub, origin, deflate, data, channels } = offer;
         let speaks_channels = hub.protocol.is_some() && origin.protocol.as_deref() == Some(PROTOCOL);
         let speaks = if speaks_channels { Speaks::Channels } else { Speaks::Raw };
-        let peer = Peer::new(Arc::downgrade(&hub), origin, speaks);
+        let peer = Peer::new(Arc::downgrade(&hub), origin, speaks, data);
         let deflate = deflate.zip(hub.compressors.clone());
         let codec = Connection::server(Arc::clone(&hub.settings.codec), deflate);
-        if let Some(data) = data {
-            peer.set_shared_data(data);
-        }
         channels::greet(&peer);
         hub.enter(&peer);
         for channel in channels {
@@ -137,9 +133,7 @@ impl Session {
             clock,
             ping: false,
             stage: Stage::Open,
-            half_closed: false,
             ended: None,
-            told: false,
         }
     }
 
@@ -153,42 +147,45 @@ impl Session {
 
     /// `Ready`: the session is over, and so is the connection.
     pub(crate) fn poll(&mut self, downstream: &impl Downstream, cx: &mut Context<'_>) -> Poll<()> {
-        let mut ended = self.half_closed;
-        let polled = self.poll_on(&mut Tunnel { downstream, ended: &mut ended }, cx);
-        self.half_closed = ended;
-        polled
+        self.poll_on(&mut Tunnel(downstream), cx)
     }
 
     fn poll_on(&mut self, line: &mut impl Line, cx: &mut Context<'_>) -> Poll<()> {
+        self.look(cx);
         loop {
-            if self.look(cx) == Ending::Cut && self.stage != Stage::Ended {
-                self.cut(None, line);
-            }
             let mut progressed = self.poll_handlers(cx);
             progressed |= match self.stage {
                 Stage::Open => self.poll_open(line, cx),
-                Stage::Parting => self.poll_parting(line, cx),
-                Stage::Ended if self.running.is_none() && self.inbox.is_empty() => return Poll::Ready(()),
-                Stage::Ended => false,
+                Stage::Closing | Stage::Parting => self.poll_parting(line, cx),
+                Stage::Ended if self.running.is_some() || !self.inbox.is_empty() => false,
+                Stage::Ended => match self.ended.take() {
+                    Some(how) => {
+                        self.handle(Inbound::Disconnected(how));
+                        true
+                    }
+                    None => return Poll::Ready(()),
+                },
             };
-            if let Some(due) = self.clock.poll(cx, &self.hub.settings.heartbeat) {
-                progressed = true;
-                self.due(due, line);
+            if progressed {
+                continue;
             }
-            if !progressed && self.may_rest() {
+            if let Some(due) = self.clock.poll(cx, &self.hub.settings.heartbeat) {
+                self.due(due, line);
+            } else if self.may_rest() {
                 return Poll::Pending;
+            } else if self.peer.outbox().ending == Ending::Cut {
+                self.cut(None, line);
             }
         }
     }
 
-    /// From here on, who sends need not wake this task. Returns how the session is to end.
-    fn look(&self, cx: &Context<'_>) -> Ending {
+    /// From here on, who sends need not wake this task.
+    fn look(&self, cx: &Context<'_>) {
         let mut outbox = self.peer.outbox();
         if !outbox.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
             outbox.waker = Some(cx.waker().clone());
         }
         outbox.looking = true;
-        outbox.ending.clone()
     }
 
     /// Whether nothing was sent since the outbox was looked at last. If so, who sends wakes this task from here on.
@@ -197,7 +194,7 @@ impl Session {
         let mut outbox = self.peer.outbox();
         let rests = match self.stage {
             Stage::Ended => true,
-            Stage::Parting => outbox.ending != Ending::Cut,
+            Stage::Closing | Stage::Parting => outbox.ending != Ending::Cut,
             Stage::Open => outbox.ending != Ending::Cut && (is_blocked || !outbox.has_next() && outbox.ending == Ending::No),
         };
         outbox.looking = !rests;
@@ -419,15 +416,24 @@ impl Session {
 
     /// The last frame is with the transport.
     fn part(&mut self) {
-        self.stage = Stage::Parting;
+        self.stage = Stage::Closing;
         self.clock.linger();
     }
 
-    /// Gives the client time to see the last frame and to close its side: what is unread when a socket closes destroys what is on its
-    /// way.
+    /// Closes this direction, and gives the client time to see the last frame and to close its side: what is unread when a socket
+    /// closes destroys what is on its way.
     fn poll_parting(&mut self, line: &mut impl Line, cx: &mut Context<'_>) -> bool {
-        let is_broken = matches!(line.poll_end(cx), Poll::Ready(Err(Closed)));
-        let polled = if is_broken { Poll::Ready(None) } else { line.poll_receive(cx, |_| ()) };
+        if self.stage == Stage::Closing {
+            match line.poll_end(cx) {
+                Poll::Ready(Ok(())) => self.stage = Stage::Parting,
+                Poll::Ready(Err(Closed)) => {
+                    self.end(lost());
+                    return true;
+                }
+                Poll::Pending => {}
+            }
+        }
+        let polled = line.poll_receive(cx, |_| ());
         if polled == Poll::Ready(None) {
             self.end(lost());
         }
@@ -446,9 +452,7 @@ impl Session {
         self.sent = 0;
         self.flushed.clear();
         self.hub.exit(&self.peer);
-        let how = self.ended.take().unwrap_or(how);
-        self.told = true;
-        self.inbox.push(Inbound::Disconnected(how));
+        self.ended.get_or_insert(how);
     }
 
     fn due(&mut self, due: Due, line: &mut impl Line) {
@@ -487,11 +491,8 @@ fn append(frame: Bytes, out: &mut Vec<u8>, large: &mut Bytes) {
 impl Drop for Session {
     /// The server has gone before the client.
     fn drop(&mut self) {
-        if self.told {
-            return;
-        }
-        self.hub.exit(&self.peer);
-        let how = self.ended.take().unwrap_or(Disconnected { by_client: false, ..lost() });
+        self.end(Disconnected { by_client: false, ..lost() });
+        let Some(how) = self.ended.take() else { return };
         let running = catch_unwind(AssertUnwindSafe(|| self.start(Inbound::Disconnected(how)))).ok().flatten();
         if let (Some(running), Ok(runtime)) = (running, tokio::runtime::Handle::try_current()) {
             runtime.spawn(running);

@@ -102,7 +102,7 @@ mod tests {
 
     fn peer(speaks: Speaks) -> Peer {
         let origin = Origin { peer: None, local: None, tls: false, protocol: None, head: "/".into() };
-        Peer::new(Weak::new(), origin, speaks)
+        Peer::new(Weak::new(), origin, speaks, None)
     }
 
     fn bytes(what: Option<What>) -> Vec<u8> {

@@ -3,7 +3,6 @@
 use std::convert::Infallible;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -158,8 +157,7 @@ impl Events {
             out.push('\n');
         }
         out.push('\n');
-        let sent = &self.peer.0.counters.messages_sent;
-        sent.fetch_add(1, Ordering::Relaxed);
+        count(&self.peer.0.counters.messages_sent, 1);
     }
 
     /// The id of an event has the positions of all channels, so that the last one that a client has seen says all.

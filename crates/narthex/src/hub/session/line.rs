@@ -14,44 +14,37 @@ pub(super) trait Line {
     /// How much may be sent now; never 0.
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<usize, Closed>>;
     fn send(&mut self, cx: &mut Context<'_>, bytes: Piece<'_>) -> Result<(), Closed>;
-    /// Ready when this direction is closed.
+    /// Closes this direction. Not to be asked again when it is done.
     fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Closed>>;
     /// Breaks it off.
     fn cancel(&mut self);
 }
 
 /// An exchange, or a stream of a host, that has become a tunnel.
-pub(super) struct Tunnel<'d, D> {
-    pub(super) downstream: &'d D,
-    /// The end was sent.
-    pub(super) ended: &'d mut bool,
-}
+pub(super) struct Tunnel<'d, D>(pub(super) &'d D);
 
 impl<D: Downstream> Line for Tunnel<'_, D> {
     fn poll_receive<R>(&mut self, cx: &mut Context<'_>, take: impl FnOnce(&mut [u8]) -> R) -> Poll<Option<R>> {
-        self.downstream.poll_body(cx).map(|read| match read {
+        self.0.poll_body(cx).map(|read| match read {
             Some(Ok(bytes)) => Some(take(&mut BytesMut::from(bytes))),
             Some(Err(_)) | None => None,
         })
     }
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<usize, Closed>> {
-        self.downstream.poll_ready(cx)
+        self.0.poll_ready(cx)
     }
 
     fn send(&mut self, _: &mut Context<'_>, bytes: Piece<'_>) -> Result<(), Closed> {
-        self.downstream.data(bytes, false)
+        self.0.data(bytes, false)
     }
 
     fn poll_end(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Closed>> {
-        if !std::mem::replace(self.ended, true) {
-            self.downstream.data(Piece::EMPTY, true)?;
-        }
-        Poll::Ready(Ok(()))
+        Poll::Ready(self.0.data(Piece::EMPTY, true))
     }
 
     fn cancel(&mut self) {
-        self.downstream.cancel();
+        self.0.cancel();
     }
 }
 
