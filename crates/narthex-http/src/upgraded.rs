@@ -3,6 +3,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::fmt;
+use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -14,7 +15,7 @@ use crate::piece::Piece;
 use crate::transport::Transport;
 use crate::worker::Worker;
 
-/// What becomes of an upgraded connection: a future that has it, and with which it ends.
+/// What becomes of an upgraded connection: a future that has it, and with which it ends. It is dropped if the worker ends first.
 pub type Continuation = Box<dyn FnOnce(Upgraded) -> Pin<Box<dyn Future<Output = ()>>>>;
 
 /// The connection, for the one who goes on with it. Dropped, it is closed.
@@ -25,7 +26,6 @@ pub struct Upgraded {
     early: BytesMut,
     /// What the transport has not taken.
     output: BytesMut,
-    switch: Rc<Switch>,
 }
 
 /// How the worker ends it.
@@ -35,10 +35,30 @@ pub(crate) struct Switch {
     waker: RefCell<Waker>,
 }
 
+impl Default for Switch {
+    fn default() -> Self {
+        Self { killed: Cell::new(false), waker: RefCell::new(Waker::noop().clone()) }
+    }
+}
+
 impl Switch {
     pub(crate) fn kill(&self) {
         self.killed.set(true);
         self.waker.borrow().wake_by_ref();
+    }
+
+    /// Runs what has the connection, until it ends or the worker ends it.
+    pub(crate) async fn run(&self, mut rest: Pin<Box<dyn Future<Output = ()>>>) {
+        poll_fn(|cx| {
+            if self.killed.get() {
+                return Poll::Ready(());
+            }
+            if !self.waker.borrow().will_wake(cx.waker()) {
+                *self.waker.borrow_mut() = cx.waker().clone();
+            }
+            rest.as_mut().poll(cx)
+        })
+        .await;
     }
 }
 
@@ -50,23 +70,11 @@ impl fmt::Debug for Upgraded {
 
 impl Upgraded {
     pub(crate) fn new(worker: Rc<Worker>, transport: Transport, early: BytesMut) -> Self {
-        let switch = Rc::new(Switch { killed: Cell::new(false), waker: RefCell::new(Waker::noop().clone()) });
-        Self { worker, transport, early, output: BytesMut::new(), switch }
+        Self { worker, transport, early, output: BytesMut::new() }
     }
 
-    pub(crate) fn switch(&self) -> Rc<Switch> {
-        Rc::clone(&self.switch)
-    }
-
-    /// Hands over what has come, in the worker's own buffer. `None`: the client sends nothing more, or the connection is broken or
-    /// was ended by the worker.
+    /// Hands over what has come, in the worker's own buffer. `None`: the client sends nothing more, or the connection is broken.
     pub fn poll_receive<R>(&mut self, cx: &mut Context<'_>, take: impl FnOnce(&mut [u8]) -> R) -> Poll<Option<R>> {
-        if self.switch.killed.get() {
-            return Poll::Ready(None);
-        }
-        if !self.switch.waker.borrow().will_wake(cx.waker()) {
-            *self.switch.waker.borrow_mut() = cx.waker().clone();
-        }
         if !self.early.is_empty() {
             let mut early = std::mem::take(&mut self.early);
             return Poll::Ready(Some(take(&mut early)));

@@ -177,12 +177,13 @@ pub(super) async fn serve_http1<H: Handler>(conn: Rc<Conn>, registered: Register
             h2::serve(connection, transport, early, handler).await;
         }
         Some(Next::Upgraded(upgraded, continuation)) => {
-            registered.becomes(Served::Upgraded(upgraded.switch()));
+            let switch = Rc::new(Switch::default());
+            registered.becomes(Served::Upgraded(Rc::clone(&switch)));
             let rest = continuation(upgraded);
             // A task of its own: this one has room for a request.
             spawn_local(async move {
                 let _registered = registered;
-                rest.await;
+                switch.run(rest).await;
             });
         }
         None => {}

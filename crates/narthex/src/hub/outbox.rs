@@ -1,5 +1,6 @@
 //! What waits to be sent to a peer. Anybody puts into it, from any thread; the peer's own session takes out of it.
 
+use std::cell::Cell;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::task::Waker;
@@ -123,6 +124,14 @@ pub(super) enum Ending {
     Cut,
 }
 
+/// A spare queue that is larger is not kept.
+const SPARE: usize = 64;
+
+thread_local! {
+    /// For the next outbox of the thread that something is put into: one that is empty holds no memory for it.
+    static QUEUE: Cell<VecDeque<Item>> = const { Cell::new(VecDeque::new()) };
+}
+
 #[derive(Default)]
 pub(super) struct Outbox {
     /// Ordered by priority.
@@ -141,8 +150,6 @@ pub(super) struct Outbox {
     pub(super) has_writer: bool,
     /// The session is over: nothing can be sent any more.
     pub(super) over: bool,
-    /// The session is looking, and will look again.
-    pub(super) looking: bool,
     pub(super) waker: Option<Waker>,
 }
 
@@ -158,11 +165,6 @@ impl Outbox {
 
     pub(super) fn is_open(&self) -> bool {
         !self.over && self.ending == Ending::No
-    }
-
-    /// Whoever gets the waker wakes it when the outbox is free again.
-    pub(super) fn wake(&self) -> Option<Waker> {
-        if self.looking { None } else { self.waker.clone() }
     }
 
     pub(super) fn push(&mut self, item: Item, limits: &OutboundLimits) -> Sent {
@@ -206,6 +208,9 @@ impl Outbox {
     }
 
     fn insert(&mut self, item: Item) {
+        if self.items.capacity() == 0 {
+            self.items = QUEUE.take();
+        }
         let at = match item.priority {
             Priority::High => {
                 self.high += 1;
@@ -217,7 +222,8 @@ impl Outbox {
             }
             Priority::Low => self.items.len(),
         };
-        self.items.insert(at, item);
+        // Both are the same there, but for their cost.
+        if at == self.items.len() { self.items.push_back(item) } else { self.items.insert(at, item) }
     }
 
     /// Makes room: the oldest of the lowest priority goes, unless that is higher than `priority`.
@@ -234,7 +240,7 @@ impl Outbox {
     }
 
     fn remove(&mut self, at: usize) -> Option<Item> {
-        let item = self.items.remove(at)?;
+        let item = if at == 0 { self.items.pop_front()? } else { self.items.remove(at)? };
         match item.priority {
             Priority::High => self.high -= 1,
             Priority::Normal => self.normal -= 1,
@@ -257,8 +263,10 @@ impl Outbox {
             let item = self.remove(at);
             self.in_pieces |= item.as_ref().is_some_and(|item| matches!(item.what, What::Begin(..)));
             if self.items.is_empty() {
-                // A connection that rests holds no memory for it.
-                self.items = VecDeque::new();
+                let items = std::mem::take(&mut self.items);
+                if items.capacity() <= SPARE {
+                    QUEUE.set(items);
+                }
             }
             return item;
         }

@@ -3,8 +3,9 @@
 use std::any::Any;
 use std::fmt;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::task::Waker;
 use std::thread::ThreadId;
 use std::time::Duration;
 
@@ -113,6 +114,10 @@ pub(super) struct State {
     pub(super) counters: Counters,
     /// Whose thread runs the session.
     pub(super) thread: ThreadId,
+    /// The session is looking at the outbox, and will look again: nobody needs to wake it. Read under the outbox's lock.
+    pub(super) looking: AtomicBool,
+    /// Somebody waits for the next message.
+    replying: AtomicBool,
     outbox: Mutex<Outbox>,
     about: Mutex<About>,
 }
@@ -161,6 +166,8 @@ impl Peer {
             since: Instant::now(),
             counters: Counters::default(),
             thread: std::thread::current().id(),
+            looking: AtomicBool::new(false),
+            replying: AtomicBool::new(false),
             outbox: Mutex::default(),
             about: Mutex::new(About { data, ..About::default() }),
         }))
@@ -172,6 +179,16 @@ impl Peer {
 
     pub(super) fn about(&self) -> MutexGuard<'_, About> {
         self.0.about.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Who waits for the next message, if anybody does.
+    pub(super) fn take_reply(&self) -> Option<oneshot::Sender<Message>> {
+        // Whoever waits has sent something since, and the session has taken that out of the outbox.
+        if !self.0.replying.load(Ordering::Relaxed) {
+            return None;
+        }
+        self.0.replying.store(false, Ordering::Relaxed);
+        self.about().reply.take()
     }
 
     pub(super) fn speaks(&self) -> Speaks {
@@ -332,6 +349,7 @@ impl Peer {
                 return Err(ReplyError::Busy);
             }
             about.reply = Some(reply);
+            self.0.replying.store(true, Ordering::Relaxed);
         }
         if !self.send(message).is_queued() {
             self.about().reply = None;
@@ -378,9 +396,14 @@ impl Peer {
             return;
         }
         outbox.ending = ending;
-        let waker = outbox.wake();
+        let waker = self.sleeper(&outbox);
         drop(outbox);
-        waker.into_iter().for_each(std::task::Waker::wake);
+        waker.into_iter().for_each(Waker::wake);
+    }
+
+    /// Whom to wake when the outbox is free again.
+    fn sleeper(&self, outbox: &Outbox) -> Option<Waker> {
+        if self.0.looking.load(Ordering::Relaxed) { None } else { outbox.waker.clone() }
     }
 
     pub(super) fn share(&self, what: What, priority: Priority, key: Option<&str>) -> Sent {
@@ -392,14 +415,15 @@ impl Peer {
         let mut outbox = self.outbox();
         let was_open = outbox.is_open();
         let sent = outbox.push(item, &hub.settings.outbound);
-        let waker = if was_open { outbox.wake() } else { None };
+        let waker = if was_open { self.sleeper(&outbox) } else { None };
         drop(outbox);
-        waker.into_iter().for_each(std::task::Waker::wake);
+        waker.into_iter().for_each(Waker::wake);
         sent
     }
 
     pub(super) fn now(&self) -> u64 {
-        u64::try_from(self.0.since.elapsed().as_millis()).unwrap_or(u64::MAX - 1) + 1
+        let since = self.0.since.elapsed();
+        since.as_secs() * 1_000 + u64::from(since.subsec_millis()) + 1
     }
 }
 

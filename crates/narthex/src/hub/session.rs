@@ -14,7 +14,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Waker};
 
-use bytes::Bytes;
+use bytes::{Buf, Bytes, BytesMut};
 use narthex_http::{Continuation, Piece};
 use narthex_ws::deflate::Agreement;
 use narthex_ws::{Close, Connection, Event, ProtocolError};
@@ -36,6 +36,11 @@ use line::{Line, Tunnel};
 const GATHER: usize = 16 * 1024;
 /// A frame of this size is given to the transport as it is, not copied together with others.
 const LARGE: usize = 1_024;
+/// After so many messages in a row, what they made is written before the next is handled: what comes in one read must not fill the
+/// queue of answers while the transport would take them.
+const IN_A_ROW: u8 = 64;
+/// Most often, the second read finds that there is nothing more, and wakes the session when there is.
+const READS: usize = 2;
 
 thread_local! {
     /// Where frames are written together. It is lent to a session until the transport has taken them.
@@ -91,7 +96,13 @@ pub(crate) struct Session {
     /// To be told when `output` and `large` are with the transport.
     flushed: Vec<oneshot::Sender<()>>,
     inbox: Inbox,
+    /// What was read and is not looked at yet, since enough waits to be handled.
+    unread: Option<Box<BytesMut>>,
     running: Option<Running>,
+    /// Whom the outbox and the clock wake.
+    waker: Waker,
+    /// Messages since the transport was looked at.
+    in_a_row: u8,
     /// What is handled is an error.
     failing: bool,
     clock: Clock,
@@ -128,7 +139,10 @@ impl Session {
             large: Bytes::new(),
             flushed: Vec::new(),
             inbox,
+            unread: None,
             running: None,
+            waker: Waker::noop().clone(),
+            in_a_row: 0,
             failing: false,
             clock,
             ping: false,
@@ -153,6 +167,7 @@ impl Session {
     fn poll_on(&mut self, line: &mut impl Line, cx: &mut Context<'_>) -> Poll<()> {
         self.look(cx);
         loop {
+            self.in_a_row = 0;
             let mut progressed = self.poll_handlers(cx);
             progressed |= match self.stage {
                 Stage::Open => self.poll_open(line, cx),
@@ -180,63 +195,92 @@ impl Session {
     }
 
     /// From here on, who sends need not wake this task.
-    fn look(&self, cx: &Context<'_>) {
-        let mut outbox = self.peer.outbox();
-        if !outbox.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
-            outbox.waker = Some(cx.waker().clone());
+    fn look(&mut self, cx: &Context<'_>) {
+        self.peer.0.looking.store(true, Ordering::Relaxed);
+        if !self.waker.will_wake(cx.waker()) {
+            self.waker = cx.waker().clone();
+            self.peer.outbox().waker = Some(cx.waker().clone());
+            self.clock.forget_waker();
         }
-        outbox.looking = true;
     }
 
     /// Whether nothing was sent since the outbox was looked at last. If so, who sends wakes this task from here on.
     fn may_rest(&mut self) -> bool {
         let is_blocked = self.clock.is_blocked() || !self.codec.is_open();
-        let mut outbox = self.peer.outbox();
+        let outbox = self.peer.outbox();
         let rests = match self.stage {
             Stage::Ended => true,
             Stage::Closing | Stage::Parting => outbox.ending != Ending::Cut,
             Stage::Open => outbox.ending != Ending::Cut && (is_blocked || !outbox.has_next() && outbox.ending == Ending::No),
         };
-        outbox.looking = !rests;
+        // Who sends looks at it under the outbox's lock, so that either side sees what the other has done.
+        self.peer.0.looking.store(!rests, Ordering::Relaxed);
         rests
     }
 
+    /// Reads first, so that answers leave with what waits. Returns whether there is more to do.
     fn poll_open(&mut self, line: &mut impl Line, cx: &mut Context<'_>) -> bool {
-        let wrote = match self.poll_write(line, cx) {
-            Ok(wrote) => wrote,
-            Err(Closed) => {
-                self.end(lost());
-                return true;
-            }
-        };
+        let mut reads = 0;
+        while reads < READS && self.poll_read(line, cx) {
+            reads += 1;
+        }
+        if self.stage != Stage::Open {
+            return true;
+        }
+        if self.poll_write(line, cx).is_err() {
+            self.end(lost());
+            return true;
+        }
         if self.codec.is_done() && self.is_written() {
             self.part();
             return true;
         }
-        wrote | self.poll_read(line, cx)
+        reads == READS || self.in_a_row >= IN_A_ROW
     }
 
-    /// Reads what has come, if there is room for what it becomes.
+    /// Reads what has come, if there is room for what it becomes. Returns whether there may be more.
     fn poll_read(&mut self, line: &mut impl Line, cx: &mut Context<'_>) -> bool {
-        if self.inbox.is_full() || self.codec.is_done() {
+        if self.is_full() || self.codec.is_done() {
             // The client's silence is ours now.
             self.clock.deaf(&self.hub.settings.heartbeat);
             return false;
         }
-        let waker = cx.waker().clone();
-        let Poll::Ready(read) = line.poll_receive(cx, |bytes| self.received(bytes, &waker)) else { return false };
+        let waker = cx.waker();
+        if let Some(mut unread) = self.unread.take() {
+            let left = self.take_in(&mut unread, waker);
+            if left > 0 {
+                unread.advance(unread.len() - left);
+                self.unread = Some(unread);
+            }
+            return true;
+        }
+        let Poll::Ready(read) = line.poll_receive(cx, |bytes| self.received(bytes, waker)) else { return false };
         if read.is_none() {
             self.end(lost());
         }
-        true
+        read.is_some()
     }
 
-    fn received(&mut self, mut input: &mut [u8], waker: &Waker) {
+    /// Whether enough waits, or was done before the transport is looked at.
+    fn is_full(&self) -> bool {
+        self.inbox.is_full() || self.in_a_row >= IN_A_ROW
+    }
+
+    fn received(&mut self, bytes: &mut [u8], waker: &Waker) {
         self.clock.heard(&self.hub.settings.heartbeat);
-        count(&self.peer.0.counters.bytes_received, input.len() as u64);
-        loop {
+        count(&self.peer.0.counters.bytes_received, bytes.len() as u64);
+        let left = self.take_in(bytes, waker);
+        if left > 0 {
+            self.unread = bytes.get(bytes.len() - left..).map(|left| Box::new(BytesMut::from(left)));
+        }
+    }
+
+    /// Handles what has come, as far as there is room. Returns how many bytes of it are left.
+    fn take_in(&mut self, mut input: &mut [u8], waker: &Waker) -> usize {
+        while !self.is_full() {
+            self.in_a_row += 1;
             let inbound = match self.codec.receive(&mut input) {
-                Ok(None) => return,
+                Ok(None) => return 0,
                 Ok(Some(event)) => match event {
                     Event::Text(text) => self.message(Message::Text(text.into_owned())),
                     Event::Binary(data) => self.message(Message::Binary(data.into_owned().into())),
@@ -270,6 +314,7 @@ impl Session {
                 self.deliver(inbound, waker);
             }
         }
+        input.len()
     }
 
     /// Handles it at once if nothing else is to be handled first.
@@ -278,7 +323,9 @@ impl Session {
             return self.inbox.push(inbound);
         }
         self.handle(inbound);
-        self.poll_handlers(&mut Context::from_waker(waker));
+        if self.running.is_some() {
+            self.poll_handlers(&mut Context::from_waker(waker));
+        }
     }
 
     /// A ping or a pong, if somebody wants to hear of it.
@@ -296,8 +343,7 @@ impl Session {
             let taken = channels::take_reply(&self.peer, text);
             return (!taken).then_some(Inbound::Message(message));
         }
-        let reply = self.peer.about().reply.take();
-        match reply {
+        match self.peer.take_reply() {
             Some(reply) => reply.send(message).err().map(Inbound::Message),
             None => Some(Inbound::Message(message)),
         }
@@ -309,26 +355,30 @@ impl Session {
         Inbound::Error(PeerError::Protocol(error))
     }
 
-    /// Gives the transport what waits. Returns whether anything was written.
-    fn poll_write(&mut self, line: &mut impl Line, cx: &mut Context<'_>) -> Result<bool, Closed> {
-        let mut wrote = false;
+    /// Gives the transport what waits, as far as it takes it.
+    fn poll_write(&mut self, line: &mut impl Line, cx: &mut Context<'_>) -> Result<(), Closed> {
+        let mut more = true;
         loop {
             let Poll::Ready(room) = line.poll_ready(cx) else {
                 self.clock.blocked(self.hub.settings.write_timeout);
-                return Ok(wrote);
+                return Ok(());
             };
             let room = room?;
             self.clock.unblocked();
             if self.is_written() {
-                self.flushed.drain(..).for_each(|flushed| {
+                for flushed in std::mem::take(&mut self.flushed) {
                     let _ = flushed.send(());
-                });
-                self.fill();
+                }
+                self.output.clear();
+                self.sent = 0;
+                if more {
+                    more = self.fill();
+                }
                 if self.is_written() {
-                    return Ok(wrote);
+                    self.rest();
+                    return Ok(());
                 }
             }
-            wrote = true;
             let waits = self.output.get(self.sent..).unwrap_or_default();
             let taken = if waits.is_empty() {
                 let bytes = self.large.split_to(room.min(self.large.len()));
@@ -349,13 +399,11 @@ impl Session {
         self.sent == self.output.len() && self.large.is_empty()
     }
 
-    /// Makes bytes of what waits: answers that are owed, then what was sent, then the Close.
-    fn fill(&mut self) {
-        self.sent = 0;
+    /// Makes bytes of what waits: answers that are owed, then what was sent, then the Close. Returns whether there may be more.
+    fn fill(&mut self) -> bool {
         if self.output.capacity() == 0 {
             self.output = SCRATCH.take();
         }
-        self.output.clear();
         self.codec.answer(&mut self.output);
         if std::mem::take(&mut self.ping) && self.codec.ping(b"", &mut self.output).is_ok() {
             let (counters, now) = (&self.peer.0.counters, self.peer.now());
@@ -365,23 +413,29 @@ impl Session {
         }
         while self.output.len() < GATHER && self.large.is_empty() && self.codec.is_open() {
             let mut outbox = self.peer.outbox();
-            let Some(item) = outbox.pop() else {
-                let ending = outbox.ending.clone();
-                drop(outbox);
-                if let Ending::Close(close) = ending {
-                    self.close(close.as_ref());
-                }
-                break;
-            };
+            let item = outbox.pop();
+            let waits = outbox.has_next();
+            let ending = if waits { Ending::No } else { outbox.ending.clone() };
             drop(outbox);
-            self.encode(item);
-        }
-        if self.output.is_empty() {
-            // A connection that rests holds no memory for it.
-            let output = std::mem::take(&mut self.output);
-            if output.capacity() <= 4 * GATHER {
-                SCRATCH.set(output);
+            if let Some(item) = item {
+                self.encode(item);
             }
+            if waits || !self.large.is_empty() {
+                continue;
+            }
+            if let Ending::Close(close) = ending {
+                self.close(close.as_ref());
+            }
+            return false;
+        }
+        true
+    }
+
+    /// A connection that rests holds no memory for what it sends.
+    fn rest(&mut self) {
+        let output = std::mem::take(&mut self.output);
+        if (1..=4 * GATHER).contains(&output.capacity()) {
+            SCRATCH.set(output);
         }
     }
 
@@ -449,6 +503,7 @@ impl Session {
         self.clock.stop();
         self.output = Vec::new();
         self.large = Bytes::new();
+        self.unread = None;
         self.sent = 0;
         self.flushed.clear();
         self.hub.exit(&self.peer);
@@ -493,7 +548,13 @@ impl Drop for Session {
     fn drop(&mut self) {
         self.end(Disconnected { by_client: false, ..lost() });
         let Some(how) = self.ended.take() else { return };
-        let running = catch_unwind(AssertUnwindSafe(|| self.start(Inbound::Disconnected(how)))).ok().flatten();
+        let mut cx = Context::from_waker(Waker::noop());
+        // The thread may not come to another task.
+        let begin = || {
+            let mut running = self.start(Inbound::Disconnected(how))?;
+            running.as_mut().poll(&mut cx).is_pending().then_some(running)
+        };
+        let running = catch_unwind(AssertUnwindSafe(begin)).ok().flatten();
         if let (Some(running), Ok(runtime)) = (running, tokio::runtime::Handle::try_current()) {
             runtime.spawn(running);
         }

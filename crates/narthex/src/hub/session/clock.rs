@@ -39,11 +39,13 @@ pub(super) struct Clock {
     due: [Option<Moment>; Due::ALL.len()],
     heard: u32,
     timer: Option<Pin<Box<Sleep>>>,
+    /// For when the timer is set, if it wakes the session.
+    armed: Option<Moment>,
 }
 
 impl Clock {
     pub(super) fn new(heartbeat: &HeartBeat) -> Self {
-        let mut clock = Self { began: Instant::now(), due: [None; Due::ALL.len()], heard: 0, timer: None };
+        let mut clock = Self { began: Instant::now(), due: [None; Due::ALL.len()], heard: 0, timer: None, armed: None };
         if let Some(interval) = heartbeat.interval {
             clock.set(Due::Ping, interval.mul_f64(1.0 - fastrand::f64()));
         }
@@ -120,18 +122,28 @@ impl Clock {
         self.due = [None; Due::ALL.len()];
     }
 
+    /// The timer has to learn of another waker.
+    pub(super) fn forget_waker(&mut self) {
+        self.armed = None;
+    }
+
     /// What is due now. If nothing is, the task is woken when something may be.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>, heartbeat: &HeartBeat) -> Option<Due> {
         loop {
-            let next = self.due.iter().flatten().min()?;
-            let next = self.began + Duration::from_millis(u64::from(next.get()) - 1);
-            let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(next)));
-            if timer.deadline() > next || timer.is_elapsed() {
-                timer.as_mut().reset(next);
-            }
-            if timer.as_mut().poll(cx).is_pending() {
+            let next = self.due.iter().flatten().min().copied()?;
+            let at = self.began + Duration::from_millis(u64::from(next.get()) - 1);
+            let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(at)));
+            if self.armed.is_some_and(|armed| armed <= next) && !timer.is_elapsed() {
                 return None;
             }
+            if timer.deadline() > at || timer.is_elapsed() {
+                timer.as_mut().reset(at);
+            }
+            if timer.as_mut().poll(cx).is_pending() {
+                self.armed = Some(next);
+                return None;
+            }
+            self.armed = None;
             if let Some(due) = self.passed(heartbeat) {
                 return Some(due);
             }
