@@ -2,6 +2,7 @@
 
 use std::cell::Cell;
 use std::collections::VecDeque;
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::task::Waker;
 
@@ -85,6 +86,8 @@ pub(super) struct Item {
 
 pub(super) enum What {
     Message(Message),
+    /// In frames of at most so many bytes.
+    Frames(Box<(Message, NonZeroUsize)>),
     Shared(Broadcast),
     /// Shared too, for who speaks the channel protocol.
     Envelope(Arc<Envelope>),
@@ -106,6 +109,7 @@ impl Item {
         }
         match &self.what {
             What::Message(message) => message.len(),
+            What::Frames(split) => split.0.len(),
             What::Shared(broadcast) => broadcast.data().len(),
             What::Envelope(envelope) => envelope.frames.data().len(),
             What::Ping(bytes) | What::Begin(_, bytes) | What::Append(bytes, _) => bytes.len(),

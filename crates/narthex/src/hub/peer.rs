@@ -3,6 +3,7 @@
 use std::any::Any;
 use std::fmt;
 use std::net::SocketAddr;
+use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::Waker;
@@ -318,6 +319,16 @@ impl Peer {
     /// [`send`](Self::send) with another priority than [`Priority::Normal`].
     pub fn send_with_priority(&self, message: impl Into<Message>, priority: Priority) -> Sent {
         self.push_message(message.into(), |item| Item { priority, ..item })
+    }
+
+    /// Sends a message in frames of at most so many bytes, for a client or a proxy in between that takes no larger ones. Who speaks
+    /// the channel protocol gets one frame.
+    pub fn send_in_frames(&self, message: impl Into<Message>, most: NonZeroUsize) -> Sent {
+        let message = message.into();
+        if self.speaks() != Speaks::Raw || message.len() <= most.get() {
+            return self.push_message(message, |item| item);
+        }
+        self.push(Item::new(What::Frames(Box::new((message, most)))))
     }
 
     /// Sends a message that takes the place of an earlier one with the same key, if that still waits: what is no longer true

@@ -17,7 +17,7 @@ use std::task::{Context, Poll, Waker};
 use bytes::{Buf, Bytes, BytesMut};
 use narthex_http::{Continuation, Piece};
 use narthex_ws::deflate::Agreement;
-use narthex_ws::{Close, Connection, Event, ProtocolError};
+use narthex_ws::{Close, Connection, Event, Kind, ProtocolError, SendError};
 use tokio::sync::oneshot;
 
 use super::Inner;
@@ -285,7 +285,7 @@ impl Session {
                     Event::Text(text) => self.message(Message::Text(text.into_owned())),
                     Event::Binary(data) => self.message(Message::Binary(data.into_owned().into())),
                     Event::Piece(piece) => Some(Inbound::Fragment(Fragment {
-                        is_text: piece.kind == narthex_ws::Kind::Text,
+                        is_text: piece.kind == Kind::Text,
                         data: piece.data.into_owned().into(),
                         first: piece.first,
                         last: piece.last,
@@ -453,6 +453,7 @@ impl Session {
         let written = match item.what {
             What::Message(Message::Text(text)) => self.codec.text(&text, out),
             What::Message(Message::Binary(data)) => self.codec.binary(&data, out),
+            What::Frames(split) => in_frames(&mut self.codec, &split.0, split.1.get(), out),
             What::Shared(broadcast) => self.codec.broadcast(&broadcast).map(|frame| append(frame, out, &mut self.large)),
             What::Envelope(envelope) => self.codec.broadcast(&envelope.frames).map(|frame| append(frame, out, &mut self.large)),
             What::Ping(payload) => self.codec.ping(&payload, out),
@@ -536,6 +537,17 @@ impl Session {
         self.ended = None;
         self.end(Disconnected { by_client: false, ..lost() });
     }
+}
+
+/// Writes a message in frames of at most so many bytes.
+fn in_frames(codec: &mut Connection, message: &Message, most: usize, out: &mut Vec<u8>) -> Result<(), SendError> {
+    let kind = if message.as_text().is_some() { Kind::Text } else { Kind::Binary };
+    let mut parts = message.as_bytes().chunks(most);
+    codec.begin(kind, parts.next().unwrap_or_default(), out)?;
+    while let Some(part) = parts.next() {
+        codec.append(part, parts.len() == 0, out)?;
+    }
+    Ok(())
 }
 
 /// A large frame is not copied.

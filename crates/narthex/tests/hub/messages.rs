@@ -1,9 +1,11 @@
 //! Messages both ways, and the order in which they are handled.
 
+use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
 use narthex::hub::{Delivery, Hub, Kind, Message as Sending, OutboundLimits, ReplyError};
+use tokio::io::AsyncReadExt;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::Message;
@@ -16,6 +18,7 @@ on_both! {
     a_slow_handler_holds_up_its_own_connection_only
     a_reply_goes_to_who_asked_for_it
     parts_are_sent_as_one_message
+    a_message_is_sent_in_frames_of_the_size_that_was_asked_for
     fragments_are_handed_over_as_they_come
     messages_that_nobody_handles_close_the_connection
     what_comes_at_once_is_answered_although_the_queue_of_answers_is_short
@@ -127,6 +130,22 @@ async fn parts_are_sent_as_one_message(place: &Place) {
     assert_eq!(text(&mut socket).await, "short");
     socket.send(Message::binary("x")).await.unwrap();
     assert_eq!(closed(&mut socket).await, (1011, "a message was not finished".to_owned()));
+}
+
+async fn a_message_is_sent_in_frames_of_the_size_that_was_asked_for(place: &Place) {
+    let stage = Stage::new(place, |hub| {
+        hub.on_open(|peer| async move { peer.send_in_frames("one two three", const { NonZeroUsize::new(5).unwrap() }) });
+    })
+    .await;
+    let mut socket = stage.connect().await;
+    assert_eq!(text(&mut socket).await, "one two three");
+    let mut raw = stage.running.connect().await;
+    raw.send(b"GET /ws HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n").await;
+    let mut came = Vec::new();
+    while !came.ends_with(b"ree") {
+        assert!(timeout(PATIENCE, raw.0.read_buf(&mut came)).await.expect("it comes").unwrap() > 0, "it is all there");
+    }
+    assert!(came.ends_with(b"\x01\x05one t\x00\x05wo th\x80\x03ree"), "{came:?}");
 }
 
 async fn fragments_are_handed_over_as_they_come(place: &Place) {

@@ -148,7 +148,7 @@ impl Events {
             What::Message(Message::Text(text)) => text,
             What::Ping(_) => return out.push_str(":\n\n"),
             // Events are text.
-            What::Message(Message::Binary(_)) | What::Shared(_) | What::Begin(..) | What::Append(..) => return,
+            What::Message(Message::Binary(_)) | What::Frames(_) | What::Shared(_) | What::Begin(..) | What::Append(..) => return,
         };
         // JSON has line ends between its tokens only; to the standard, each is the end of a field.
         for line in text.split(['\n', '\r']) {
