@@ -12,6 +12,7 @@ pub mod config;
 mod control;
 mod host;
 mod log;
+mod metrics;
 mod snapshot;
 mod socket;
 mod worker;

@@ -116,7 +116,10 @@ pub(crate) struct QueueRules {
 #[derive(Clone, Debug)]
 pub(crate) struct QueueEntry {
     pub(crate) queue: Arc<Queue>,
+    /// What its app says. See [`in_force`](Self::in_force).
     pub(crate) rules: QueueRules,
+    /// An operator has stopped it: that goes before what its app says.
+    pub(crate) stopped: bool,
     /// Its length is what the host's configuration says.
     pub(crate) inherits_length: bool,
     /// Who may open it besides its user.
@@ -124,6 +127,13 @@ pub(crate) struct QueueEntry {
     /// The groups of its user.
     pub(crate) gids: Arc<[u32]>,
     pub(crate) apps: Vec<AppId>,
+}
+
+impl QueueEntry {
+    /// The rules that its requests meet.
+    pub(crate) fn in_force(&self) -> QueueRules {
+        QueueRules { active: self.rules.active && !self.stopped, ..self.rules }
+    }
 }
 
 /// The picture.

@@ -279,6 +279,12 @@ impl Exchange {
         dispatch!(self, tag(tag))
     }
 
+    /// What [`tag`](Self::tag) said last, while the exchange is open.
+    #[must_use]
+    pub fn tagged(&self) -> Option<u32> {
+        dispatch!(self, tagged())
+    }
+
     /// Asks for [`Ended`](crate::Ended) when this exchange is over. `record` writes what the journal is to be given then into an
     /// empty buffer; a second call replaces what the first has written. Without a journal it is not called.
     pub fn note(&self, record: impl FnOnce(&mut Vec<u8>)) {

@@ -9,6 +9,7 @@ mod explain;
 mod host;
 mod iplisten;
 mod number;
+mod queue;
 mod servicestate;
 mod setting;
 mod sslcert;
@@ -28,6 +29,7 @@ pub(crate) use documents::{CompletionsArguments, ManArguments};
 pub(crate) use explain::ExplainArguments;
 pub(crate) use host::HostArguments;
 pub(crate) use iplisten::{IplistenAddress, ShowIplisten};
+pub(crate) use queue::UpdateQueue;
 pub(crate) use servicestate::{ShowServicestate, View};
 pub(crate) use setting::{AddSetting, DeleteSetting, ShowSetting};
 pub(crate) use sslcert::{BindingOptions, ChangeSslcert, DeleteSslcert, Negotiation, ShowSslcert, Switch};
@@ -60,7 +62,7 @@ pub(crate) enum Command {
     /// Reserve a URL, or set what a running host goes by
     #[command(subcommand)]
     Add(Add),
-    /// Change a TLS binding; what is not named stays as it is
+    /// Change a TLS binding, where what is not named stays as it is, or stop a request queue
     #[command(subcommand)]
     Update(Update),
     /// End a reservation, set something back to its default, or empty the cache
@@ -124,6 +126,8 @@ pub(crate) enum Add {
 pub(crate) enum Update {
     /// Change the certificate or the options of a TLS binding
     Sslcert(ChangeSslcert),
+    /// Stop a request queue, whatever its app says, or let it go on: while it is inactive, clients get 503
+    Queue(UpdateQueue),
 }
 
 #[derive(Debug, PartialEq, Eq, Subcommand)]

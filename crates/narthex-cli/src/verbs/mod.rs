@@ -53,6 +53,7 @@ pub(crate) fn add(what: Add) -> anyhow::Result<()> {
 pub(crate) fn update(what: Update) -> anyhow::Result<()> {
     match what {
         Update::Sslcert(typed) => sslcert::update(typed),
+        Update::Queue(typed) => command(&typed.asking, &Question::UpdateQueue { id: typed.id, state: typed.state.into() }),
     }
 }
 

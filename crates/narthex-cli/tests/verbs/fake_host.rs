@@ -17,7 +17,7 @@ use tempfile::TempDir;
 pub(crate) enum Says {
     Answer(Answer),
     Refused(&'static str),
-    State(ServiceState),
+    State(Box<ServiceState>),
 }
 
 pub(crate) struct FakeHost {

@@ -270,7 +270,7 @@ fn the_service_state_is_shown_in_both_views_and_as_json() {
         "sessions": [{ "id": 1, "name": "shop\u{1b}", "pid": 42, "uid": 1000, "groups": [] }],
     });
     let state: ServiceState = serde_json::from_value(state).unwrap();
-    let host = FakeHost::that(Says::State(state.clone()));
+    let host = FakeHost::that(Says::State(Box::new(state.clone())));
     let text = |arguments: &[&str]| stdout(&host.run(&[&["show", "servicestate"], arguments].concat())).to_owned();
     assert!(text(&[]).contains("(server session view)") && text(&[]).contains("Program: shop\u{fffd}\n"), "{}", text(&[]));
     assert!(text(&["view=requestq"]).contains("(request queue view)"));

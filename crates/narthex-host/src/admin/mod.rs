@@ -59,6 +59,58 @@ pub struct ServiceState {
     /// What the response cache takes.
     #[serde(default)]
     pub cache_bytes: u64,
+    /// What went through the host to its apps, and from its cache, since it started.
+    #[serde(default)]
+    pub traffic: TrafficState,
+    /// How often the host refused or ended something itself, by the reason token of the error log; the most frequent first.
+    #[serde(default)]
+    pub refused: Vec<(String, u64)>,
+}
+
+/// Numbers of requests that reached a URL group, and of their responses. A request counts when it is over.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct TrafficState {
+    /// Requests, those that became tunnels included.
+    pub requests: u64,
+    /// Of these, those that got no answer.
+    pub no_answer: u64,
+    /// Status 1xx: WebSockets and other tunnels.
+    pub informational: u64,
+    /// Status 2xx.
+    pub successful: u64,
+    /// Status 3xx.
+    pub redirected: u64,
+    /// Status 4xx.
+    pub client_errors: u64,
+    /// Status 5xx.
+    pub server_errors: u64,
+    /// Bytes to clients, with heads and framing.
+    pub bytes_sent: u64,
+    /// Bytes from clients: heads and bodies.
+    pub bytes_received: u64,
+    /// WebSockets and other tunnels that were opened.
+    pub tunnels: u64,
+    /// Of these, those that are open now.
+    pub tunnels_open: u64,
+    /// From a request's first byte to its response's last one, in microseconds.
+    pub latency_us: Quantiles,
+    /// The same as counts: an upper bound in microseconds, and how many took at most that long and longer than the bound before.
+    pub latency_buckets: Vec<(u64, u64)>,
+}
+
+/// Microseconds that a share of all requests took at most, an eighth more at most.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+#[expect(missing_docs, reason = "the fields are named by what they are")]
+pub struct Quantiles {
+    pub p50: u64,
+    pub p90: u64,
+    pub p99: u64,
+    pub p999: u64,
+    pub max: u64,
+    /// Of all of them.
+    pub sum: u64,
 }
 
 /// A port.
@@ -110,6 +162,9 @@ pub struct GroupState {
     pub timeouts: Option<TimeoutState>,
     /// The registered URLs.
     pub urls: Vec<String>,
+    /// What went through it.
+    #[serde(default)]
+    pub traffic: TrafficState,
 }
 
 /// Timers in seconds; 0 is "never".

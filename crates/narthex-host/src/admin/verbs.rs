@@ -3,7 +3,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use narthex_proto::wire::Principal;
+use narthex_proto::wire::{Activity, Principal};
 use serde::{Deserialize, Serialize};
 
 use super::sslcert::{BindingKey, BindingSpec, SslcertState};
@@ -59,6 +59,8 @@ pub enum Question {
     DeleteCache { url: Option<String>, recursive: bool },
     /// Write what the logs have buffered.
     FlushLogbuffer,
+    /// Let a request queue, by its number, give out requests or not, whatever its app says. Lasts as long as the queue.
+    UpdateQueue { id: u64, state: Activity },
     /// The configuration as commands that make it again.
     Dump,
     /// Read the configuration file again.

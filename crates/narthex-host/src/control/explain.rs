@@ -186,7 +186,7 @@ fn fate(
         Outcome::NoHost => (Answered::NoHost, Some(Reason::UnknownHost)),
         Outcome::Registered => match routed.decided_by.as_ref().and_then(|decided| bound(state, decided)) {
             None => (Answered::Reserved, Some(Reason::NotAvailable)),
-            Some((group, queue)) if !group.active || !queue.rules.active => (Answered::Disabled, Some(Reason::Disabled)),
+            Some((group, queue)) if !group.active || !queue.in_force().active => (Answered::Disabled, Some(Reason::Disabled)),
             Some((_, queue)) if queue.queue.waiting() > 0 && queue.queue.waiting() >= queue.rules.length => {
                 (Answered::QueueFull, Some(Reason::QueueFull))
             }
@@ -239,7 +239,7 @@ fn queue(state: &State, entry: &QueueEntry) -> ExplainedQueue {
     ExplainedQueue {
         id: entry.queue.id,
         name: entry.queue.name.clone(),
-        state: activity(entry.rules.active),
+        state: activity(entry.in_force().active),
         waiting: entry.queue.waiting() as u64,
         length_limit: entry.rules.length as u64,
         processes: entry.apps.iter().filter_map(|app| state.apps.get(app)).map(process).collect(),

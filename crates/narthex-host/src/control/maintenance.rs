@@ -5,10 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use narthex_proto::prefix::UrlPrefix;
-use narthex_proto::wire::RefusalCode;
+use narthex_proto::wire::{Activity, RefusalCode};
 use tokio::time::timeout;
 
 use super::answers::sslcert::not_bound;
+use super::ports::PortChange;
 use super::state::Refusal;
 use super::{Shared, all};
 use crate::admin::{Answer, BindingKey, BindingOption, CachedState};
@@ -96,6 +97,13 @@ impl Shared {
     pub(super) fn without_certificate(&self) -> Vec<UrlPrefix> {
         let state = self.state.borrow();
         state.certificates.uncovered(state.snapshot.routes.registrations().map(|(prefix, _)| prefix))
+    }
+
+    /// Lets a queue give out requests, or stops it.
+    pub(super) async fn update_queue(&self, id: u64, activity: Activity) -> Result<Answer, Refusal> {
+        self.state.borrow_mut().stop_queue(id, activity == Activity::Inactive)?;
+        self.publish(PortChange::default()).await;
+        Ok(Answer::Done("Request queue successfully updated".to_owned()))
     }
 
     pub(super) async fn flush_logs(&self) -> Result<Answer, Refusal> {

@@ -247,6 +247,10 @@ impl Shared {
                 caller.check_operator("flushing the logs")?;
                 return self.flush_logs().await;
             }
+            Question::UpdateQueue { id, state } => {
+                caller.check_operator("stopping and starting request queues")?;
+                return self.update_queue(*id, *state).await;
+            }
             Question::ShowSslcert { binding } => return self.sslcerts(binding.as_ref()),
             Question::Explain { url, local, user } => return explain::answer(self, caller, url, *local, *user),
             _ => {}

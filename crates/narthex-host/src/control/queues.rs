@@ -68,6 +68,7 @@ pub(crate) fn find(
     Ok(Found::New(QueueEntry {
         queue: Arc::new(Queue::new(id, settings.name.clone(), opener.uid)),
         rules: queue_rules(settings, defaults),
+        stopped: false,
         inherits_length: settings.length.is_none(),
         openers: settings.openers.as_slice().into(),
         gids: opener.gids.into(),

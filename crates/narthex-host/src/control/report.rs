@@ -9,15 +9,19 @@ use narthex_proto::prefix::Scheme;
 use narthex_proto::wire::Activity;
 
 use super::Shared;
+use crate::metrics::Counted;
+use crate::worker::tag;
 
 pub(super) async fn service_state(shared: &Shared) -> ServiceState {
     let reports = shared.reports().await;
+    let mut counted = Counted::default();
+    reports.iter().for_each(|report| counted.merge(&report.counted));
     let state = shared.state.borrow();
     let queues = state.snapshot.queues.iter().enumerate().filter_map(|(index, slot)| Some((index, slot.as_ref()?)));
     let queues = queues.map(|(index, entry)| QueueState {
         id: entry.queue.id,
         name: entry.queue.name.clone(),
-        state: activity(entry.rules.active),
+        state: activity(entry.in_force().active),
         verbosity: entry.rules.verbosity,
         length_limit: u32::try_from(entry.rules.length).unwrap_or(u32::MAX),
         waiting: entry.queue.waiting() as u64,
@@ -45,6 +49,7 @@ pub(super) async fn service_state(shared: &Shared) -> ServiceState {
                 queue: queue_id(group.queue),
                 timeouts: resolved.timeouts.as_ref().map(timeout_state),
                 urls: group.urls.iter().map(|url| url.prefix.to_string()).collect(),
+                traffic: counted.group(tag(resolved)),
             })
             .collect(),
     });
@@ -68,6 +73,8 @@ pub(super) async fn service_state(shared: &Shared) -> ServiceState {
         logs: shared.means.logs.report(),
         log_lines_lost: shared.means.logs.lost(),
         cache_bytes: shared.means.cache.used(),
+        traffic: counted.total(),
+        refused: counted.refusals(),
     }
 }
 

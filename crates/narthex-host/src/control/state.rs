@@ -347,6 +347,16 @@ impl State {
         Ok(())
     }
 
+    /// An operator stops a queue, or lets it go on.
+    pub(super) fn stop_queue(&mut self, id: u64, stopped: bool) -> Result<(), Refusal> {
+        let found = self.snapshot.queues.iter_mut().flatten().find(|entry| entry.queue.id == id);
+        let entry = found.ok_or_else(|| {
+            Refusal::new(RefusalCode::NotFound, format!("there is no request queue {id} (narthex show servicestate lists them)"))
+        })?;
+        entry.stopped = stopped;
+        Ok(())
+    }
+
     /// Changes the queue of a group, or binds the group to another one, which it returns.
     fn set_queue(&mut self, app: AppId, index: usize, change: &QueueSettings, id: u64) -> Result<usize, Refusal> {
         let owner = self.apps.get(&app).ok_or_else(Refusal::app_has_left)?;

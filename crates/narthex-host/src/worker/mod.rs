@@ -31,12 +31,14 @@ use crate::cache::{CacheBudget, CacheSettings, Entry, Flush, FragmentError, Frag
 use crate::config::Config;
 use crate::control::settings::{cache as cache_settings_of, limits, machine_timeouts, proxy_protocol};
 use crate::log::{Logs, WorkerLogs};
+use crate::metrics::{Counted, Meters};
 use crate::snapshot::{AppId, Group, Snapshot};
 use caching::Caching;
 use queue::Shard;
 use relay::Relay;
 use session::Session;
 use whose::Tags;
+pub(crate) use whose::tag;
 
 /// What the control thread tells a worker. Answers go back by the channel in the command.
 pub(crate) enum Command {
@@ -105,6 +107,7 @@ pub(crate) struct Report {
     pub(crate) counts: Counts,
     /// By queue index: requests that apps work on.
     pub(crate) in_progress: Vec<usize>,
+    pub(crate) counted: Counted,
 }
 
 /// What the connections of a worker look at.
@@ -118,6 +121,7 @@ struct WorkerState {
     sessions: RefCell<HashMap<AppId, Vec<Rc<Session>>>>,
     caching: Caching,
     logs: WorkerLogs,
+    meters: Meters,
 }
 
 /// What a worker starts with.
@@ -166,10 +170,10 @@ impl WorkerState {
                 let same = matches!((&*slot, wanted), (Some(shard), Some(entry)) if Arc::ptr_eq(&shard.queue, &entry.queue));
                 if !same {
                     closed.extend(slot.take());
-                    *slot = wanted.map(|entry| Shard::new(Arc::clone(&entry.queue), entry.rules));
+                    *slot = wanted.map(|entry| Shard::new(Arc::clone(&entry.queue), entry.in_force()));
                 }
                 if let (Some(shard), Some(entry)) = (slot.as_ref(), wanted) {
-                    shard.set_rules(entry.rules);
+                    shard.set_rules(entry.in_force());
                 }
             }
             shards.truncate(snapshot.queues.len());
@@ -196,6 +200,8 @@ impl WorkerState {
             let groups: Vec<Option<LocalGroup>> = snapshot.groups.iter().map(|slot| slot.as_ref().and_then(local)).collect();
             self.tags.borrow_mut().set(groups.iter().flatten().map(|local| (&*local.group, &local.shard.queue)));
             *self.groups.borrow_mut() = groups;
+            let tags = self.tags.borrow();
+            self.meters.retain(|tag| tags.is_live(tag));
         }
         for shard in closed {
             shard.close();
@@ -251,6 +257,7 @@ pub(crate) async fn run(options: WorkerOptions, mut commands: UnboundedReceiver<
         sessions: RefCell::default(),
         caching: Caching::new(cache, cache_settings, started, others),
         logs: WorkerLogs::new(&logs),
+        meters: Meters::default(),
     });
     let worker = Worker::new(settings, admission);
     // A line without a limit would still cost every response a look at it.
@@ -363,7 +370,11 @@ pub(crate) async fn run(options: WorkerOptions, mut commands: UnboundedReceiver<
             Command::Attach(attach) => state.attach(attach),
             Command::Detach { app } => state.detach(app),
             Command::Report { reply } => {
-                let _ = reply.send(Report { counts: worker.counts(), in_progress: state.in_progress() });
+                let _ = reply.send(Report {
+                    counts: worker.counts(),
+                    in_progress: state.in_progress(),
+                    counted: state.meters.report(),
+                });
             }
             Command::Stop { within, done } => {
                 stopping = true;
@@ -386,17 +397,19 @@ pub(crate) async fn run(options: WorkerOptions, mut commands: UnboundedReceiver<
     tasks.iter().for_each(JoinHandle::abort);
 }
 
-/// How the connections' ends and refusals reach the logs.
+/// How the connections' ends and refusals reach the logs and are counted.
 fn journal(state: &Rc<WorkerState>) -> Journal {
     let (of_ended, of_refused) = (Rc::downgrade(state), Rc::downgrade(state));
     Journal {
         ended: Box::new(move |ended: &Ended<'_>| {
             if let Some(state) = of_ended.upgrade() {
+                state.meters.ended(ended);
                 state.logs.end(ended);
             }
         }),
         refused: Box::new(move |refused: &Refused<'_>| {
             let Some(state) = of_refused.upgrade() else { return };
+            state.meters.refused(refused);
             let tags = state.tags.borrow();
             let whose = refused.tag.and_then(|tag| tags.get(tag));
             let queue = whose.and_then(|whose| whose.queue.name.as_deref());

@@ -58,9 +58,12 @@ impl Relay {
         let rules = shard.rules();
         let tag = whose::tag(group);
         exchange.settle(Rules { tag, verbosity: rules.verbosity, bandwidth: group.bandwidth.as_ref() });
-        if let Some(log) = &group.log {
-            exchange.note(|record| self.state.logs.begin(log, request, record));
-        }
+        // Counted in any case.
+        exchange.note(|record| {
+            if let Some(log) = &group.log {
+                self.state.logs.begin(log, request, record);
+            }
+        });
         if !group.active || !rules.active {
             return refused(exchange, Reason::Disabled);
         }
@@ -228,6 +231,7 @@ impl Future for Relayed {
         let (session, id) = (Rc::clone(session), *id);
         if this.tunnel && this.exchange.is_upgraded() {
             this.tunnel = false;
+            session.has_tunnel(this.exchange.tagged().unwrap_or_default());
             this.body = Pump::Body(Bytes::new());
         }
         if !this.told_closed && this.exchange.client_has_closed() {

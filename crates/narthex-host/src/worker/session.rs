@@ -49,6 +49,13 @@ pub(crate) struct Session {
 }
 
 impl Session {
+    /// A request of the group with this tag has become a tunnel.
+    pub(crate) fn has_tunnel(&self, tag: u32) {
+        if let Some(state) = self.state.upgrade() {
+            state.meters.tunnelled(tag);
+        }
+    }
+
     pub(crate) fn new(app: AppId, state: Weak<WorkerState>) -> Rc<Self> {
         Rc::new(Self {
             app,

@@ -23,7 +23,7 @@ pub(super) struct Tags {
 }
 
 /// The tag of a group's exchanges.
-pub(super) fn tag(group: &Group) -> u32 {
+pub(crate) fn tag(group: &Group) -> u32 {
     // Numbers are given in turn: four thousand million groups later, nobody waits any more.
     (group.id & u64::from(u32::MAX)).try_into().unwrap_or_default()
 }
@@ -35,6 +35,10 @@ impl Tags {
         let before = std::mem::replace(&mut self.live, groups.map(whose).collect());
         self.gone.extend(before.into_iter().filter(|(tag, _)| !self.live.contains_key(tag)));
         self.gone.drain(..self.gone.len().saturating_sub(MOST_GONE));
+    }
+
+    pub(super) fn is_live(&self, tag: u32) -> bool {
+        self.live.contains_key(&tag)
     }
 
     pub(super) fn get(&self, tag: u32) -> Option<&Whose> {

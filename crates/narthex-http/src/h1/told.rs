@@ -30,6 +30,10 @@ impl Handle {
         }
     }
 
+    pub(crate) fn tagged(&self) -> Option<u32> {
+        self.live().ok().and_then(|state| state.tag)
+    }
+
     pub(crate) fn note(&self, record: impl FnOnce(&mut Vec<u8>)) {
         if !self.conn.worker().is_journaled() {
             return;

@@ -28,6 +28,10 @@ impl Stream {
         }
     }
 
+    pub(crate) fn tagged(&self) -> Option<u32> {
+        self.live().ok().and_then(|state| state.tag)
+    }
+
     pub(crate) fn note(&self, record: impl FnOnce(&mut Vec<u8>)) {
         let worker = &self.0.connection.worker;
         if !worker.is_journaled() {

@@ -252,7 +252,7 @@ fn duration(seconds: u64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use narthex_host::admin::ListenerState;
+    use narthex_host::admin::{ListenerState, TrafficState};
     use narthex_proto::wire::{Activity, Verbosity};
 
     use super::*;
@@ -266,6 +266,7 @@ mod tests {
             queue,
             timeouts,
             urls: vec![url.to_owned()],
+            traffic: TrafficState::default(),
         };
         let session = |id, name: &str, pid, group| SessionState {
             id,
@@ -314,6 +315,8 @@ mod tests {
             }],
             log_lines_lost: 2,
             cache_bytes: 0,
+            traffic: TrafficState::default(),
+            refused: Vec::new(),
             sessions: vec![
                 session(1, "shop", 42, group(2, 5, None, "http://+:8888/shop/")),
                 session(3, "blog", 43, group(4, 6, Some(timeouts), "http://+:8888/blog/")),
