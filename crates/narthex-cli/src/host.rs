@@ -4,8 +4,10 @@ use std::time::Duration;
 
 use anyhow::Context;
 use narthex_host::{Host, HostOptions};
+use tokio::sync::oneshot;
 
 use crate::args::HostArguments;
+use crate::dashboard::{Dashboard, Token};
 use crate::output::print;
 use crate::stop::{Signal, StopSignals};
 
@@ -22,7 +24,15 @@ pub(crate) fn run(arguments: HostArguments) -> anyhow::Result<()> {
         let _in_runtime = runtime.enter();
         StopSignals::catch().context("cannot catch signals")?
     };
+    let dashboard = arguments.dashboard.clone().map(|url| (url, arguments.dashboard_token.clone()));
     let host = Host::start(options(arguments))?;
+    if let Some((url, token)) = dashboard {
+        let serving = runtime.block_on(serve_dashboard(&host, url, token));
+        // The host serves the apps all the same.
+        if let Err(error) = serving {
+            tracing::error!("there is no dashboard: {error:#}");
+        }
+    }
     print(&format!("ready {}", host.socket().display()));
     // A daemon has no terminal to lose: SIGHUP means that its configuration has changed.
     while runtime.block_on(signals.next()) == Signal::HangUp {
@@ -30,6 +40,33 @@ pub(crate) fn run(arguments: HostArguments) -> anyhow::Result<()> {
         host.reload();
     }
     host.stop(DRAIN);
+    Ok(())
+}
+
+/// Serves the dashboard, and returns when it can be opened.
+async fn serve_dashboard(host: &Host, url: String, token: Option<String>) -> anyhow::Result<()> {
+    let chosen = token.is_some();
+    let token = match token {
+        Some(token) => Token::new(token),
+        None => Token::random().context("cannot make a token")?,
+    };
+    let link = if chosen { url.clone() } else { format!("{url}?token={}", token.as_str()) };
+    let dashboard = Dashboard::new(host.socket(), token);
+    let (ready, is_ready) = oneshot::channel();
+    let serving = tokio::spawn(async move {
+        let ready = move || {
+            let _ = ready.send(());
+        };
+        let served = dashboard.serve(&url, ready).await;
+        if let Err(error) = &served {
+            tracing::error!("the dashboard has ended: {error}");
+        }
+        served
+    });
+    match is_ready.await {
+        Ok(()) => tracing::info!("the dashboard is at {link}"),
+        Err(_) => serving.await??,
+    }
     Ok(())
 }
 
@@ -76,7 +113,15 @@ mod tests {
     fn what_was_not_typed_stays_as_the_host_has_it() {
         let socket = SocketArgument { socket: Some("/s".into()) };
         let listen = vec!["::1".parse().unwrap()];
-        let typed = options(HostArguments { socket, config: Some("/c".into()), shared: false, workers: None, listen });
+        let typed = options(HostArguments {
+            socket,
+            config: Some("/c".into()),
+            shared: false,
+            workers: None,
+            listen,
+            dashboard: None,
+            dashboard_token: None,
+        });
         assert_eq!(typed.socket, std::path::Path::new("/s"));
         assert_eq!(typed.workers, HostOptions::default().workers);
         assert_eq!(typed.listen.len(), 1);

@@ -3,6 +3,7 @@
 mod accounts;
 mod admin;
 mod args;
+mod dashboard;
 mod demo;
 mod documents;
 mod exit;

@@ -23,6 +23,22 @@ pub(crate) struct HostArguments {
     /// Listen only on this address; may be repeated [default: as each prefix says]
     #[arg(long, value_name = "IP")]
     pub(crate) listen: Vec<IpAddr>,
+    /// Serve the dashboard here, as one of the host's own registrations. Whoever reaches it over loopback may look; to act, and from
+    /// elsewhere, takes the token, which is in the link that the host logs
+    #[arg(long, value_name = "URL", num_args = 0..=1, default_missing_value = "http://localhost:8900/")]
+    pub(crate) dashboard: Option<String>,
+    /// The dashboard's token: at least 16 letters, digits, `-`, `.`, `_` or `~` [default: a new one at each start]
+    #[arg(long, value_name = "TOKEN", value_parser = token, env = "NARTHEX_DASHBOARD_TOKEN", hide_env_values = true, requires = "dashboard")]
+    pub(crate) dashboard_token: Option<String>,
+}
+
+/// It has to fit a link and a cookie as it is, and not to be guessed.
+fn token(typed: &str) -> Result<String, String> {
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
+    if typed.len() < 16 || !typed.bytes().all(fits) {
+        return Err("a token has at least 16 letters, digits, `-`, `.`, `_` or `~`".to_owned());
+    }
+    Ok(typed.to_owned())
 }
 
 #[cfg(test)]
@@ -52,5 +68,19 @@ mod tests {
         let typed = host("narthex host --config /c.toml --shared");
         assert_eq!((typed.config, typed.shared), (Some("/c.toml".into()), true));
         assert!(!host("narthex host config=/c.toml").shared);
+    }
+
+    #[test]
+    fn the_dashboard_is_off_or_on_loopback_unless_told_otherwise() {
+        assert_eq!(host("narthex host").dashboard, None);
+        assert_eq!(host("narthex host --dashboard").dashboard.as_deref(), Some("http://localhost:8900/"));
+        let typed = host("narthex host --dashboard http://+:80/x/ --dashboard-token 0123456789abcdef");
+        assert_eq!(
+            (typed.dashboard.as_deref(), typed.dashboard_token.as_deref()),
+            (Some("http://+:80/x/"), Some("0123456789abcdef"))
+        );
+        for line in ["narthex host --dashboard --dashboard-token short", "narthex host --dashboard-token 0123456789abcdef"] {
+            usage_error(line);
+        }
     }
 }

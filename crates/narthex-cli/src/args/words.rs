@@ -78,8 +78,10 @@ fn refuse_properties(words: &[OsString]) -> anyhow::Result<()> {
              settingtype=http2_initial_window value=1048576 (narthex show setting lists all)"
         );
     }
-    if is(1, "update") && words.get(2).is_some_and(|word| !is(2, "sslcert") && !word.to_string_lossy().starts_with('-')) {
-        bail!("update is a verb of sslcert; to change anything else, delete it and add it again");
+    if is(1, "update")
+        && words.get(2).is_some_and(|word| !is(2, "sslcert") && !is(2, "queue") && !word.to_string_lossy().starts_with('-'))
+    {
+        bail!("update is a verb of sslcert and queue; to change anything else, delete it and add it again");
     }
     Ok(())
 }

@@ -7,8 +7,8 @@ use super::apps::AppName;
 use crate::output::print;
 
 /// Everything runs.
-pub(super) fn started(expose: bool, port: u16, socket: &Path, apps: &[(AppName, u32)]) {
-    print(&welcome(expose, port, socket, apps));
+pub(super) fn started(expose: bool, port: u16, socket: &Path, apps: &[(AppName, u32)], dashboard: &str) {
+    print(&welcome(expose, port, socket, apps, dashboard));
 }
 
 /// The end began.
@@ -16,7 +16,7 @@ pub(super) fn stopping() {
     print("\nStopping both apps and the host.");
 }
 
-fn welcome(expose: bool, port: u16, socket: &Path, apps: &[(AppName, u32)]) -> String {
+fn welcome(expose: bool, port: u16, socket: &Path, apps: &[(AppName, u32)], dashboard: &str) -> String {
     let url = format!("http://localhost:{port}");
     let reach = match expose {
         true => "Every machine that reaches this one can open it.",
@@ -27,6 +27,7 @@ fn welcome(expose: bool, port: u16, socket: &Path, apps: &[(AppName, u32)]) -> S
     for (name, pid) in apps {
         line(&mut text, &format!("  {url}/{name}/"), &format!("{name} is process {pid}"));
     }
+    let _ = writeln!(text, "\nThe dashboard, live:\n  {dashboard}");
     text.push_str("\nPages of each app (replace app1 by app2):\n");
     for (page, about) in
         [("form", "a form, with GET and with POST"), ("upload", "upload a file"), ("chat", "chat over a WebSocket")]
@@ -65,7 +66,8 @@ mod tests {
 
     #[test]
     fn the_welcome_names_every_address_and_process() {
-        let text = welcome(false, 9000, Path::new("/s/host.sock"), &[(AppName::App1, 11), (AppName::App2, 22)]);
+        let text =
+            welcome(false, 9000, Path::new("/s/host.sock"), &[(AppName::App1, 11), (AppName::App2, 22)], "http://d/?token=t");
         for part in [
             "http://localhost:9000/ ",
             "http://localhost:9000/app1/ ",
@@ -74,6 +76,7 @@ mod tests {
             "process 11",
             "process 22",
             "/s/host.sock",
+            "http://d/?token=t",
             "Ctrl-C",
         ] {
             assert!(text.contains(part), "{part:?} is missing in\n{text}");

@@ -22,6 +22,7 @@ use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 
 use crate::args::DemoArguments;
+use crate::dashboard::{Dashboard, Token};
 use crate::stop::StopSignals;
 use apps::AppName;
 use lobby::Lobby;
@@ -103,14 +104,19 @@ async fn serve(arguments: &DemoArguments, port: u16, socket: &Path) -> anyhow::R
     }
     let pids: Vec<_> = boards.iter().map(|board| (board.name, board.status.borrow().pid.unwrap_or_default())).collect();
     let lobby = Lobby::new(port, socket, boards);
+    let token = Token::random().context("cannot make the dashboard's token")?;
+    let link = format!("http://localhost:{port}/dashboard/?token={}", token.as_str());
+    let dashboard = Dashboard::new(socket, token);
+    let dashboard_prefix = format!("http://+:{port}/dashboard/");
     let ready = Arc::new(Notify::new());
     let announce = async {
         ready.notified().await;
-        announce::started(arguments.expose, port, socket, &pids);
+        announce::started(arguments.expose, port, socket, &pids, &link);
         signals.received().await;
     };
     let served = tokio::select! {
         ended = lobby.serve(Arc::clone(&ready)) => ended,
+        ended = dashboard.serve(&dashboard_prefix, || {}) => ended.map_err(Into::into),
         () = announce => Ok(()),
     };
     announce::stopping();

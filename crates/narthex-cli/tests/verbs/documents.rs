@@ -5,7 +5,7 @@ use std::path::Path;
 use crate::fake_host::{narthex, stderr, stdout};
 
 /// Every verb of the command line. One that is added without being listed here fails the test below.
-const VERBS: [&str; 35] = [
+const VERBS: [&str; 36] = [
     "add",
     "add cacheparam",
     "add iplisten",
@@ -40,6 +40,7 @@ const VERBS: [&str; 35] = [
     "show timeout",
     "show urlacl",
     "update",
+    "update queue",
     "update sslcert",
 ];
 

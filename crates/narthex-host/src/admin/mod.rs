@@ -53,6 +53,9 @@ pub struct ServiceState {
     /// The open logs.
     #[serde(default)]
     pub logs: Vec<LogState>,
+    /// Where the logs' folders are.
+    #[serde(default)]
+    pub log_directory: String,
     /// Lines that no log has because the disk was too slow or refused them, since the start.
     #[serde(default)]
     pub log_lines_lost: u64,

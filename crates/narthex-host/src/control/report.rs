@@ -71,6 +71,7 @@ pub(super) async fn service_state(shared: &Shared) -> ServiceState {
         sessions: sessions.collect(),
         queues: queues.collect(),
         logs: shared.means.logs.report(),
+        log_directory: shared.means.logs.directory().display().to_string(),
         log_lines_lost: shared.means.logs.lost(),
         cache_bytes: shared.means.cache.used(),
         traffic: counted.total(),

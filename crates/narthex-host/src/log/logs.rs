@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -239,6 +239,11 @@ impl Logs {
     /// Lines dropped since the start, of all logs, closed ones too.
     pub(crate) fn lost(&self) -> u64 {
         self.shared.common.totals.lost.load(Ordering::Relaxed)
+    }
+
+    /// Where their folders are.
+    pub(crate) fn directory(&self) -> &Path {
+        &self.options().directory
     }
 
     pub(super) fn options(&self) -> &LogOptions {

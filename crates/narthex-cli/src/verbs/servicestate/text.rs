@@ -313,6 +313,7 @@ mod tests {
                 lost: 2,
                 ..LogState::default()
             }],
+            log_directory: String::new(),
             log_lines_lost: 2,
             cache_bytes: 0,
             traffic: TrafficState::default(),

@@ -1,0 +1,142 @@
+//! Who may look, and who may act.
+
+use std::fmt;
+use std::sync::Arc;
+
+use axum::Extension;
+use axum::extract::{Request, State};
+use axum::http::header::{AUTHORIZATION, COOKIE, HOST, LOCATION, SET_COOKIE};
+use axum::http::{HeaderMap, StatusCode};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use narthex::{ConnectionInfo, PathBase};
+use sha2::{Digest, Sha256};
+
+use super::Inner;
+
+const COOKIE_NAME: &str = "narthex-dashboard";
+
+/// What lets its owner do everything that the dashboard can.
+#[derive(Clone)]
+pub(crate) struct Token {
+    text: String,
+    hash: [u8; 32],
+}
+
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Token(..)")
+    }
+}
+
+impl Token {
+    /// One that somebody has chosen.
+    pub(crate) fn new(text: String) -> Self {
+        let hash = Sha256::digest(&text).into();
+        Self { text, hash }
+    }
+
+    /// A new one, of 128 random bits.
+    pub(crate) fn random() -> std::io::Result<Self> {
+        use std::io::Read;
+        let mut bytes = [0; 16];
+        std::fs::File::open("/dev/urandom")?.read_exact(&mut bytes)?;
+        Ok(Self::new(bytes.iter().map(|byte| format!("{byte:02x}")).collect()))
+    }
+
+    pub(crate) fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    /// Hashes are compared, so that the time it takes says nothing about the token.
+    fn is(&self, said: &str) -> bool {
+        let said: [u8; 32] = Sha256::digest(said).into();
+        said == self.hash
+    }
+}
+
+/// What a request may do. In the extensions of those that were let in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum May {
+    Look,
+    Act,
+}
+
+/// Lets in who is on this machine, and who has the token.
+pub(super) async fn admit(State(inner): State<Arc<Inner>>, mut request: Request, next: Next) -> Response {
+    let query = request.uri().query().unwrap_or_default();
+    let typed = query.split('&').find_map(|pair| pair.strip_prefix("token="));
+    if let Some(typed) = typed {
+        return if inner.token.is(typed) { remember(&request, typed) } else { refuse() };
+    }
+    let may = if said(request.headers()).any(|said| inner.token.is(said)) {
+        May::Act
+    } else if is_local(&request) {
+        May::Look
+    } else {
+        return refuse();
+    };
+    request.extensions_mut().insert(may);
+    next.run(request).await
+}
+
+fn refuse() -> Response {
+    let text =
+        "This dashboard is for who is on its machine, or has its token: open the link that the host printed when it started.\n";
+    (StatusCode::FORBIDDEN, text).into_response()
+}
+
+/// What may be the token: of a program in `Authorization`, of a browser in a cookie.
+fn said(headers: &HeaderMap) -> impl Iterator<Item = &str> {
+    let text = |name| headers.get_all(name).into_iter().filter_map(|value| value.to_str().ok());
+    let bearer = text(AUTHORIZATION).filter_map(|value| value.strip_prefix("Bearer "));
+    let cookies = text(COOKIE).flat_map(|value| value.split("; "));
+    bearer.chain(cookies.filter_map(|cookie| cookie.strip_prefix(COOKIE_NAME)?.strip_prefix('=')))
+}
+
+/// The token moves from the address bar, which others may see, to a cookie.
+fn remember(request: &Request, token: &str) -> Response {
+    let base = request.extensions().get::<PathBase>().map_or("", |base| base.as_str());
+    let tls = request.extensions().get::<ConnectionInfo>().is_some_and(|known| known.tls);
+    let secure = if tls { "; Secure" } else { "" };
+    let cookie = format!("{COOKIE_NAME}={token}; Path={base}/; HttpOnly; SameSite=Strict{secure}");
+    (StatusCode::SEE_OTHER, [(LOCATION, format!("{base}/")), (SET_COOKIE, cookie)]).into_response()
+}
+
+/// From this machine, and addressed as such: a page elsewhere whose name is made to mean this machine says its own name.
+fn is_local(request: &Request) -> bool {
+    let from = request.extensions().get::<ConnectionInfo>().is_some_and(|known| known.peer.ip().to_canonical().is_loopback());
+    let host = request.headers().get(HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
+    let name =
+        host.rsplit_once(':').filter(|(_, port)| port.bytes().all(|byte| byte.is_ascii_digit())).map_or(host, |(name, _)| name);
+    from && ["localhost", "127.0.0.1", "[::1]"].contains(&name)
+}
+
+/// What who may only look is told, if that is who asks.
+pub(super) fn unless_may_act(may: Option<Extension<May>>) -> Option<Response> {
+    let refusal = || (StatusCode::FORBIDDEN, "This needs the token: open the link that the host printed when it started.\n");
+    (!matches!(may, Some(Extension(May::Act)))).then(|| refusal().into_response())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_is_itself_only_and_no_log_shows_it() {
+        let token = Token::random().unwrap();
+        assert_eq!(token.as_str().len(), 32);
+        assert!(token.is(token.as_str()) && !token.is("") && !token.is(&token.as_str()[1..]));
+        assert_eq!(format!("{token:?}"), "Token(..)");
+        assert_ne!(token.as_str(), Token::random().unwrap().as_str());
+    }
+
+    #[test]
+    fn a_token_is_looked_for_in_authorization_and_cookies() {
+        let mut headers = HeaderMap::new();
+        headers.append(AUTHORIZATION, "Basic abc".parse().unwrap());
+        headers.append(AUTHORIZATION, "Bearer one".parse().unwrap());
+        headers.append(COOKIE, "a=b; narthex-dashboard=two; narthex-dashboard-x=three".parse().unwrap());
+        assert_eq!(said(&headers).collect::<Vec<_>>(), ["one", "two"]);
+    }
+}

@@ -1,0 +1,207 @@
+//! The same numbers for Prometheus, in its text format (version 0.0.4). docs/operators.md lists the names.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use axum::response::{IntoResponse, Response};
+use narthex_host::admin::{Answer, Question, ServiceState, SslcertState, TrafficState};
+
+use super::Inner;
+use super::look::unavailable;
+
+/// Upper bounds of the histogram, in microseconds.
+const BOUNDS: [u64; 14] =
+    [500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000, 1_000_000, 2_500_000, 5_000_000, 10_000_000];
+
+pub(super) async fn page(State(inner): State<Arc<Inner>>) -> Response {
+    let asked = inner.ask(|client| {
+        let state = client.service_state()?;
+        let certificates = client.question(&Question::ShowSslcert { binding: None })?;
+        Ok((state, certificates))
+    });
+    match asked.await {
+        Ok((state, certificates)) => {
+            let certificates = if let Answer::Sslcerts(found) = certificates { found } else { Vec::new() };
+            let headers = [(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8"), (CACHE_CONTROL, "no-store")];
+            (headers, text(&state, &certificates)).into_response()
+        }
+        Err(error) => unavailable(&error),
+    }
+}
+
+/// The numbers of a URL, of all groups that share it.
+#[derive(Default)]
+struct Sum {
+    traffic: TrafficState,
+    buckets: BTreeMap<u64, u64>,
+}
+
+impl Sum {
+    fn add(&mut self, more: &TrafficState) {
+        let sum = &mut self.traffic;
+        let pairs = [
+            (&mut sum.requests, more.requests),
+            (&mut sum.no_answer, more.no_answer),
+            (&mut sum.informational, more.informational),
+            (&mut sum.successful, more.successful),
+            (&mut sum.redirected, more.redirected),
+            (&mut sum.client_errors, more.client_errors),
+            (&mut sum.server_errors, more.server_errors),
+            (&mut sum.bytes_sent, more.bytes_sent),
+            (&mut sum.bytes_received, more.bytes_received),
+            (&mut sum.tunnels, more.tunnels),
+            (&mut sum.tunnels_open, more.tunnels_open),
+            (&mut sum.latency_us.sum, more.latency_us.sum),
+        ];
+        pairs.into_iter().for_each(|(sum, more)| *sum += more);
+        for (bound, count) in &more.latency_buckets {
+            *self.buckets.entry(*bound).or_default() += count;
+        }
+    }
+}
+
+fn text(state: &ServiceState, certificates: &[SslcertState]) -> String {
+    let mut by_url: BTreeMap<&str, Sum> = BTreeMap::new();
+    for group in state.sessions.iter().flat_map(|session| &session.groups) {
+        // A group is named by its first URL.
+        by_url.entry(group.urls.first().map_or("", String::as_str)).or_default().add(&group.traffic);
+    }
+    let mut out = Exposition::default();
+    out.plain("uptime_seconds", "gauge", "Since the host started.", state.uptime_seconds);
+    out.plain("connections", "gauge", "Client connections that are open.", state.connections);
+    out.plain("cache_bytes", "gauge", "What the response cache takes.", state.cache_bytes);
+    out.plain("log_lines_lost_total", "counter", "Lines that no log has.", state.log_lines_lost);
+    out.head("refused_total", "counter", "What the host refused or ended itself, by the reason token of the error log.");
+    for (reason, count) in &state.refused {
+        out.sample("refused_total", &[("reason", reason)], count);
+    }
+    out.head("requests_total", "counter", "Requests that are over, by the first URL of their group.");
+    each(&by_url, |url, sum| out.sample("requests_total", &[("url", url)], &sum.traffic.requests));
+    out.head("responses_total", "counter", "The same by the first digit of the status; none: the client got no answer.");
+    each(&by_url, |url, sum| {
+        let TrafficState { no_answer, informational, successful, redirected, client_errors, server_errors, .. } = &sum.traffic;
+        let classes = [
+            ("none", no_answer),
+            ("1xx", informational),
+            ("2xx", successful),
+            ("3xx", redirected),
+            ("4xx", client_errors),
+            ("5xx", server_errors),
+        ];
+        for (class, count) in classes {
+            out.sample("responses_total", &[("url", url), ("status", class)], count);
+        }
+    });
+    out.head("sent_bytes_total", "counter", "Bytes to clients, with heads and framing.");
+    each(&by_url, |url, sum| out.sample("sent_bytes_total", &[("url", url)], &sum.traffic.bytes_sent));
+    out.head("received_bytes_total", "counter", "Bytes from clients: heads and bodies.");
+    each(&by_url, |url, sum| out.sample("received_bytes_total", &[("url", url)], &sum.traffic.bytes_received));
+    out.head("tunnels_open", "gauge", "WebSockets and other tunnels.");
+    each(&by_url, |url, sum| out.sample("tunnels_open", &[("url", url)], &sum.traffic.tunnels_open));
+    out.head("request_duration_seconds", "histogram", "From a request's first byte to its response's last one; no tunnels.");
+    each(&by_url, |url, sum| out.histogram(url, sum));
+    let queues =
+        [("queue_waiting", "gauge", "Requests that wait."), ("queue_in_progress", "gauge", "Requests that apps work on.")];
+    let further =
+        [("queue_length_limit", "gauge", "How many may wait."), ("queue_rejected_total", "counter", "How many found it full.")];
+    for (name, kind, help) in queues.into_iter().chain(further) {
+        out.head(name, kind, help);
+        for queue in &state.queues {
+            let label = queue.name.clone().unwrap_or_else(|| queue.id.to_string());
+            let value = match name {
+                "queue_waiting" => queue.waiting,
+                "queue_in_progress" => queue.in_progress,
+                "queue_length_limit" => queue.length_limit.into(),
+                _ => queue.rejected,
+            };
+            out.sample(name, &[("queue", &label)], &value);
+        }
+    }
+    out.head("certificate_days_left", "gauge", "Whole days until a binding's certificate ends.");
+    for bound in certificates {
+        if let Some(certificate) = &bound.certificate {
+            out.sample("certificate_days_left", &[("binding", &bound.key.to_string())], &certificate.days_left);
+        }
+    }
+    out.0
+}
+
+fn each<'a>(by_url: &BTreeMap<&'a str, Sum>, mut write: impl FnMut(&'a str, &Sum)) {
+    by_url.iter().for_each(|(url, sum)| write(url, sum));
+}
+
+/// What Prometheus reads. Writing into text does not fail.
+#[derive(Default)]
+struct Exposition(String);
+
+impl Exposition {
+    fn head(&mut self, name: &str, kind: &str, help: &str) {
+        let _ = writeln!(self.0, "# HELP narthex_{name} {help}\n# TYPE narthex_{name} {kind}");
+    }
+
+    fn plain(&mut self, name: &str, kind: &str, help: &str, value: u64) {
+        self.head(name, kind, help);
+        self.sample(name, &[], &value);
+    }
+
+    fn sample(&mut self, name: &str, labels: &[(&str, &str)], value: &impl std::fmt::Display) {
+        let _ = write!(self.0, "narthex_{name}");
+        for (index, (label, text)) in labels.iter().enumerate() {
+            let text = text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
+            let _ = write!(self.0, "{}{label}=\"{text}\"", if index == 0 { '{' } else { ',' });
+        }
+        let _ = writeln!(self.0, "{} {value}", if labels.is_empty() { "" } else { "}" });
+    }
+
+    fn histogram(&mut self, url: &str, sum: &Sum) {
+        for bound in BOUNDS {
+            let within: u64 = sum.buckets.range(..=bound).map(|(_, count)| count).sum();
+            let seconds = (bound as f64 / 1e6).to_string();
+            self.sample("request_duration_seconds_bucket", &[("url", url), ("le", &seconds)], &within);
+        }
+        let all: u64 = sum.buckets.values().sum();
+        self.sample("request_duration_seconds_bucket", &[("url", url), ("le", "+Inf")], &all);
+        self.sample("request_duration_seconds_sum", &[("url", url)], &(sum.traffic.latency_us.sum as f64 / 1e6));
+        self.sample("request_duration_seconds_count", &[("url", url)], &all);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn groups_of_one_url_are_summed_and_labels_are_escaped() {
+        let traffic =
+            TrafficState { requests: 2, successful: 2, latency_buckets: vec![(800, 1), (3_000, 1)], ..TrafficState::default() };
+        let group = |url: &str| {
+            serde_json::json!({
+                "id": 1, "state": "active", "queue": 1, "timeouts": null, "urls": [url], "traffic": traffic,
+            })
+        };
+        let session =
+            |groups: &[serde_json::Value]| serde_json::json!({ "id": 1, "name": "a", "pid": 1, "uid": 1, "groups": groups });
+        let state = serde_json::json!({
+            "version": "1", "pid": 1, "uptime_seconds": 5, "workers": 1, "listeners": [], "connections": 3, "requests": 4, "refusals": 0,
+            "sessions": [session(&[group("http://+:80/a/")]), session(&[group("http://+:80/a/"), group("http://+:80/\"\\/")])],
+            "queues": [], "refused": [["QueueFull", 7]],
+        });
+        let text = text(&serde_json::from_value(state).unwrap(), &[]);
+        for line in [
+            "narthex_uptime_seconds 5",
+            "narthex_refused_total{reason=\"QueueFull\"} 7",
+            "narthex_requests_total{url=\"http://+:80/a/\"} 4",
+            "narthex_requests_total{url=\"http://+:80/\\\"\\\\/\"} 2",
+            "narthex_responses_total{url=\"http://+:80/a/\",status=\"2xx\"} 4",
+            "narthex_request_duration_seconds_bucket{url=\"http://+:80/a/\",le=\"0.0005\"} 0",
+            "narthex_request_duration_seconds_bucket{url=\"http://+:80/a/\",le=\"0.001\"} 2",
+            "narthex_request_duration_seconds_bucket{url=\"http://+:80/a/\",le=\"+Inf\"} 4",
+            "narthex_request_duration_seconds_count{url=\"http://+:80/a/\"} 4",
+        ] {
+            assert!(text.lines().any(|there| there == line), "{line} is not in\n{text}");
+        }
+    }
+}

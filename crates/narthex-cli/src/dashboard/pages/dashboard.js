@@ -1,0 +1,292 @@
+// Draws what the host says each second. All texts go in as text, never as HTML.
+
+const get = (id) => document.getElementById(id);
+const history = []; // Totals of the last two minutes: { at, view }.
+let mayAct = false;
+
+const number = new Intl.NumberFormat('en', { maximumFractionDigits: 1 });
+const compact = new Intl.NumberFormat('en', { notation: 'compact', maximumFractionDigits: 1 });
+
+function bytes(count) {
+  const units = ['B', 'KiB', 'MiB', 'GiB', 'TiB'];
+  let unit = 0;
+  while (count >= 1024 && unit < units.length - 1) { count /= 1024; unit += 1; }
+  return `${number.format(count)} ${units[unit]}`;
+}
+
+function time(us) {
+  if (us === null) return '–';
+  if (us < 1000) return `${us} µs`;
+  return us < 1e6 ? `${number.format(us / 1000)} ms` : `${number.format(us / 1e6)} s`;
+}
+
+function span(seconds) {
+  const [days, hours, minutes] = [Math.floor(seconds / 86400), Math.floor(seconds / 3600) % 24, Math.floor(seconds / 60) % 60];
+  return days ? `${days} d ${hours} h` : hours ? `${hours} h ${minutes} min` : minutes ? `${minutes} min` : `${seconds} s`;
+}
+
+/** What a quantile of the requests between two totals is, in microseconds. */
+function quantile(traffic, before, share) {
+  const earlier = new Map(before?.latency_buckets ?? []);
+  const counts = traffic.latency_buckets.map(([bound, count]) => [bound, count - (earlier.get(bound) ?? 0)]);
+  const total = counts.reduce((sum, [, count]) => sum + count, 0);
+  if (total <= 0) return null;
+  let seen = 0;
+  for (const [bound, count] of counts) {
+    seen += count;
+    if (seen >= Math.max(1, Math.ceil(total * share))) return bound;
+  }
+  return null;
+}
+
+/** The totals to compare with: some seconds ago, so that what is shown does not jump. */
+function earlier(seconds) {
+  const latest = history[history.length - 1];
+  return history.find(({ at }) => latest.at - at <= seconds * 1000) ?? latest;
+}
+
+function rate(now, before, seconds) {
+  return seconds > 0 && before !== undefined ? Math.max(0, (now - before) / seconds) : 0;
+}
+
+function rows(body, all, empty) {
+  const made = all.map((cells) => {
+    const row = document.createElement('tr');
+    for (const cell of cells) {
+      const td = document.createElement('td');
+      if (cell.node) td.append(cell.node);
+      else td.textContent = cell.text;
+      td.className = cell.look ?? '';
+      td.dataset.label = cell.label ?? '';
+      row.append(td);
+    }
+    return row;
+  });
+  if (!made.length) {
+    const row = document.createElement('tr');
+    const td = document.createElement('td');
+    td.colSpan = 20;
+    td.className = 'quiet';
+    td.textContent = empty;
+    row.append(td);
+    made.push(row);
+  }
+  // What has the focus keeps it.
+  const focused = body.contains(document.activeElement) ? document.activeElement.dataset.key : null;
+  body.replaceChildren(...made);
+  if (focused) body.querySelector(`[data-key="${CSS.escape(focused)}"]`)?.focus();
+}
+
+function figures(items) {
+  const place = get('figures');
+  place.replaceChildren(...items.map(([label, value]) => {
+    const box = document.createElement('div');
+    box.className = 'figure';
+    const [big, small] = [document.createElement('b'), document.createElement('span')];
+    big.textContent = value;
+    small.textContent = label;
+    box.append(big, small);
+    return box;
+  }));
+}
+
+function chart() {
+  const points = history.slice(1).map(({ at, view }, index) => {
+    const before = history[index];
+    return rate(view.state.traffic.requests, before.view.state.traffic.requests, (at - before.at) / 1000);
+  });
+  const most = Math.max(1, ...points);
+  const [width, height] = [600, 120];
+  const step = width / 119;
+  const start = width - step * (points.length - 1);
+  const line = points.map((value, index) => `${(start + index * step).toFixed(1)},${(height - 4 - (value / most) * (height - 12)).toFixed(1)}`);
+  const draw = (name, attributes) => {
+    const node = document.createElementNS('http://www.w3.org/2000/svg', name);
+    for (const [key, value] of Object.entries(attributes)) node.setAttribute(key, value);
+    return node;
+  };
+  if (points.length > 1) {
+    get('chart').replaceChildren(
+      draw('polygon', { class: 'area', points: `${start.toFixed(1)},${height} ${line.join(' ')} ${width},${height}` }),
+      draw('polyline', { class: 'line', points: line.join(' ') }),
+    );
+  }
+  get('chart-note').textContent = `The last two minutes; the highest second had ${number.format(most)}.`;
+}
+
+function show(view) {
+  history.push({ at: performance.now(), view });
+  if (history.length > 121) history.shift();
+  const { state } = view;
+  const before = earlier(5);
+  const latest = history[history.length - 1];
+  const seconds = (latest.at - before.at) / 1000;
+  const was = before.view.state.traffic;
+  const { traffic } = state;
+  const errors = traffic.server_errors + traffic.no_answer;
+  get('host').textContent = `${state.version} · process ${state.pid} · up ${span(state.uptime_seconds)}`;
+  const fallback = before === latest ? undefined : was;
+  figures([
+    ['requests a second', number.format(rate(traffic.requests, was.requests, seconds))],
+    ['half are answered within', time(quantile(traffic, fallback, 0.5))],
+    ['99 of 100 within', time(quantile(traffic, fallback, 0.99))],
+    ['connections', compact.format(state.connections)],
+    ['WebSockets', compact.format(traffic.tunnels_open)],
+    ['errors a second', number.format(rate(errors, was.server_errors + was.no_answer, seconds))],
+    ['to clients', `${bytes(rate(traffic.bytes_sent, was.bytes_sent, seconds))}/s`],
+    ['from clients', `${bytes(rate(traffic.bytes_received, was.bytes_received, seconds))}/s`],
+  ]);
+  chart();
+  groups(state, before.view.state, seconds);
+  queues(state);
+  rows(get('refused'), state.refused.map(([reason, count]) => [
+    { text: reason, label: 'Reason' }, { text: compact.format(count), look: 'n', label: 'Count' },
+  ]), 'Nothing so far.');
+  rows(get('certificates'), view.certificates.map((bound) => {
+    const days = bound.certificate?.days_left;
+    const key = bound.ipport ?? bound.hostnameport ?? bound.ccs ?? '?';
+    return [
+      { text: String(key), label: 'Binding' },
+      { text: bound.problem ?? bound.certificate?.names.join(', ') ?? 'none yet', look: bound.problem ? 'bad' : '', label: 'For' },
+      { text: days === undefined ? '–' : String(days), look: `n ${days !== undefined && days < 14 ? 'bad' : ''}`, label: 'Days left' },
+    ];
+  }), 'No TLS bindings.');
+  get('cache').textContent = `The response cache holds ${bytes(state.cache_bytes)}.`;
+  get('listeners').replaceChildren(...state.listeners.map((listener) => {
+    const item = document.createElement('li');
+    item.textContent = `listens on ${listener.address} (${listener.scheme})`;
+    return item;
+  }));
+  logs(state);
+}
+
+/** A queue without a name is known by its first URL. */
+function queueNames(state) {
+  const urls = new Map();
+  for (const group of state.sessions.flatMap((session) => session.groups)) {
+    if (!urls.has(group.queue)) urls.set(group.queue, group.urls[0]);
+  }
+  return new Map(state.queues.map((queue) => [queue.id, queue.name ?? `of ${urls.get(queue.id) ?? `#${queue.id}`}`]));
+}
+
+function groups(state, before, seconds) {
+  const old = new Map(before.sessions.flatMap((session) => session.groups).map((group) => [group.id, group.traffic]));
+  const all = state.sessions.flatMap((session) => session.groups.map((group) => ({ session, group })));
+  all.sort((one, other) => (one.group.urls[0] ?? '').localeCompare(other.group.urls[0] ?? ''));
+  rows(get('urls'), all.map(({ session, group }) => {
+    const was = old.get(group.id);
+    const { traffic } = group;
+    const recent = was && was.requests !== traffic.requests ? was : undefined;
+    const active = group.state === 'active' && session.state === 'active';
+    return [
+      { text: group.urls.join(' '), look: active ? '' : 'bad', label: 'URL' },
+      { text: `${session.name} (${session.pid})`, label: 'App' },
+      { text: `${number.format(rate(traffic.requests, was?.requests, seconds))}/s`, look: 'n', label: 'Rate' },
+      { text: time(quantile(traffic, recent, 0.5)), look: 'n', label: 'p50' },
+      { text: time(quantile(traffic, recent, 0.99)), look: 'n', label: 'p99' },
+      { text: compact.format(traffic.client_errors), look: 'n', label: '4xx' },
+      { text: compact.format(traffic.server_errors), look: `n ${traffic.server_errors ? 'bad' : ''}`, label: '5xx' },
+      { text: compact.format(traffic.tunnels_open), look: 'n', label: 'Sockets' },
+      { text: state.queues.find((queue) => queue.id === group.queue)?.name ?? 'its own', label: 'Queue' },
+    ];
+  }), 'No app has registered anything.');
+}
+
+function queues(state) {
+  const names = queueNames(state);
+  rows(get('queues'), state.queues.map((queue) => {
+    const active = queue.state === 'active';
+    const name = names.get(queue.id);
+    const button = document.createElement('button');
+    button.textContent = active ? 'Stop' : 'Start';
+    button.dataset.key = `queue-${queue.id}`;
+    button.disabled = !mayAct;
+    button.setAttribute('aria-label', `${button.textContent} queue ${name}`);
+    button.onclick = () => active
+      ? ask(`Stop queue ${name}? Its clients get 503 until it is started again.`, { do: 'stop-queue', id: queue.id })
+      : act({ do: 'start-queue', id: queue.id });
+    return [
+      { text: name, label: 'Queue' },
+      { text: queue.state, look: active ? 'good' : 'bad', label: 'State' },
+      { text: compact.format(queue.waiting), look: 'n', label: 'Waiting' },
+      { text: number.format(queue.length_limit), look: 'n', label: 'Limit' },
+      { text: compact.format(queue.in_progress), look: 'n', label: 'In progress' },
+      { text: compact.format(queue.rejected), look: 'n', label: 'Refused' },
+      { text: queue.processes.join(', '), label: 'Processes' },
+      { node: button },
+    ];
+  }), 'There are none.');
+}
+
+function logs(state) {
+  const select = get('site');
+  const sites = state.logs.filter((log) => log.file).map((log) => log.site);
+  if ([...select.options].map((option) => option.value).join('\n') === sites.join('\n')) return;
+  const chosen = select.value;
+  select.replaceChildren(...sites.map((site) => new Option(site, site)));
+  if (sites.includes(chosen)) select.value = chosen;
+}
+
+async function act(wish) {
+  const answer = await fetch('act', { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify(wish) });
+  if (!answer.ok) alert(await answer.text());
+}
+
+function ask(question, wish) {
+  get('question').textContent = question;
+  const dialog = get('confirm');
+  dialog.returnValue = 'no';
+  dialog.onclose = () => { if (dialog.returnValue === 'yes') act(wish); };
+  dialog.showModal();
+}
+
+get('flush-cache').onclick = () => ask('Empty the response cache? The next requests go to the apps.', { do: 'flush-cache', url: null });
+
+get('explain').onsubmit = async (event) => {
+  event.preventDefault();
+  const answer = await fetch(`explain?url=${encodeURIComponent(get('url').value)}`);
+  get('explanation').textContent = await answer.text();
+  get('explanation').hidden = false;
+};
+
+get('log').onsubmit = async (event) => {
+  event.preventDefault();
+  const answer = await fetch(`log?site=${encodeURIComponent(get('site').value)}`);
+  const tail = get('tail');
+  tail.textContent = (await answer.text()) || '(nothing in it)';
+  tail.hidden = false;
+  tail.scrollTop = tail.scrollHeight;
+};
+
+function live(on, text) {
+  get('live').className = on ? 'on' : '';
+  get('live').textContent = text;
+}
+
+function connect(attempt = 0) {
+  const socket = new WebSocket(new URL('live', location.href.replace(/^http/, 'ws')));
+  socket.onopen = () => { attempt = 0; live(true, 'live'); };
+  socket.onmessage = (message) => show(JSON.parse(message.data));
+  socket.onclose = () => {
+    const delay = Math.min(10000, 500 * 2 ** attempt);
+    live(false, 'the host does not answer');
+    setTimeout(() => connect(attempt + 1), delay);
+  };
+}
+
+async function start() {
+  try {
+    const answer = await fetch('state');
+    if (!answer.ok) throw new Error(await answer.text());
+    const view = await answer.json();
+    mayAct = view.may_act;
+    show(view);
+  } catch (error) {
+    live(false, error.message);
+  }
+  document.querySelectorAll('.act').forEach((button) => { button.disabled = !mayAct; });
+  get('rights').textContent = mayAct ? '' : 'To stop queues, empty the cache and read logs, open the link that the host printed when it started.';
+  connect();
+}
+
+start();
