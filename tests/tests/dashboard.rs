@@ -134,7 +134,7 @@ fn what_goes_through_the_host_is_counted_and_a_stopped_queue_answers_503() {
         assert!(metrics.lines().any(|there| there == line), "{line} is not in\n{metrics}");
     }
     let explained = stage.get(&format!("/dashboard/explain?url=http://localhost:{}/shop/x", stage.address.port()), "").text();
-    assert!(explained.contains("goes to shop"), "{explained}");
+    assert!(explained.contains("which has registered") && explained.contains("/shop/"), "{explained}");
 
     let queue = shop(&state)["queue"].clone();
     assert_eq!(stage.act(&json!({"do": "stop-queue", "id": queue}), &bearer(TOKEN)).status, 200);
