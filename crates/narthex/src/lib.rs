@@ -27,6 +27,8 @@ mod embedded;
 mod error;
 mod fragments;
 pub mod hub;
+#[cfg(feature = "uploads")]
+mod json_error;
 mod lifetime;
 mod live;
 mod logging;
@@ -40,6 +42,8 @@ mod shared;
 mod tls;
 mod tuning;
 mod upgrade;
+#[cfg(feature = "uploads")]
+pub mod uploads;
 
 pub use bindings::Bindings;
 pub use body::{Body, BodyError};
