@@ -17,6 +17,7 @@
 //! `axum::serve`.
 
 mod bindings;
+mod blocking;
 mod body;
 mod cache;
 mod call;
@@ -27,11 +28,12 @@ mod embedded;
 mod error;
 mod fragments;
 pub mod hub;
-#[cfg(feature = "uploads")]
 mod json_error;
+pub mod layers;
 mod lifetime;
 mod live;
 mod logging;
+mod panic_text;
 mod provider;
 mod request;
 mod request_control;
@@ -46,12 +48,14 @@ mod upgrade;
 pub mod uploads;
 
 pub use bindings::Bindings;
+pub use blocking::{Blocking, BlockingPool, Overloaded, blocking};
 pub use body::{Body, BodyError};
 pub use cache::CachePolicy;
 pub use change::Change;
 pub use delegation::Delegation;
 pub use error::{BoxError, Error, Result};
 pub use fragments::{Composed, FallbackTooShort, FragmentPart};
+pub use layers::{OpaqueErrors, SecurityHeaders};
 pub use lifetime::ServerHandle;
 pub use logging::{Logging, Rollover};
 pub use narthex_http::tls::{ClientCertificates, Demand, MinVersion, PeerCertificate, SecurityLevel};
