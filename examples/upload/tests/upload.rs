@@ -15,7 +15,7 @@ fn a_file_is_saved_and_its_hash_is_shown() {
     let mut upload = Process::start("upload", command);
     let url = upload.line("the form is at ");
     let curl = |form: &str| {
-        let arguments = ["-sS", "-m", "10", "-F", "comment=<b>", "-F", form, &url];
+        let arguments = ["-sS", "-m", "10", "--form-string", "comment=<b>", "-F", form, &url];
         let output = Command::new("curl").args(arguments).stdin(Stdio::null()).output().expect("curl is installed");
         String::from_utf8(output.stdout).expect("text")
     };

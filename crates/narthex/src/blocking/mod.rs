@@ -22,10 +22,13 @@ pub use pool::{BlockingPool, Overloaded};
 /// use bytes::Bytes;
 /// use narthex::blocking;
 ///
+/// let report = |Path(id): Path<u32>| std::fs::read(format!("/srv/reports/{id}")).unwrap_or_default();
+/// let two = |(Path(id), body): (Path<u32>, Bytes)| format!("{id}: {} bytes", body.len());
+/// let whole = |request: http::Request<Bytes>| format!("{} {}", request.method(), request.uri());
 /// Router::new()
-///     .route("/report/{id}", get(blocking(|Path(id): Path<u32>| std::fs::read_to_string(format!("/srv/reports/{id}")).unwrap_or_default())))
-///     .route("/both/{id}", get(blocking(|(Path(id), body): (Path<u32>, Bytes)| format!("{id}: {} bytes", body.len()))))
-///     .route("/whole", get(blocking(|request: http::Request<Bytes>| format!("{} {}", request.method(), request.uri()))))
+///     .route("/report/{id}", get(blocking(report)))
+///     .route("/two/{id}", get(blocking(two)))
+///     .route("/whole", get(blocking(whole)))
 /// # }
 /// ```
 ///

@@ -27,8 +27,8 @@ const IDLE: Duration = Duration::from_secs(10);
 /// # fn slow_hash(password: &str) -> String { password.to_owned() }
 /// ```
 ///
-/// Settings are those of the pool from when it has first been given work. Threads are called `narthex-blocking-…`. They are started
-/// when there is work and none is idle, and end after 10 seconds without any.
+/// A setting makes a pool of its own. Threads are called `narthex-blocking-…`. They are started when there is work and none is idle,
+/// and end after 10 seconds without any, or with the last clone of the pool.
 ///
 /// When a server stops, requests whose handlers are in the pool are waited for as others are, for at most the
 /// [`shutdown_timeout`](crate::Server::shutdown_timeout). No thread is waited for after that: one that is stuck keeps neither the server

@@ -31,7 +31,7 @@ pub enum UploadError {
     #[error("the form breaks off before its last boundary: the client sent too little, or went away")]
     Truncated,
     /// The form is too large in some way. 413.
-    #[error("the form is too large: {what} of at most {limit} bytes are allowed here; Uploads::{} sets that", .what.setting())]
+    #[error("the form is too large: {what} of at most {limit} bytes are allowed here; {}", .what.remedy())]
     TooLarge {
         /// What is.
         what: Limited,
@@ -82,13 +82,13 @@ pub enum Limited {
 }
 
 impl Limited {
-    fn setting(self) -> &'static str {
+    fn remedy(self) -> &'static str {
         match self {
-            Self::Total => "max_total",
-            Self::File => "max_file",
-            Self::Field => "max_field",
-            Self::Fields => "max_fields",
-            Self::Header => "receive",
+            Self::Total => "Uploads::max_total sets that",
+            Self::File => "Uploads::max_file sets that",
+            Self::Field => "Uploads::max_field sets that",
+            Self::Fields => "Uploads::max_fields sets that",
+            Self::Header => "no form needs more",
         }
     }
 }

@@ -172,7 +172,7 @@ impl Receiving<'_> {
     }
 }
 
-pub(super) fn within(bytes: usize, limit: usize, what: Limited) -> Result<(), UploadError> {
+fn within(bytes: usize, limit: usize, what: Limited) -> Result<(), UploadError> {
     if bytes > limit { Err(UploadError::TooLarge { what, limit: limit as u64 }) } else { Ok(()) }
 }
 

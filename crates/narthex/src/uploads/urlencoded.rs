@@ -1,7 +1,6 @@
 //! `application/x-www-form-urlencoded`, pair by pair as it arrives (URL standard, section 5.1).
 
 use super::error::{Limited, UploadError};
-use super::receive::within;
 
 /// The pairs of a form whose bytes arrive in pieces.
 pub(super) struct Pairs {
@@ -26,7 +25,7 @@ impl Pairs {
         let longest = self.max_field.saturating_mul(6);
         let open = self.bytes.len() + bytes.iter().position(|&byte| byte == b'&').unwrap_or(bytes.len());
         if open > longest {
-            return within(usize::MAX, self.max_field, Limited::Field);
+            return Err(UploadError::TooLarge { what: Limited::Field, limit: self.max_field as u64 });
         }
         self.bytes.extend_from_slice(bytes);
         Ok(())
