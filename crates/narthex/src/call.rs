@@ -24,6 +24,7 @@ use crate::delegation::Delegation;
 use crate::downstream::{Closed, Downstream};
 use crate::fragments::{self, Claim};
 use crate::hub::{Session, Switch};
+use crate::panic_text::panic_text;
 use crate::request_control::Watched;
 use crate::upgrade::{Donor, Tunnel};
 
@@ -494,11 +495,7 @@ fn guarded<T>(run: impl FnOnce() -> T) -> Result<T, Failure> {
 fn fail(downstream: &impl Downstream, failure: Failure) {
     let log = |why: &dyn Display| tracing::error!("the app failed to answer a request: {why}");
     match failure {
-        Failure::Panicked(payload) => {
-            let text = payload.downcast_ref::<&str>().copied();
-            let text = text.or_else(|| payload.downcast_ref::<String>().map(String::as_str));
-            log(&format_args!("it panicked: {}", text.unwrap_or("(no message)")));
-        }
+        Failure::Panicked(payload) => log(&format_args!("it panicked: {}", panic_text(&*payload))),
         Failure::Error(error) => log(&error),
         Failure::Invalid(what) => log(&format_args!("it responded with {what}")),
         // Ends the exchange where that is still to be done; else does nothing.

@@ -17,6 +17,7 @@
 //! `axum::serve`.
 
 mod bindings;
+mod blocking;
 mod body;
 mod cache;
 mod call;
@@ -27,9 +28,12 @@ mod embedded;
 mod error;
 mod fragments;
 pub mod hub;
+mod json_error;
+pub mod layers;
 mod lifetime;
 mod live;
 mod logging;
+mod panic_text;
 mod provider;
 mod request;
 mod request_control;
@@ -40,14 +44,18 @@ mod shared;
 mod tls;
 mod tuning;
 mod upgrade;
+#[cfg(feature = "uploads")]
+pub mod uploads;
 
 pub use bindings::Bindings;
+pub use blocking::{Blocking, BlockingPool, Overloaded, blocking};
 pub use body::{Body, BodyError};
 pub use cache::CachePolicy;
 pub use change::Change;
 pub use delegation::Delegation;
 pub use error::{BoxError, Error, Result};
 pub use fragments::{Composed, FallbackTooShort, FragmentPart};
+pub use layers::{OpaqueErrors, SecurityHeaders};
 pub use lifetime::ServerHandle;
 pub use logging::{Logging, Rollover};
 pub use narthex_http::tls::{ClientCertificates, Demand, MinVersion, PeerCertificate, SecurityLevel};

@@ -29,7 +29,7 @@ const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(5);
 ///
 /// The app is an axum `Router`, or any other `tower::Service<http::Request<narthex::Body>>` that can be cloned. Each worker
 /// thread gets one clone and calls it on a current-thread runtime, so futures and bodies need not be `Send`. A handler that
-/// blocks its thread stops that worker: use `tokio::task::spawn_blocking` (`block_in_place` does not work there).
+/// blocks its thread stops that worker: make it with [`blocking`](crate::blocking()) (`block_in_place` does not work there).
 ///
 /// ```no_run
 /// use std::time::Duration;

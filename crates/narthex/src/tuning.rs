@@ -68,7 +68,7 @@ impl FineTune {
     /// * `false` makes every request a task of its own, whose first step comes after what already waits: it pays when
     ///   handlers compute for long before they answer, and others are not to wait for all of them. It costs a clone of the
     ///   service, two allocations and a task switch per request. A handler that computes for milliseconds belongs into
-    ///   `tokio::task::spawn_blocking` either way.
+    ///   [`blocking`](crate::blocking()) either way.
     #[must_use]
     pub fn inline_completion(mut self, inline: bool) -> Self {
         self.inline_completion = inline;

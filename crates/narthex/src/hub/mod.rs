@@ -27,7 +27,7 @@
 //! own connection, whose client is slowed down in the end, and nobody else's. Messages that came before a client left are still
 //! handled.
 //!
-//! Handlers run on the worker thread of the connection: what blocks belongs on `tokio::task::spawn_blocking`.
+//! Handlers run on the worker thread of the connection: what blocks belongs into a [`BlockingPool`](crate::BlockingPool).
 //!
 //! # Everywhere the same
 //!

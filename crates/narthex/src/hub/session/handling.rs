@@ -1,6 +1,5 @@
 //! From events to the app's handlers, one at a time.
 
-use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::task::{Context, Poll};
 
@@ -12,6 +11,7 @@ use crate::hub::channels::{self, Speaks};
 use crate::hub::handlers::{PeerError, Running};
 use crate::hub::message::Message;
 use crate::hub::peer::Peer;
+use crate::panic_text::panic_text;
 
 impl Session {
     /// Runs handlers, one after the other. Returns whether anything has happened.
@@ -24,7 +24,7 @@ impl Session {
                     Ok(Poll::Pending) => return progressed,
                     Ok(Poll::Ready(Ok(()))) => None,
                     Ok(Poll::Ready(Err(error))) => Some(PeerError::Handler(error)),
-                    Err(panic) => Some(PeerError::Panicked(text_of(&*panic))),
+                    Err(panic) => Some(PeerError::Panicked(panic_text(&*panic).to_owned())),
                 };
                 self.running = None;
                 if let Some(error) = outcome {
@@ -41,7 +41,7 @@ impl Session {
         self.failing = matches!(inbound, Inbound::Error(_));
         match catch_unwind(AssertUnwindSafe(|| self.start(inbound))) {
             Ok(running) => self.running = running,
-            Err(panic) => self.failed(PeerError::Panicked(text_of(&*panic))),
+            Err(panic) => self.failed(PeerError::Panicked(panic_text(&*panic).to_owned())),
         }
     }
 
@@ -98,9 +98,4 @@ fn log(peer: &Peer, error: &PeerError) {
         PeerError::Handler(_) | PeerError::Panicked(_) => tracing::error!(peer = %peer.id(), %error, "a WebSocket failed"),
         _ => tracing::debug!(peer = %peer.id(), %error, "a WebSocket failed"),
     }
-}
-
-fn text_of(panic: &(dyn Any + Send)) -> String {
-    let text = panic.downcast_ref::<&str>().copied().map(str::to_owned);
-    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "(no message)".to_owned())
 }

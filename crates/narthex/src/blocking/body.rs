@@ -1,0 +1,43 @@
+//! Whole bodies, for functions that cannot wait for them.
+
+use std::pin::pin;
+
+use bytes::{Buf, Bytes, BytesMut};
+use http::StatusCode;
+use http_body::Body as HttpBody;
+
+use crate::BoxError;
+use crate::body::BodyError;
+
+/// The whole body, or the status of the answer instead.
+pub(super) async fn collected<B>(body: B, limit: usize) -> Result<Bytes, StatusCode>
+where
+    B: HttpBody<Error: Into<BoxError>>,
+{
+    if body.size_hint().lower() > limit as u64 {
+        return Err(StatusCode::PAYLOAD_TOO_LARGE);
+    }
+    let mut body = pin!(body);
+    let mut whole = BytesMut::new();
+    while let Some(frame) = std::future::poll_fn(|cx| body.as_mut().poll_frame(cx)).await {
+        let Ok(mut data) = frame.map_err(|error| status_of(&error.into()))?.into_data() else { continue };
+        if data.remaining() > limit - whole.len() {
+            return Err(StatusCode::PAYLOAD_TOO_LARGE);
+        }
+        whole.extend_from_slice(&data.copy_to_bytes(data.remaining()));
+    }
+    Ok(whole.freeze())
+}
+
+fn status_of(error: &BoxError) -> StatusCode {
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error.as_ref());
+    while let Some(error) = cause {
+        match error.downcast_ref() {
+            Some(BodyError::TooLarge) => return StatusCode::PAYLOAD_TOO_LARGE,
+            Some(BodyError::TimedOut) => return StatusCode::REQUEST_TIMEOUT,
+            Some(_) => break,
+            None => cause = error.source(),
+        }
+    }
+    StatusCode::BAD_REQUEST
+}
