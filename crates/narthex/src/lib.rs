@@ -25,6 +25,8 @@ mod delegation;
 mod downstream;
 mod embedded;
 mod error;
+#[cfg(feature = "files")]
+pub mod files;
 mod fragments;
 pub mod hub;
 mod lifetime;
