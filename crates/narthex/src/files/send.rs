@@ -39,8 +39,9 @@ use super::tag::EntityTag;
 /// To GET and HEAD it answers
 ///
 /// * 200 with `Accept-Ranges`, `ETag`, `Last-Modified` and `Content-Type`; 206 to a `Range` of bytes, as `multipart/byteranges`
-///   if there are several parts, and 416 if there is nothing of it. Parts that overlap or touch are sent as one. A field that is
-///   malformed, asks for more than 64 ranges, or for more than 16 that remain is ignored, as RFC 9110 section 14.2 allows.
+///   if there are several parts, and 416 if there is nothing of it. Parts that overlap are sent as one. A field that is malformed,
+///   asks for more than 64 ranges, for more than 16 that remain, or for everything in several is ignored, as RFC 9110 section 14.2
+///   allows.
 /// * 304 and 412 to `If-None-Match`, `If-Modified-Since`, `If-Match` and `If-Unmodified-Since`, judged in the order of RFC 9110
 ///   section 13.2.2. `If-Range` lets a range count only if nothing has changed since.
 ///
