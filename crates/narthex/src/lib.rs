@@ -32,6 +32,7 @@ pub mod hub;
 mod lifetime;
 mod live;
 mod logging;
+mod offer;
 mod provider;
 mod request;
 mod request_control;

@@ -3,6 +3,7 @@
 
 mod answers;
 mod large;
+mod passed;
 mod stage;
 
 macro_rules! tests {
@@ -14,6 +15,26 @@ macro_rules! tests {
             $(#[test] fn $test() { $body(narthex_tests::Provider::Shared); })*
         }
     };
+}
+
+#[test]
+fn the_host_sends_what_the_app_never_reads() {
+    passed::not_read();
+}
+
+#[test]
+fn a_file_arrives_whole_although_its_app_has_died() {
+    passed::outlives_the_app();
+}
+
+#[test]
+fn a_file_that_the_cache_wants_is_kept_by_the_host() {
+    passed::cached();
+}
+
+#[test]
+fn hundreds_of_files_at_a_time_all_arrive() {
+    passed::many();
 }
 
 tests! {

@@ -14,6 +14,7 @@ use http_body::{Frame, SizeHint};
 use tokio::task::{JoinHandle, spawn_blocking};
 
 use crate::error::BoxError;
+use crate::offer::{self, FilePart, Offered, Offering, Outcome};
 
 /// What is read of a file at a time.
 const STEP: u64 = 128 * 1024;
@@ -22,7 +23,11 @@ type Other = Pin<Box<dyn http_body::Body<Data = Bytes, Error = BoxError> + Send>
 
 /// The body of a response made by [`SendFile`](super::SendFile) or [`StaticDir`](super::StaticDir).
 ///
-/// The file is read in pieces of 128 KiB by tokio's threads for blocking work, one piece ahead of the client, so that neither a
+/// Where the file lies on a local disk and no other body changes what this one says, the file itself is sent: by the machine's host,
+/// which gets its descriptor, or by the app's own server, on plain HTTP/1.1 connections without copying it. (Only on Linux a disk is
+/// known to be local.)
+///
+/// Otherwise the file is read in pieces of 128 KiB by tokio's threads for blocking work, one piece ahead of the client, so that neither a
 /// slow disk keeps a worker nor a slow client memory: a body holds at most two pieces, however large its file is.
 ///
 /// If the file turns out shorter than it was when the response began, the body fails, and with it the response: what was
@@ -41,30 +46,44 @@ pub(super) enum Part {
     File(Range<u64>),
 }
 
+/// Whether the file is passed on as it is.
+enum Passing {
+    /// It is offered when the body is asked first.
+    Possible,
+    Offered(Offered),
+    /// Its bytes are sent.
+    No,
+}
+
 struct Parts {
     file: Option<Arc<File>>,
     parts: VecDeque<Part>,
     left: u64,
+    /// What the provider may do with it.
+    passing: Passing,
     /// The piece that comes next.
     reading: Option<JoinHandle<io::Result<Bytes>>>,
 }
 
 impl FileBody {
     pub(super) fn empty() -> Self {
-        Self::of(None, VecDeque::new())
+        Self::of(None, VecDeque::new(), Passing::No)
     }
 
     pub(super) fn text(text: &'static str) -> Self {
-        Self::of(None, VecDeque::from([Part::Bytes(Bytes::from_static(text.as_bytes()))]))
+        Self::of(None, VecDeque::from([Part::Bytes(Bytes::from_static(text.as_bytes()))]), Passing::No)
     }
 
-    pub(super) fn new(file: Arc<File>, parts: VecDeque<Part>) -> Self {
-        Self::of(Some(file), parts)
+    /// `local`: a worker may read the file itself, so it can be passed on.
+    pub(super) fn new(file: Arc<File>, parts: VecDeque<Part>, local: bool) -> Self {
+        let is_one = matches!(parts.iter().collect::<Vec<_>>()[..], [Part::File(_)]);
+        let passing = if local && is_one { Passing::Possible } else { Passing::No };
+        Self::of(Some(file), parts, passing)
     }
 
-    fn of(file: Option<Arc<File>>, parts: VecDeque<Part>) -> Self {
+    fn of(file: Option<Arc<File>>, parts: VecDeque<Part>, passing: Passing) -> Self {
         let left = parts.iter().map(Part::len).fold(0, u64::saturating_add);
-        Self(Kind::Parts(Parts { file, parts, left, reading: None }))
+        Self(Kind::Parts(Parts { file, parts, left, passing, reading: None }))
     }
 
     pub(super) fn other<B>(body: B) -> Self
@@ -86,6 +105,27 @@ impl Part {
 
 impl Parts {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<io::Result<Bytes>>> {
+        match std::mem::replace(&mut self.passing, Passing::No) {
+            Passing::No => {}
+            Passing::Possible => {
+                if let Some(frame) = self.offer() {
+                    return Poll::Ready(Some(Ok(frame)));
+                }
+            }
+            Passing::Offered(offered) => match offered.outcome() {
+                // Whoever has taken the offer asks again when that is known; somebody else may only be asking too early.
+                Outcome::Open => {
+                    self.passing = Passing::Offered(offered);
+                    cx.waker().wake_by_ref();
+                    return Poll::Pending;
+                }
+                Outcome::Sent => {
+                    self.parts.clear();
+                    self.left = 0;
+                }
+                Outcome::Refused => {}
+            },
+        }
         if self.reading.is_none() {
             self.read_ahead();
         }
@@ -112,6 +152,15 @@ impl Parts {
         };
         self.left = self.left.saturating_sub(bytes.len() as u64);
         Poll::Ready(Some(Ok(bytes)))
+    }
+
+    /// Offers the file to the provider, if it is the one who asks.
+    fn offer(&mut self) -> Option<Bytes> {
+        let (Some(file), Some(Part::File(range))) = (&self.file, self.parts.front()) else { return None };
+        let part = || FilePart { file: Arc::clone(file), offset: range.start, length: range.end - range.start };
+        let (frame, offered) = offer::make(|| Offering::File(part()))?;
+        self.passing = Passing::Offered(offered);
+        Some(frame)
     }
 
     /// Begins to read the next piece, if it is the file's turn.
@@ -215,7 +264,7 @@ mod tests {
         let mut file = tempfile::tempfile().unwrap();
         file.write_all(bytes).unwrap();
         let file = Arc::new(file);
-        (FileBody::new(Arc::clone(&file), parts.into()), file)
+        (FileBody::new(Arc::clone(&file), parts.into(), true), file)
     }
 
     #[tokio::test]
@@ -237,6 +286,28 @@ mod tests {
         }
         assert!(got == bytes[1..]);
         assert!(http_body::Body::is_end_stream(&body));
+    }
+
+    #[tokio::test]
+    async fn a_file_is_offered_once_if_it_is_all_of_the_body() {
+        let ask = |body: &mut FileBody| {
+            let poll = || http_body::Body::poll_frame(Pin::new(body), &mut Context::from_waker(std::task::Waker::noop()));
+            let (polled, offer) = offer::watch(poll);
+            let Poll::Ready(Some(Ok(frame))) = polled else { return (None, offer) };
+            (frame.into_data().ok(), offer)
+        };
+        let (mut body, _) = of_file(b"0123456789", [Part::File(2..5)]);
+        let (frame, offer) = ask(&mut body);
+        let claim = offer.unwrap().take(&frame.unwrap()).unwrap();
+        assert!(matches!(claim.what(), Offering::File(part) if (part.offset, part.length) == (2, 3)));
+        assert!(ask(&mut body).0.is_none(), "nobody knows yet");
+        claim.settle(true);
+        assert!(http_body::Body::is_end_stream(&body) || body.frame().await.is_none());
+        let (mut body, _) = of_file(b"0123456789", [Part::File(2..5)]);
+        assert!(ask(&mut body).1.is_some());
+        assert_eq!(body.collect().await.unwrap().to_bytes(), "234", "nobody took it");
+        let (mut body, _) = of_file(b"0123456789", [Part::Bytes("-".into()), Part::File(2..5)]);
+        assert!(ask(&mut body).1.is_none());
     }
 
     #[tokio::test]

@@ -65,6 +65,8 @@ pub struct SendFile {
     name: Option<String>,
     fields: Vec<(HeaderName, HeaderValue)>,
     now: SystemTime,
+    /// A worker may read it.
+    local: bool,
 }
 
 impl SendFile {
@@ -106,7 +108,7 @@ impl SendFile {
 
     #[expect(clippy::disallowed_methods, reason = "files are dated by the wall's clock")]
     fn with(file: File, metadata: &Metadata) -> Self {
-        let now = SystemTime::now();
+        let (now, local) = (SystemTime::now(), narthex_http::is_local(&file));
         Self {
             file: Arc::new(file),
             length: metadata.len(),
@@ -117,6 +119,7 @@ impl SendFile {
             name: None,
             fields: Vec::new(),
             now,
+            local,
         }
     }
 
@@ -217,7 +220,7 @@ impl SendFile {
     }
 
     fn with_body(self, status: StatusCode, content_type: HeaderValue, parts: VecDeque<Part>) -> Response<FileBody> {
-        let mut response = Response::new(FileBody::new(Arc::clone(&self.file), parts));
+        let mut response = Response::new(FileBody::new(Arc::clone(&self.file), parts, self.local));
         *response.status_mut() = status;
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, content_type);
