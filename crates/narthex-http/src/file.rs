@@ -24,8 +24,20 @@ pub fn is_local(file: &File) -> bool {
 fn is_on_local_disk(file: &File) -> bool {
     /// `statfs(2)`: bcachefs, btrfs, erofs, exfat, ext2 to ext4, f2fs, isofs, vfat, overlayfs, ramfs, squashfs, tmpfs, xfs, zfs.
     const LOCAL: [u64; 14] = [
-        0xca45_1a4e, 0x9123_683e, 0xe0f5_e1e2, 0x2011_bab0, 0xef53, 0xf2f5_2010, 0x9660, 0x4d44, 0x794c_7630, 0x8584_58f6,
-        0x7371_7368, 0x0102_1994, 0x5846_5342, 0x2fc1_2fc1,
+        0xca45_1a4e,
+        0x9123_683e,
+        0xe0f5_e1e2,
+        0x2011_bab0,
+        0xef53,
+        0xf2f5_2010,
+        0x9660,
+        0x4d44,
+        0x794c_7630,
+        0x8584_58f6,
+        0x7371_7368,
+        0x0102_1994,
+        0x5846_5342,
+        0x2fc1_2fc1,
     ];
     // The field's type differs between architectures; all of these fit into 32 bits.
     rustix::fs::fstatfs(file).is_ok_and(|found| LOCAL.contains(&(found.f_type as u64 & 0xffff_ffff)))

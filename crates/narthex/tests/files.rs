@@ -96,9 +96,27 @@ async fn files_are_found_by_plain_names_only() {
         assert_eq!((answer.status, answer.body.as_str()), (200, body), "{target}");
     }
     for target in [
-        "/nothing", "/digits/", "/digits/x", "/empty/", "/.hidden", "/../outside", "/%2e%2e/outside", "/..%2foutside", "/..%5coutside",
-        "/docs/../digits", "/docs/%2e%2e/digits", "//digits", "/docs//index.html", "/digits%00", "/digits%00.html", "/./digits",
-        "/%2fetc%2fpasswd", "//etc/passwd", "/docs%2findex.html", "/%ff", "/root/digits",
+        "/nothing",
+        "/digits/",
+        "/digits/x",
+        "/empty/",
+        "/.hidden",
+        "/../outside",
+        "/%2e%2e/outside",
+        "/..%2foutside",
+        "/..%5coutside",
+        "/docs/../digits",
+        "/docs/%2e%2e/digits",
+        "//digits",
+        "/docs//index.html",
+        "/digits%00",
+        "/digits%00.html",
+        "/./digits",
+        "/%2fetc%2fpasswd",
+        "//etc/passwd",
+        "/docs%2findex.html",
+        "/%ff",
+        "/root/digits",
     ] {
         let answer = get(&service, target).await;
         assert_eq!((answer.status, answer.body.contains("outside")), (404, false), "{target}");
@@ -256,7 +274,11 @@ async fn ranges_are_parts_of_the_file() {
         ("bytes=4-2", 200, None, "0123456789"),
     ] {
         let answer = sent(digits(&directory).await, &[("range", range)]).await;
-        assert_eq!((answer.status, answer.field("content-range"), answer.body.as_str()), (status, content_range, body), "{range}");
+        assert_eq!(
+            (answer.status, answer.field("content-range"), answer.body.as_str()),
+            (status, content_range, body),
+            "{range}"
+        );
     }
     let answer = sent(digits(&directory).await, &[("range", "bytes=10-")]).await;
     assert_eq!((answer.status, answer.field("content-range")), (416, Some("bytes */10")));
@@ -298,7 +320,8 @@ async fn conditions_decide_whether_anything_is_sent() {
             assert_eq!((answer.field("etag"), answer.field("cache-control")), (Some(tag), Some("no-cache")));
         }
     }
-    let posted = digits(&directory).await.respond_to(&request(&Method::POST, "/", &[("if-none-match", tag), ("range", "bytes=0-1")]));
+    let posted =
+        digits(&directory).await.respond_to(&request(&Method::POST, "/", &[("if-none-match", tag), ("range", "bytes=0-1")]));
     assert_eq!(posted.status(), StatusCode::OK, "what was posted has happened");
 }
 

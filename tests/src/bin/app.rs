@@ -85,7 +85,8 @@ struct Arguments {
 async fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
     let recorder = arguments.record.as_deref().map(Recorder::create).transpose().context("cannot create the record")?;
-    let settings = Settings { name: arguments.name.clone(), recorder, whole_bodies: arguments.whole_bodies, files: arguments.files };
+    let settings =
+        Settings { name: arguments.name.clone(), recorder, whole_bodies: arguments.whole_bodies, files: arguments.files };
     let provider = match (arguments.provider, &arguments.host_socket) {
         (Provider::Embedded, _) => narthex::Provider::embedded(),
         (Provider::Shared, Some(socket)) => narthex::Provider::shared_at(socket),

@@ -62,7 +62,9 @@ pub(crate) fn http2(provider: Provider) {
     stage.write("a.bin", &bytes);
     let mut connection = Connection::open(stage.subject.app.address);
     connection.send(&frame::window_update(0, 1 << 20));
-    for (stream, range, first, last) in [(1, "bytes=0-", 0, 299_999), (3, "bytes=-5", 299_995, 299_999), (5, "bytes=7-200000", 7, 200_000)] {
+    for (stream, range, first, last) in
+        [(1, "bytes=0-", 0, 299_999), (3, "bytes=-5", 299_995, 299_999), (5, "bytes=7-200000", 7, 200_000)]
+    {
         let block = connection.request("GET", "/files/a.bin", &[("range", range)]);
         connection.send(&frame::headers(stream, END_STREAM, block));
         connection.send(&frame::window_update(stream, 1 << 20));
@@ -79,10 +81,36 @@ pub(crate) fn traversal(provider: Provider) {
     fs::write(stage.path("../outside"), b"outside").expect("a file can be written");
     std::os::unix::fs::symlink("../outside", stage.path("link")).expect("a link can be made");
     for path in [
-        "..", "../outside", "../../outside", "%2e%2e/outside", "%2E%2E%2Foutside", "..%2foutside", "..%5coutside", "..\\outside",
-        "x/../../outside", "x/%2e%2e/%2e%2e/outside", "./../outside", ".%2e/outside", "%252e%252e/outside", "..%00/outside", "..;/outside",
-        "/etc/passwd", "%2fetc%2fpasswd", "%00", "inside%00.txt", "inside%2f", "link", ".hidden", "%2ehidden", "C:%5cboot.ini",
-        "..%c0%afoutside", "%c0%ae%c0%ae/outside", "%uff0e%uff0e/outside", "....//outside", "inside/../../outside", "inside/",
+        "..",
+        "../outside",
+        "../../outside",
+        "%2e%2e/outside",
+        "%2E%2E%2Foutside",
+        "..%2foutside",
+        "..%5coutside",
+        "..\\outside",
+        "x/../../outside",
+        "x/%2e%2e/%2e%2e/outside",
+        "./../outside",
+        ".%2e/outside",
+        "%252e%252e/outside",
+        "..%00/outside",
+        "..;/outside",
+        "/etc/passwd",
+        "%2fetc%2fpasswd",
+        "%00",
+        "inside%00.txt",
+        "inside%2f",
+        "link",
+        ".hidden",
+        "%2ehidden",
+        "C:%5cboot.ini",
+        "..%c0%afoutside",
+        "%c0%ae%c0%ae/outside",
+        "%uff0e%uff0e/outside",
+        "....//outside",
+        "inside/../../outside",
+        "inside/",
     ] {
         let answer = stage.get(&format!("/files/{path}"), "");
         // The server itself takes some of them for the app's root.

@@ -31,7 +31,8 @@ pub(super) fn accepted(headers: &HeaderMap) -> Vec<Coding> {
 /// The weight of a coding in thousandths; `None` if it is not spoken of.
 fn weight(headers: &HeaderMap, coding: &str) -> Option<u16> {
     let mut others = None;
-    let elements = headers.get_all(ACCEPT_ENCODING).iter().filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(','));
+    let elements =
+        headers.get_all(ACCEPT_ENCODING).iter().filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(','));
     for element in elements {
         let mut parameters = element.split(';').map(str::trim);
         let name = parameters.next().unwrap_or_default();
@@ -84,7 +85,9 @@ mod tests {
 
     #[test]
     fn what_is_not_wanted_or_cannot_be_read_is_not_sent() {
-        for field in ["", "identity", "deflate", "gzip;q=0", "gzip;q=0.000", "gzip;q=2", "gzip;q=0.1234", "gzip;q=-1", "gzip;q=", "*;q=0"] {
+        for field in
+            ["", "identity", "deflate", "gzip;q=0", "gzip;q=0.000", "gzip;q=2", "gzip;q=0.1234", "gzip;q=-1", "gzip;q=", "*;q=0"]
+        {
             assert_eq!(order(field), "", "{field}");
         }
         assert_eq!(order("gzip;q=0.5, identity"), "");

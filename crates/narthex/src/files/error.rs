@@ -29,7 +29,9 @@ impl FileError {
     pub(super) fn of(source: io::Error, path: &Path) -> Self {
         let path = path.to_owned();
         match source.kind() {
-            io::ErrorKind::NotFound | io::ErrorKind::NotADirectory | io::ErrorKind::IsADirectory => Self::NotFound { path, source },
+            io::ErrorKind::NotFound | io::ErrorKind::NotADirectory | io::ErrorKind::IsADirectory => {
+                Self::NotFound { path, source }
+            }
             _ => Self::Io { path, source },
         }
     }

@@ -49,7 +49,8 @@ fn is_plain(name: &str) -> bool {
 fn means_something_to_windows(name: &str) -> bool {
     let stem = name.split('.').next().unwrap_or_default().trim_end().to_ascii_uppercase();
     let is_numbered = |device: &str| stem.strip_prefix(device).is_some_and(|number| number.chars().count() == 1);
-    let is_device = matches!(&*stem, "CON" | "PRN" | "AUX" | "NUL" | "CONIN$" | "CONOUT$") || is_numbered("COM") || is_numbered("LPT");
+    let is_device =
+        matches!(&*stem, "CON" | "PRN" | "AUX" | "NUL" | "CONIN$" | "CONOUT$") || is_numbered("COM") || is_numbered("LPT");
     is_device || name.contains([':', '<', '>', '"', '|', '?', '*']) || name.ends_with(['.', ' '])
 }
 
@@ -74,9 +75,33 @@ mod tests {
     #[test]
     fn nothing_leads_out_of_the_root_or_to_two_names_for_one_file() {
         for path in [
-            "/..", "/../x", "/a/../b", "/a/..", "/./a", "/a/.", "/%2e%2e/x", "/.%2e/x", "/%2E%2E%2Fx", "/a%2fb", "/a%2Fb", "/..%2fx",
-            "/..%5cx", "/a\\b", "/a%5Cb", "/%5c%5cserver%5cshare", "//etc/passwd", "/a//b", "/a//", "//", "/%00", "/a%00.txt", "/a%0ab",
-            "/a%7f", "/%2fetc%2fpasswd", "/%ff", "/%c0%ae%c0%ae/x",
+            "/..",
+            "/../x",
+            "/a/../b",
+            "/a/..",
+            "/./a",
+            "/a/.",
+            "/%2e%2e/x",
+            "/.%2e/x",
+            "/%2E%2E%2Fx",
+            "/a%2fb",
+            "/a%2Fb",
+            "/..%2fx",
+            "/..%5cx",
+            "/a\\b",
+            "/a%5Cb",
+            "/%5c%5cserver%5cshare",
+            "//etc/passwd",
+            "/a//b",
+            "/a//",
+            "//",
+            "/%00",
+            "/a%00.txt",
+            "/a%0ab",
+            "/a%7f",
+            "/%2fetc%2fpasswd",
+            "/%ff",
+            "/%c0%ae%c0%ae/x",
         ] {
             assert_eq!(found(path), None, "{path}");
         }

@@ -147,7 +147,8 @@ mod tests {
 
     #[test]
     fn what_is_malformed_or_of_another_unit_is_ignored() {
-        let malformed = ["bytes", "bytes=", "bytes=,", "bytes=-", "bytes=a-b", "bytes=5-4", "bytes=1", "bytes=1-2-3", "bytes=+1-2"];
+        let malformed =
+            ["bytes", "bytes=", "bytes=,", "bytes=-", "bytes=a-b", "bytes=5-4", "bytes=1", "bytes=1-2-3", "bytes=+1-2"];
         for field in malformed.into_iter().chain(["bytes=0-1,x", "bytes =0-1", "bytes=0 - 1", "lines=0-1", "bytes=--1"]) {
             assert_eq!(of(field, 10), Wanted::Whole, "{field}");
         }

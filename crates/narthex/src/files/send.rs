@@ -200,7 +200,8 @@ impl SendFile {
         let length = self.length;
         let content_type = self.content_type.clone();
         if let [only] = parts {
-            let mut response = self.with_body(StatusCode::PARTIAL_CONTENT, content_type, VecDeque::from([Part::File(only.clone())]));
+            let mut response =
+                self.with_body(StatusCode::PARTIAL_CONTENT, content_type, VecDeque::from([Part::File(only.clone())]));
             insert(&mut response, CONTENT_RANGE, content_range(only, length));
             return response;
         }
@@ -208,7 +209,8 @@ impl SendFile {
         let boundary: String = std::iter::repeat_with(fastrand::alphanumeric).take(32).collect();
         let mut body = VecDeque::new();
         for part in parts {
-            let mut head = format!("\r\n--{boundary}\r\nContent-Range: {}\r\nContent-Type: ", content_range(part, length)).into_bytes();
+            let mut head =
+                format!("\r\n--{boundary}\r\nContent-Range: {}\r\nContent-Type: ", content_range(part, length)).into_bytes();
             head.extend_from_slice(content_type.as_bytes());
             head.extend_from_slice(b"\r\n\r\n");
             body.push_back(Part::Bytes(head.into()));
@@ -317,6 +319,8 @@ pub(super) fn non_blocking() -> i32 {
 }
 
 /// Leaves work to a thread that may block.
-pub(super) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T, FileError> + Send + 'static) -> Result<T, FileError> {
+pub(super) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, FileError> + Send + 'static,
+) -> Result<T, FileError> {
     spawn_blocking(work).await.map_err(|error| FileError::Io { path: PathBuf::new(), source: io::Error::other(error) })?
 }

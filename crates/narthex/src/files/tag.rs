@@ -126,7 +126,9 @@ mod tests {
 
     #[test]
     fn a_list_is_searched_for_the_tag() {
-        for list in ["\"v1\"", "*", " * ", "\"a\", \"v1\"", "\"a\",\t\"b,c\" , \"v1\"", ",,\"v1\"", "\"v1\", rubbish", "W/\"a\",\"v1\""] {
+        for list in
+            ["\"v1\"", "*", " * ", "\"a\", \"v1\"", "\"a\",\t\"b,c\" , \"v1\"", ",,\"v1\"", "\"v1\", rubbish", "W/\"a\",\"v1\""]
+        {
             assert!(listed(list, Comparison::Strong), "{list}");
         }
         for list in ["\"v2\"", ",", "", "v1", "\"v1", "rubbish, \"v1\"", "\"a, \"v1\"", "w/\"v1\""] {

@@ -195,8 +195,8 @@ mod tests {
     use http_body::Body as _;
     use http_body_util::BodyExt as _;
 
-    use crate::offer::watch;
     use super::*;
+    use crate::offer::watch;
 
     fn whole() -> &'static [u8] {
         b"0123456789"

@@ -15,7 +15,8 @@ use std::time::Duration;
 
 use narthex_http::Link;
 use narthex_proto::wire::{
-    self, AppEnd, AppEvent, Beat, CancelCode, HeaderBlock, PingTimer, ProtocolError, Received, ResponseHead, StreamError, StreamId,
+    self, AppEnd, AppEvent, Beat, CancelCode, HeaderBlock, PingTimer, ProtocolError, Received, ResponseHead, StreamError,
+    StreamId,
 };
 use tokio::net::UnixStream;
 use tokio::time::{Instant, Sleep, sleep};
