@@ -503,9 +503,9 @@ fn both_ends_learn_that_their_versions_do_not_fit() {
     let (mut old, mut new) = (ControlConnection::new(), ControlConnection::new());
     old.push(&raw(1, 0, b"NTHX\x09\x00{\"type\":\"other\"}"));
     let error = old.receive().unwrap_err();
-    assert_eq!(error, ProtocolError::Version { ours: 2, theirs: 9 });
+    assert_eq!(error, ProtocolError::Version { ours: 3, theirs: 9 });
     assert_eq!(error.blame(), Blame::Versions);
-    assert!(error.to_string().contains("version 9") && error.to_string().contains("version 2"));
+    assert!(error.to_string().contains("version 9") && error.to_string().contains("version 3"));
     let mut greeting = std::mem::take(old.output());
     assert_eq!(&greeting[HEADER_LEN..], b"NTHX\x03\x00{}");
     // The other end would be of version 9; here it is this one that reads a greeting of another version.
@@ -513,7 +513,7 @@ fn both_ends_learn_that_their_versions_do_not_fit() {
     new.send(&Message::Hello(Hello::new(Role::App))).unwrap();
     new.output().clear();
     new.push(&greeting);
-    assert_eq!(new.receive(), Err(ProtocolError::Version { ours: 2, theirs: 8 }));
+    assert_eq!(new.receive(), Err(ProtocolError::Version { ours: 3, theirs: 8 }));
     assert!(new.output().is_empty(), "it has greeted already");
 }
 
