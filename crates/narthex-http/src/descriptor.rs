@@ -1,8 +1,11 @@
-//! File descriptors on a Unix stream: an app shows the host its end of a data connection.
+//! File descriptors on a Unix stream: an app shows the host its end of a data connection, and files that the host is to send.
 
+use std::collections::VecDeque;
+use std::fs::File;
 use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::thread;
 
@@ -24,6 +27,19 @@ impl AsFd for Foreign {
     }
 }
 
+impl Foreign {
+    /// The descriptor as a file that may be read and closed like one's own, if it is one ([`is_local`](crate::is_local)).
+    #[must_use]
+    pub fn into_local_file(mut self) -> Option<File> {
+        let file = File::from(self.0.take()?);
+        if crate::is_local(&file) {
+            return Some(file);
+        }
+        self.0 = Some(file.into());
+        None
+    }
+}
+
 impl From<OwnedFd> for Foreign {
     fn from(descriptor: OwnedFd) -> Self {
         Self(Some(descriptor))
@@ -32,9 +48,9 @@ impl From<OwnedFd> for Foreign {
 
 impl Drop for Foreign {
     fn drop(&mut self) {
-        let descriptor = self.0.take();
+        let Some(descriptor) = self.0.take() else { return };
         // So that there are few such threads at a time. It need not be a socket.
-        let _ = descriptor.as_ref().map(|descriptor| rustix::net::sockopt::set_socket_linger(descriptor, None));
+        let _ = rustix::net::sockopt::set_socket_linger(&descriptor, None);
         // Without a thread it is closed here.
         let _ = thread::Builder::new().name("closes".to_owned()).spawn(move || drop(descriptor));
     }
@@ -47,7 +63,7 @@ impl Drop for Foreign {
 /// # Errors
 /// What the OS says.
 pub async fn send_with_own_end(stream: &UnixStream, bytes: &[u8]) -> io::Result<usize> {
-    stream.async_io(Interest::WRITABLE, || send(stream.as_fd(), bytes, stream.as_fd())).await
+    stream.async_io(Interest::WRITABLE, || send(stream.as_fd(), bytes, &[stream.as_fd()])).await
 }
 
 /// Reads into `buffer`; 0 is the end of the stream. Descriptors that came with the bytes replace the one in `descriptor`.
@@ -58,28 +74,64 @@ pub async fn send_with_own_end(stream: &UnixStream, bytes: &[u8]) -> io::Result<
 /// What the OS says.
 pub async fn receive(stream: &UnixStream, buffer: &mut [u8], descriptor: &mut Option<Foreign>) -> io::Result<usize> {
     let received = stream.async_io(Interest::READABLE, || receive_now(stream.as_fd(), buffer)).await?;
-    if received.descriptor.is_some() {
-        *descriptor = received.descriptor;
+    if let Some(last) = received.descriptors.into_iter().next_back() {
+        *descriptor = Some(last);
     }
     Ok(received.bytes)
 }
 
-fn send(socket: BorrowedFd<'_>, bytes: &[u8], descriptor: BorrowedFd<'_>) -> io::Result<usize> {
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+/// The most files that go with one message.
+pub(crate) const FILES_AT_ONCE: usize = 16;
+
+/// As [`tokio::io::AsyncWrite::poll_write`], with the first [`FILES_AT_ONCE`] of `files` beside the first byte. Those are taken off: they
+/// have been sent, or the kernel has too many of this user on their way, and then they are lost.
+pub(crate) fn poll_write_with_files(
+    stream: &UnixStream,
+    cx: &mut Context<'_>,
+    bytes: &[u8],
+    files: &mut VecDeque<Arc<File>>,
+) -> Poll<io::Result<usize>> {
+    let taken = files.len().min(FILES_AT_ONCE);
+    // Those that go with the next message need a byte, too, and not one behind their frames.
+    let bytes = if taken < files.len() { bytes.get(..1).unwrap_or(bytes) } else { bytes };
+    loop {
+        ready!(stream.poll_write_ready(cx))?;
+        let descriptors: Vec<_> = files.iter().take(taken).map(|file| file.as_fd()).collect();
+        let tried = stream.try_io(Interest::WRITABLE, || send(stream.as_fd(), bytes, &descriptors));
+        match tried {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => continue,
+            Err(error) if error.raw_os_error() == Some(rustix::io::Errno::TOOMANYREFS.raw_os_error()) => {
+                files.drain(..taken);
+                return poll_write_with_files(stream, cx, bytes, &mut VecDeque::new());
+            }
+            Err(error) => return Poll::Ready(Err(error)),
+            Ok(written) => {
+                files.drain(..taken);
+                return Poll::Ready(Ok(written));
+            }
+        }
+    }
+}
+
+fn send(socket: BorrowedFd<'_>, bytes: &[u8], descriptors: &[BorrowedFd<'_>]) -> io::Result<usize> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(FILES_AT_ONCE))];
     let mut ancillary = SendAncillaryBuffer::new(&mut space);
-    let descriptors = [descriptor];
-    ancillary.push(SendAncillaryMessage::ScmRights(&descriptors));
+    if !descriptors.is_empty() {
+        ancillary.push(SendAncillaryMessage::ScmRights(descriptors));
+    }
     Ok(sendmsg(socket, &[IoSlice::new(bytes)], &mut ancillary, SendFlags::empty())?)
 }
 
 /// The most that the kernel lets a message have (Linux). What there is no room for, it closes here and now.
 const MOST: usize = 253;
 
+/// So many descriptors may wait to be named by a frame.
+const MOST_ARRIVED: usize = 256;
+
 /// One read.
 struct Received {
     bytes: usize,
-    /// The last descriptor that came.
-    descriptor: Option<Foreign>,
+    descriptors: Vec<Foreign>,
     /// The kernel ends a read behind descriptors: there may be more.
     cut_short: bool,
 }
@@ -94,26 +146,33 @@ fn receive_now(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<Received
     let flags = RecvFlags::DONTWAIT;
     let received = recvmsg(socket, &mut [IoSliceMut::new(buffer)], &mut ancillary, flags)?;
     let mut cut_short = received.flags.contains(ReturnFlags::CTRUNC);
-    let mut descriptor = None;
+    let mut descriptors = Vec::new();
     for message in ancillary.drain() {
         cut_short = true;
-        if let RecvAncillaryMessage::ScmRights(descriptors) = message {
-            for received in descriptors {
-                descriptor = Some(Foreign::from(received));
-            }
+        if let RecvAncillaryMessage::ScmRights(received) = message {
+            descriptors.extend(received.map(Foreign::from));
         }
     }
-    Ok(Received { bytes: received.bytes, descriptor, cut_short })
+    Ok(Received { bytes: received.bytes, descriptors, cut_short })
 }
 
-/// As [`tokio::io::AsyncRead::poll_read`], for a stream whose peer may send descriptors that nobody wants: no call of its own
-/// closes them.
-pub(crate) fn poll_read(stream: &UnixStream, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
+/// As [`tokio::io::AsyncRead::poll_read`], for a stream whose peer may send descriptors. Those that there is no room for, or that
+/// nobody wants (`None`), are closed without a call of their own.
+pub(crate) fn poll_read(
+    stream: &UnixStream,
+    cx: &mut Context<'_>,
+    buffer: &mut [u8],
+    mut arrived: Option<&mut VecDeque<Foreign>>,
+) -> Poll<io::Result<usize>> {
     loop {
         ready!(stream.poll_read_ready(cx))?;
         let mut emptied = None;
         let tried = stream.try_io(Interest::READABLE, || {
             let received = receive_now(stream.as_fd(), buffer)?;
+            if let Some(arrived) = arrived.as_deref_mut() {
+                let room = MOST_ARRIVED.saturating_sub(arrived.len());
+                arrived.extend(received.descriptors.into_iter().take(room));
+            }
             // Nothing is left: what comes next is announced anew, which saves a read to find that out.
             if received.bytes > 0 && received.bytes < buffer.len() && !received.cut_short {
                 emptied = Some(received.bytes);
@@ -153,11 +212,11 @@ mod tests {
     #[test]
     fn a_stream_carries_its_own_end_with_the_first_bytes() {
         let (app, host) = StdStream::pair().unwrap();
-        assert_eq!(send(app.as_fd(), b"hello", app.as_fd()).unwrap(), 5);
+        assert_eq!(send(app.as_fd(), b"hello", &[app.as_fd()]).unwrap(), 5);
         let mut buffer = [0; 16];
         let received = receive_now(host.as_fd(), &mut buffer).unwrap();
         assert_eq!(received.bytes, 5);
-        let end = received.descriptor.unwrap();
+        let end = received.descriptors.into_iter().next().unwrap();
         // What the app has not read is found there, even after the app has died.
         io::Write::write_all(&mut &host, b"unread").unwrap();
         drop(app);

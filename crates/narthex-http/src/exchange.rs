@@ -233,11 +233,14 @@ impl Exchange {
     }
 
     /// Sends a range of a file, on plain connections without copying it through this process. It must be the whole body
-    /// that was announced; the response ends with it.
+    /// that was announced; the response ends with it. A file that turns out shorter breaks the connection.
+    ///
+    /// It is read when the client has room, in steps of up to 256 KiB, by this worker: it should be a [local](crate::is_local) one.
+    /// What the kernel does not have in its cache is read by another thread first.
     ///
     /// # Errors
     /// If the exchange is over, or no response was begun.
-    pub fn file(&self, file: File, offset: u64, length: u64) -> Result<(), ExchangeClosed> {
+    pub fn file(&self, file: Arc<File>, offset: u64, length: u64) -> Result<(), ExchangeClosed> {
         dispatch!(self, file(file, offset, length))
     }
 

@@ -1,14 +1,17 @@
 //! The socket of a session between a host worker and an app worker, as both of its ends use it: one buffer that frames are
 //! taken from, and an output that is written as far as the socket takes it.
 
+use std::collections::VecDeque;
+use std::fs::File;
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use tokio::io::AsyncWrite;
 use tokio::net::UnixStream;
 
-use crate::descriptor;
+use crate::descriptor::{self, Foreign};
 
 /// What one read takes at most, unless a frame is longer.
 const READ: usize = 128 * 1024;
@@ -26,6 +29,8 @@ pub struct Link {
     written: usize,
     /// How much was written before this output.
     earlier: u64,
+    /// Descriptors that came beside the input, if they are wanted.
+    arrived: Option<VecDeque<Foreign>>,
 }
 
 impl Drop for Link {
@@ -47,7 +52,19 @@ impl Link {
         let filled = begun.len();
         let mut buffer = begun;
         buffer.resize(READ.max(filled), 0);
-        Self { stream, buffer, filled, written: 0, earlier: 0 }
+        Self { stream, buffer, filled, written: 0, earlier: 0, arrived: None }
+    }
+
+    /// Keeps the descriptors that come beside the input, 256 at a time, instead of closing them.
+    #[must_use]
+    pub fn with_descriptors(mut self) -> Self {
+        self.arrived = Some(VecDeque::new());
+        self
+    }
+
+    /// The descriptors that came beside the input, if they are kept.
+    pub fn arrived(&mut self) -> impl Iterator<Item = Foreign> {
+        self.arrived.iter_mut().flat_map(|arrived| arrived.drain(..))
     }
 
     /// What was read and not yet taken.
@@ -89,7 +106,7 @@ impl Link {
     /// What the OS says.
     pub fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         let buffer = self.buffer.get_mut(self.filled..).unwrap_or_default();
-        let read = ready!(descriptor::poll_read(&self.stream, cx, buffer))?;
+        let read = ready!(descriptor::poll_read(&self.stream, cx, buffer, self.arrived.as_mut()))?;
         self.filled += read;
         Poll::Ready(Ok(read))
     }
@@ -99,8 +116,27 @@ impl Link {
     /// # Errors
     /// What the OS says.
     pub fn poll_write(&mut self, cx: &mut Context<'_>, output: &mut Vec<u8>) -> Poll<io::Result<()>> {
+        self.poll_write_with(cx, output, &mut VecDeque::new())
+    }
+
+    /// As [`poll_write`](Self::poll_write), with the descriptors of `files` beside the first bytes. What is written first must not be
+    /// behind the frames that name them: whoever adds such a frame to the output adds its file at the same time. The kernel may
+    /// refuse to have more on the way; the files are taken off all the same.
+    ///
+    /// # Errors
+    /// What the OS says.
+    pub fn poll_write_with(
+        &mut self,
+        cx: &mut Context<'_>,
+        output: &mut Vec<u8>,
+        files: &mut VecDeque<Arc<File>>,
+    ) -> Poll<io::Result<()>> {
         while let Some(rest) = output.get(self.written..).filter(|rest| !rest.is_empty()) {
-            match ready!(Pin::new(&mut self.stream).poll_write(cx, rest))? {
+            let written = match files.is_empty() {
+                true => Pin::new(&mut self.stream).poll_write(cx, rest),
+                false => descriptor::poll_write_with_files(&self.stream, cx, rest, files),
+            };
+            match ready!(written)? {
                 0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
                 written => self.written += written,
             }

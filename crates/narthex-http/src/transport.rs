@@ -10,6 +10,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
 
+use crate::file::read_at;
+
 /// The most of a file that is read at once where it cannot be sent without copying.
 const FILE_STEP: usize = 64 * 1024;
 
@@ -179,14 +181,4 @@ fn poll_sendfile(stream: &TcpStream, cx: &mut Context<'_>, file: &File, offset: 
             done => return Poll::Ready(done),
         }
     }
-}
-
-#[cfg(unix)]
-pub(crate) fn read_at(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
-    std::os::unix::fs::FileExt::read_at(file, buffer, offset)
-}
-
-#[cfg(windows)]
-pub(crate) fn read_at(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
-    std::os::windows::fs::FileExt::seek_read(file, buffer, offset)
 }

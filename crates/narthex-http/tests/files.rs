@@ -21,7 +21,7 @@ impl Handler for Ranges {
         let mut numbers = request.target.split('/').filter_map(|text| text.parse().ok());
         let (offset, length) = (numbers.next().unwrap(), numbers.next().unwrap());
         exchange.start(200, std::iter::empty(), BodyLength::Exact(length)).unwrap();
-        exchange.file(File::open(&self.0).unwrap(), offset, length).unwrap();
+        exchange.file(File::open(&self.0).unwrap().into(), offset, length).unwrap();
         Some(ready(()))
     }
 }

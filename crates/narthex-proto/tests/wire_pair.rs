@@ -94,6 +94,11 @@ fn feed(input: &[u8]) {
         if let HostEvent::Data { id, bytes, .. } = event {
             host.consumed(id, bytes.len());
             let _ = host.send_data(id, bytes, bytes.len() % 2 == 0);
+        } else if let HostEvent::File { id, part } = event {
+            match part.offset % 2 {
+                0 => host.fragment_missing(id),
+                _ => drop(host.file_taken(id)),
+            }
         } else if let HostEvent::Fragment { id, offset, .. } = event {
             match offset % 2 {
                 0 => host.fragment_missing(id),

@@ -21,9 +21,9 @@ use tower_service::Service;
 use crate::BoxError;
 use crate::body::{Body, Feed};
 use crate::delegation::Delegation;
-use crate::downstream::{Closed, Downstream};
-use crate::fragments::{self, Claim};
+use crate::downstream::{Closed, Downstream, Fate};
 use crate::hub::{Session, Switch};
+use crate::offer::{self, Claim, Offering};
 use crate::panic_text::panic_text;
 use crate::request_control::Watched;
 use crate::upgrade::{Donor, Tunnel};
@@ -370,8 +370,12 @@ impl Responding {
                 return Poll::Ready(Ok(()));
             }
             if self.claim.is_some() {
-                let sent = ready!(downstream.poll_fragment());
+                let is_file = self.claim.as_ref().is_some_and(|claim| matches!(claim.what(), Offering::File(_)));
+                let sent = ready!(if is_file { downstream.poll_file() } else { downstream.poll_fragment() });
                 self.claim.take().into_iter().for_each(|claim| claim.settle(sent));
+                if is_file && sent {
+                    return Poll::Ready(Ok(()));
+                }
             }
             let mut exact = None;
             if self.begun {
@@ -380,8 +384,8 @@ impl Responding {
             } else {
                 exact = body.size_hint().exact();
             }
-            let (polled, offer) = match downstream.has_fragments() {
-                true => fragments::watch(|| body.as_mut().poll_frame(cx)),
+            let (polled, offer) = match downstream.takes_offers() {
+                true => offer::watch(|| body.as_mut().poll_frame(cx)),
                 false => (body.as_mut().poll_frame(cx), None),
             };
             let Poll::Ready(frame) = polled else {
@@ -394,8 +398,11 @@ impl Responding {
             match frame.into_data() {
                 Ok(mut data) => {
                     if let Some(claim) = offer.and_then(|offer| offer.take(&data)) {
+                        let fresh = !self.begun;
                         self.start(downstream, exact)?;
-                        self.ask(claim, downstream)?;
+                        if self.ask(claim, downstream, exact.filter(|_| fresh))? {
+                            return Poll::Ready(Ok(()));
+                        }
                         continue;
                     }
                     let bytes = data.copy_to_bytes(data.remaining());
@@ -421,14 +428,21 @@ impl Responding {
         }
     }
 
-    /// Asks the host to send a fragment.
-    fn ask(&mut self, claim: Claim, downstream: &impl Downstream) -> Result<(), Closed> {
-        if downstream.fragment(claim.part())? {
-            self.claim = Some(claim);
-        } else {
-            claim.settle(false);
+    /// Takes up an offer. `whole` is the body's length, if it is known and nothing of it was sent. Returns whether the response is
+    /// complete.
+    fn ask(&mut self, claim: Claim, downstream: &impl Downstream, whole: Option<u64>) -> Result<bool, Closed> {
+        let fate = match claim.what() {
+            Offering::Fragment(part) if downstream.fragment(part)? => Fate::Asked,
+            // A body around it may have more to say.
+            Offering::File(part) if whole == Some(part.length) => downstream.file(part)?,
+            _ => Fate::Refused,
+        };
+        match fate {
+            Fate::Refused => claim.settle(false),
+            Fate::Asked => self.claim = Some(claim),
+            Fate::Sent => claim.settle(true),
         }
-        Ok(())
+        Ok(fate == Fate::Sent)
     }
 
     /// Sends the head, if that is still to be done.

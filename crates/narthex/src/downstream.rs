@@ -1,6 +1,7 @@
 //! The client's end of one request, as the code that calls the app sees it. The two of them are an exchange of the app's
 //! own HTTP engine and a stream of the wire protocol to the host.
 
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
@@ -9,8 +10,8 @@ use narthex_http::{BodyLength, Exchange, ExchangeClosed, Piece, Reason};
 
 use crate::body::BodyError;
 use crate::delegation::Delegation;
-use crate::fragments::Part;
 use crate::hub::Session;
+use crate::offer::{FilePart, Part};
 
 /// One request's client. Calls after its end fail with [`Closed`] and do nothing.
 pub(crate) trait Downstream: 'static {
@@ -28,10 +29,8 @@ pub(crate) trait Downstream: 'static {
     fn poll_ready(&self, cx: &mut Context<'_>) -> Poll<Result<usize, Closed>>;
     /// Sends body or tunnel bytes, and with `end` the end of this direction.
     fn data(&self, bytes: Piece<'_>, end: bool) -> Result<(), Closed>;
-    /// Whether there is somebody who may have fragments.
-    fn has_fragments(&self) -> bool {
-        false
-    }
+    /// Whether there is a point in what bodies offer.
+    fn takes_offers(&self) -> bool;
     /// Sends a part of a fragment as [`data`](Self::data). `false`: it cannot be had. Otherwise
     /// [`poll_fragment`](Self::poll_fragment) says whether it was sent, and nothing else is to be sent before.
     fn fragment(&self, _: &Part) -> Result<bool, Closed> {
@@ -39,6 +38,12 @@ pub(crate) trait Downstream: 'static {
     }
     /// Whether the part was sent.
     fn poll_fragment(&self) -> Poll<bool> {
+        Poll::Ready(false)
+    }
+    /// Sends a part of a file as all of a body whose length was announced.
+    fn file(&self, part: &FilePart) -> Result<Fate, Closed>;
+    /// Whether the file that was [asked](Fate::Asked) about is sent. If so, the response is complete.
+    fn poll_file(&self) -> Poll<bool> {
         Poll::Ready(false)
     }
     /// Ends the body with trailer lines.
@@ -57,6 +62,18 @@ pub(crate) trait Downstream: 'static {
     fn cancel(&self);
     /// The app failed: 500, or a broken connection if the response was begun.
     fn fail(&self);
+}
+
+/// What becomes of what a body offers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fate {
+    /// The bytes have to be sent.
+    Refused,
+    /// The response is complete.
+    Sent,
+    /// [`poll_file`](Downstream::poll_file) will tell.
+    #[cfg_attr(not(unix), expect(dead_code, reason = "only on Unix are there hosts"))]
+    Asked,
 }
 
 /// The client is gone, or its response is complete.
@@ -103,6 +120,16 @@ impl Downstream for Exchange {
 
     fn data(&self, bytes: Piece<'_>, end: bool) -> Result<(), Closed> {
         Ok(self.data(bytes, end)?)
+    }
+
+    fn takes_offers(&self) -> bool {
+        // There is no host that could have fragments.
+        cfg!(feature = "files")
+    }
+
+    fn file(&self, part: &FilePart) -> Result<Fate, Closed> {
+        self.file(Arc::clone(&part.file), part.offset, part.length)?;
+        Ok(Fate::Sent)
     }
 
     fn trailers(&self, lines: &[u8]) -> Result<(), Closed> {

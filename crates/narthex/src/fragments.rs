@@ -4,7 +4,6 @@ mod composed;
 mod desk;
 #[cfg(unix)]
 mod names;
-mod offer;
 
 use bytes::Bytes;
 
@@ -14,7 +13,6 @@ pub(crate) use desk::Desk;
 pub(crate) use desk::{Order, What};
 #[cfg(unix)]
 pub(crate) use names::Names;
-pub(crate) use offer::{Claim, Part, watch};
 
 use crate::cache::CachePolicy;
 use crate::error::Result;

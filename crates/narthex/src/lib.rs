@@ -26,6 +26,8 @@ mod delegation;
 mod downstream;
 mod embedded;
 mod error;
+#[cfg(feature = "files")]
+pub mod files;
 mod fragments;
 pub mod hub;
 mod json_error;
@@ -33,6 +35,7 @@ pub mod layers;
 mod lifetime;
 mod live;
 mod logging;
+mod offer;
 mod panic_text;
 mod provider;
 mod request;

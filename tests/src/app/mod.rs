@@ -2,10 +2,12 @@
 
 mod answers;
 mod bodies;
+mod files;
 mod held;
 mod record;
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use axum::Json;
@@ -35,6 +37,8 @@ pub struct Settings {
     /// Read every request to its end before answering, as most apps do: an answer that has begun cannot say that the rest of
     /// the request was bad.
     pub whole_bodies: bool,
+    /// A directory whose files are below `/files/` and `/download/`.
+    pub files: Option<PathBuf>,
 }
 
 /// What the server put into the request besides HTTP: the path base and the original URI.
@@ -77,8 +81,12 @@ pub fn router(settings: Settings) -> Router {
         .route("/ws", any(move |upgrade| web_socket(upgrade, sockets)))
         .route("/certificate", get(certificate))
         .route("/test.Echo/{method}", post(crate::grpc::serve))
-        .fallback(echo)
-        .layer(map_response(sign));
+        .fallback(echo);
+    let router = match settings.files {
+        Some(directory) => files::add(router, directory),
+        None => router,
+    };
+    let router = router.layer(map_response(sign));
     let router = if settings.whole_bodies { router.layer(from_fn(whole_body)) } else { router };
     match settings.recorder {
         Some(recorder) => router.layer(from_fn_with_state(recorder, record::layer)),

@@ -76,13 +76,17 @@ struct Arguments {
     /// Lifts the limit on request bodies.
     #[arg(long)]
     unlimited_body: bool,
+    /// A directory whose files are below `/files/` and `/download/`.
+    #[arg(long)]
+    files: Option<PathBuf>,
 }
 
 #[tokio::main(worker_threads = 2)]
 async fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
     let recorder = arguments.record.as_deref().map(Recorder::create).transpose().context("cannot create the record")?;
-    let settings = Settings { name: arguments.name.clone(), recorder, whole_bodies: arguments.whole_bodies };
+    let settings =
+        Settings { name: arguments.name.clone(), recorder, whole_bodies: arguments.whole_bodies, files: arguments.files };
     let provider = match (arguments.provider, &arguments.host_socket) {
         (Provider::Embedded, _) => narthex::Provider::embedded(),
         (Provider::Shared, Some(socket)) => narthex::Provider::shared_at(socket),

@@ -3,6 +3,7 @@
 
 mod caching;
 mod delegation;
+mod files;
 mod queue;
 mod relay;
 mod session;

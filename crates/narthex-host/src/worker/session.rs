@@ -22,6 +22,7 @@ use tokio::time::{Instant, Sleep, sleep};
 use crate::cache::{Answer, asks_for_caching};
 use crate::snapshot::AppId;
 use crate::worker::WorkerState;
+use crate::worker::files::Files;
 use crate::worker::queue::{CachingOf, InProgress, Shard, Waiting};
 
 /// How often a session looks whether its app is still there.
@@ -45,6 +46,8 @@ pub(crate) struct Session {
     /// Where in the stream to the app the output begins.
     output_begins_at: Cell<u64>,
     gone: Cell<bool>,
+    /// What the app has passed to be sent.
+    files: Files,
     state: Weak<WorkerState>,
 }
 
@@ -67,6 +70,7 @@ impl Session {
             fields: RefCell::default(),
             output_begins_at: Cell::new(0),
             gone: Cell::new(false),
+            files: Files::default(),
             state,
         })
     }
@@ -152,7 +156,7 @@ impl Session {
     /// Runs the session until its app or its host ends it. `begun` was read already; `app_end` is the app's end of the
     /// stream, if it has shown it.
     pub(crate) async fn run(self: &Rc<Self>, stream: UnixStream, begun: Vec<u8>, app_end: Option<Foreign>) {
-        let mut link = Link::new(stream, begun);
+        let mut link = Link::new(stream, begun).with_descriptors();
         let started = Instant::now();
         let mut pings = PingTimer::with_limits(0, PING_AFTER, DEAD_AFTER);
         let mut heartbeat = pin!(sleep(HEARTBEAT));
@@ -220,6 +224,7 @@ impl Session {
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(error.into())),
                 Poll::Pending => break,
             }
+            self.files.arrive(link.arrived());
             self.receive(link)?;
         }
         // The app has left; what it had sent before was read just now.
@@ -290,6 +295,7 @@ impl Session {
                 }
             }
             HostEvent::Fragment { id, url, offset, length } => self.on_fragment(id, url, offset, length),
+            HostEvent::File { id, part } => self.on_file(id, part),
             HostEvent::Trailers { id, lines, closed } => {
                 if let Some(exchange) = self.exchange_of(id, closed.as_ref()) {
                     let _ = exchange.trailers(lines);
@@ -332,6 +338,22 @@ impl Session {
         self.gather(id, None, &bytes, false);
         self.end.borrow_mut().fragment_found(id, bytes.len() as u64);
         self.pass_on(id, &exchange, Piece::Shared(bytes), false);
+    }
+
+    /// Sends a part of a file in the place of what is left of the app's response, unless the app had better send the bytes.
+    fn on_file(&self, id: StreamId, part: wire::FilePart) {
+        // Taken even if nobody is there to have it: the descriptor must not stay.
+        let file = self.files.take(part);
+        let Some(exchange) = self.exchange(id) else { return };
+        let mut end = self.end.borrow_mut();
+        // The cache keeps bytes, and few enough that they may as well come from the app once.
+        let is_gathered = end.get(id).is_some_and(|stream| matches!(stream.caching, CachingOf::Gathered(_)));
+        let Some(file) = file.filter(|_| !is_gathered) else { return end.fragment_missing(id) };
+        // From here on the response needs no app.
+        let closed = end.file_taken(id);
+        drop(end);
+        let _ = exchange.file(file, part.offset, part.length);
+        drop(closed);
     }
 
     /// The app has begun on a request: it must not come back, whatever the app's end of the stream shows.

@@ -328,7 +328,8 @@ impl Conn {
             }
             // Responses to pipelined requests were held back until here, to leave in one write.
             self.flush(cx, &mut state);
-            if state.read_closed {
+            // A file may turn out shorter long after its response was complete.
+            if state.read_closed || state.broken.is_some() {
                 break Poll::Ready(None);
             }
             let mut buffer = self.worker.take_read_buffer();

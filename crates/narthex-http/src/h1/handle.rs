@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
@@ -287,13 +288,13 @@ impl Handle {
         }
     }
 
-    pub(crate) fn file(&self, file: File, offset: u64, length: u64) -> Result<(), ExchangeClosed> {
+    pub(crate) fn file(&self, file: Arc<File>, offset: u64, length: u64) -> Result<(), ExchangeClosed> {
         let mut state = self.live()?;
         let Reply::Streaming(framing) = state.reply else { return Err(ExchangeClosed) };
         match framing {
             Framing::None => {}
             Framing::Length(left) if left == length => {
-                state.output.push_file(Rc::new(file), offset, length);
+                state.output.push_file(file, offset, length);
                 state.count_sent(usize::try_from(length).unwrap_or(usize::MAX));
             }
             _ => {

@@ -3,11 +3,12 @@
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{self, IoSlice};
-use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::{Buf, Bytes, BytesMut};
 
+use crate::file::{AHEAD, Ahead};
 use crate::piece::Piece;
 use crate::transport::Transport;
 
@@ -15,8 +16,9 @@ use crate::transport::Transport;
 const MAX_SLICES: usize = 32;
 /// With so many bytes in memory the queue is full.
 const FULL: usize = 64 * 1024;
-/// The most that one `sendfile` call is asked for, so that one fast client does not keep a worker to itself.
-const FILE_STEP: u64 = 1 << 20;
+/// The most that one `sendfile` call is asked for: what is known to be in the kernel's cache, and no more than lets others have
+/// their turn.
+const FILE_STEP: u64 = AHEAD;
 
 /// Pieces shorter than this are gathered: a segment of its own costs more than they do.
 const SMALL: usize = 1024;
@@ -26,7 +28,7 @@ const GATHER: usize = 16 * 1024;
 enum Segment {
     Bytes { bytes: Bytes, body: usize },
     Gathered { bytes: BytesMut, body: usize },
-    File { file: Rc<File>, offset: u64, left: u64 },
+    File { file: Arc<File>, offset: u64, left: u64, ahead: Ahead },
 }
 
 /// The queue. `body` counts of a segment are the bytes in it that belong to the message body and not to its framing.
@@ -104,9 +106,9 @@ impl Output {
         self.push_copy(bytes, 0);
     }
 
-    pub(crate) fn push_file(&mut self, file: Rc<File>, offset: u64, length: u64) {
+    pub(crate) fn push_file(&mut self, file: Arc<File>, offset: u64, length: u64) {
         if length > 0 {
-            self.segments.push_back(Segment::File { file, offset, left: length });
+            self.segments.push_back(Segment::File { file, offset, left: length, ahead: Ahead::default() });
         }
     }
 
@@ -151,8 +153,12 @@ impl Output {
                 break;
             }
             let written = match front {
-                Segment::File { file, offset, left } => {
-                    let step = usize::try_from((*left).min(FILE_STEP).min(most)).unwrap_or(usize::MAX);
+                Segment::File { file, offset, left, ahead } => {
+                    let step = (*left).min(FILE_STEP).min(most);
+                    if ahead.poll(cx, file, *offset, step).is_pending() {
+                        return (total, Poll::Pending);
+                    }
+                    let step = usize::try_from(step).unwrap_or(usize::MAX);
                     match transport.poll_send_file(cx, file, *offset, step) {
                         Poll::Ready(Ok(0)) => {
                             // The length was promised in the head: all that is left is to break the connection.

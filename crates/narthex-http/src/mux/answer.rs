@@ -1,6 +1,7 @@
 //! How a stream answers.
 
 use std::fs::File;
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
@@ -8,6 +9,7 @@ use narthex_proto::wire::Verbosity;
 
 use crate::exchange::{ExchangeClosed, HIGH_WATER};
 use crate::fields::Fields;
+use crate::file::Ahead;
 use crate::h1::encode::{Asked, Framing};
 use crate::h1::head::{BodyLength, Version};
 use crate::h1::state::Reply;
@@ -143,11 +145,13 @@ impl Stream {
         Ok(())
     }
 
-    pub(crate) fn file(&self, file: File, offset: u64, length: u64) -> Result<(), ExchangeClosed> {
+    pub(crate) fn file(&self, file: Arc<File>, offset: u64, length: u64) -> Result<(), ExchangeClosed> {
         let mut state = self.live()?;
         let Reply::Streaming(framing) = state.reply else { return Err(ExchangeClosed) };
         match framing {
-            Framing::Length(left) if left == length && length > 0 => state.out.push_back(Out::File { file, offset, left }),
+            Framing::Length(left) if left == length && length > 0 => {
+                state.out.push_back(Out::File { file, offset, left, ahead: Ahead::default() });
+            }
             Framing::None => push(&mut state, Piece::EMPTY, true),
             _ => {
                 tracing::error!(length, ?framing, "a file response was announced with another length");

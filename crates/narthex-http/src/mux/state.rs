@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::fs::File;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
@@ -11,6 +12,7 @@ use narthex_proto::wire::Verbosity;
 use tokio::time::Instant;
 
 use crate::bandwidth::{Grant, Pace};
+use crate::file::{Ahead, read_at};
 use crate::h1::deadlines::Deadlines;
 use crate::h1::state::Reply;
 use crate::limits::Timeouts;
@@ -19,7 +21,6 @@ use crate::mux::head;
 use crate::reason::Reason;
 use crate::request::ConnectionInfo;
 use crate::telling::Noted;
-use crate::transport::read_at;
 
 /// The most that is handed to the carrier at once, and read of a file.
 const STEP: usize = 64 * 1024;
@@ -43,9 +44,10 @@ pub(super) enum Out {
     Data(Bytes, bool),
     /// The rest of the response.
     File {
-        file: File,
+        file: Arc<File>,
         offset: u64,
         left: u64,
+        ahead: Ahead,
     },
     Trailers(HeaderMap),
 }
@@ -208,11 +210,15 @@ impl State {
                 self.sent(sent);
                 self.carrier.send_data(now, end && last).map(|()| Step::Sent(sent))
             }
-            Some(Out::File { file, offset, left }) => {
+            Some(Out::File { file, offset, left, mut ahead }) => {
                 let want = usize::try_from(left).unwrap_or(STEP).min(STEP);
+                if ahead.poll(cx, &file, offset, want as u64).is_pending() {
+                    self.out.push_front(Out::File { file, offset, left, ahead });
+                    return Ok(Step::Full);
+                }
                 let room = self.room(cx, now, want);
                 let Ok(Step::Sent(room)) = room else {
-                    self.out.push_front(Out::File { file, offset, left });
+                    self.out.push_front(Out::File { file, offset, left, ahead });
                     return room;
                 };
                 let mut bytes = vec![0; room.min(want)];
@@ -224,7 +230,7 @@ impl State {
                 bytes.truncate(read);
                 let left = left.saturating_sub(read as u64);
                 if left > 0 {
-                    self.out.push_front(Out::File { file, offset: offset.saturating_add(read as u64), left });
+                    self.out.push_front(Out::File { file, offset: offset.saturating_add(read as u64), left, ahead });
                 }
                 self.sent(read);
                 self.carrier.send_data(bytes.into(), left == 0).map(|()| Step::Sent(read))

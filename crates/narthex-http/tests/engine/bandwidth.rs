@@ -26,7 +26,7 @@ fn app(request: &Request<'_>, exchange: &Exchange) -> Work {
         let mut file = tempfile::tempfile().unwrap();
         file.write_all(body_of(&body)).unwrap();
         exchange.start(200, std::iter::empty(), BodyLength::Exact(length as u64)).unwrap();
-        exchange.file(file, 0, length as u64).unwrap();
+        exchange.file(file.into(), 0, length as u64).unwrap();
     } else if request.target.starts_with("/tunnel/") {
         exchange.upgrade(std::iter::empty()).unwrap();
         exchange.data(body, true).unwrap();

@@ -1,7 +1,7 @@
 //! The app's end of a session: grants credit, receives requests, sends responses.
 
 use super::error::{ProtocolError, StreamError};
-use super::frame::{self, Frame, HEADER_LEN, Kind, MAX_PAYLOAD, Parsed, Received};
+use super::frame::{self, FilePart, Frame, HEADER_LEN, Kind, MAX_PAYLOAD, Parsed, Received};
 use super::frame::{malformed, misplaced};
 use super::request::{BodyLength, MAX_HEAD, Request};
 use super::response::{self, FIXED, HeaderBlock, Response, ResponseHead};
@@ -71,13 +71,20 @@ pub enum AppEvent<'i, T> {
         /// The stream.
         id: StreamId,
     },
-    /// The answer to [`AppEnd::send_fragment`]: from here on, the response may go on.
+    /// An answer to [`AppEnd::send_fragment`], or the one to [`AppEnd::send_file`] that refuses: from here on, the response may go on.
     Fragment {
         /// The stream.
         id: StreamId,
         /// How many bytes the client got. `None` if the host does not have the fragment, or not this part of it: the
         /// client got nothing, and the app has to send the bytes itself.
         sent: Option<u64>,
+    },
+    /// The host sends the file of [`AppEnd::send_file`]. The response has ended, whatever becomes of this process.
+    FileTaken {
+        /// The stream.
+        id: StreamId,
+        /// The stream's data.
+        closed: Option<T>,
     },
     /// The answer to an [`AppEnd::ping`].
     Pong(u64),
@@ -269,6 +276,26 @@ impl<T> AppEnd<T> {
         Ok(())
     }
 
+    /// Lets the host send a part of a file as the rest of the response. The caller passes the file's descriptor beside the stream,
+    /// with a byte of the output that is not behind this frame. Nothing else may be sent on the stream, but
+    /// [`cancel`](Self::cancel), before [`AppEvent::FileTaken`], after which nothing is left to send, or [`AppEvent::Fragment`],
+    /// which says that the host does not take it.
+    ///
+    /// # Errors
+    /// As for [`send_data`](Self::send_data); also if the stream is a tunnel.
+    pub fn send_file(&mut self, id: StreamId, part: FilePart) -> Result<(), StreamError> {
+        let stream = responded(&mut self.streams, id)?;
+        if stream.phase == Phase::Tunnel {
+            return Err(StreamError::Tunnel);
+        }
+        if stream.sent_end {
+            return Err(StreamError::Ended);
+        }
+        stream.fragment = Fragment::File;
+        frame::put_file(&mut self.out, id, part);
+        Ok(())
+    }
+
     /// Ends the response with trailers (`name: value\r\n` lines).
     ///
     /// # Errors
@@ -391,7 +418,8 @@ impl<T> AppEnd<T> {
             Kind::ClientClosed if !frame.payload.is_empty() => Err(malformed(Kind::ClientClosed, "there is a payload")),
             Kind::ClientClosed => Ok(self.streams.get(frame.id).map(|_| AppEvent::ClientClosed { id: frame.id })),
             Kind::FragmentMissing | Kind::FragmentSent => self.on_fragment(frame),
-            Kind::Response | Kind::Inform | Kind::Credit | Kind::Delegate | Kind::Fragment => {
+            Kind::FileTaken => self.on_file_taken(frame),
+            Kind::Response | Kind::Inform | Kind::Credit | Kind::Delegate | Kind::Fragment | Kind::File => {
                 Err(misplaced(frame.kind, "only an app may send"))
             }
             Kind::Hello | Kind::Control | Kind::Bytes => Err(misplaced(frame.kind, "belongs on a control connection")),
@@ -467,11 +495,28 @@ impl<T> AppEnd<T> {
         let Some(stream) = self.streams.get_mut(id) else {
             return Ok(None);
         };
-        if stream.fragment == Fragment::None {
+        if stream.fragment == Fragment::None || stream.fragment == Fragment::File && sent.is_some() {
             return Err(misplaced(kind, "answers no FRAGMENT"));
         }
         stream.fragment = Fragment::None;
         Ok(Some(AppEvent::Fragment { id, sent }))
+    }
+
+    #[inline(never)]
+    fn on_file_taken<'i>(&mut self, frame: Frame<'_>) -> Result<Option<AppEvent<'i, T>>, ProtocolError> {
+        let Frame { id, kind, .. } = frame;
+        if !frame.payload.is_empty() {
+            return Err(malformed(kind, "there is a payload"));
+        }
+        let Some(stream) = self.streams.get_mut(id) else {
+            return Ok(None);
+        };
+        if stream.fragment != Fragment::File {
+            return Err(misplaced(kind, "answers no FILE"));
+        }
+        stream.fragment = Fragment::None;
+        stream.sent_end = true;
+        Ok(Some(AppEvent::FileTaken { id, closed: self.settle(id) }))
     }
 
     #[inline(never)]

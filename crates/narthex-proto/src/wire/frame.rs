@@ -36,6 +36,8 @@ pub enum Kind {
     FragmentMissing = 17,
     FragmentSent = 18,
     Bytes = 19,
+    File = 20,
+    FileTaken = 21,
 }
 
 impl Kind {
@@ -60,6 +62,8 @@ impl Kind {
             17 => Self::FragmentMissing,
             18 => Self::FragmentSent,
             19 => Self::Bytes,
+            20 => Self::File,
+            21 => Self::FileTaken,
             _ => return None,
         })
     }
@@ -83,6 +87,8 @@ impl Kind {
                 | Self::Fragment
                 | Self::FragmentMissing
                 | Self::FragmentSent
+                | Self::File
+                | Self::FileTaken
         )
     }
 }
@@ -242,6 +248,38 @@ pub(super) fn get_fragment<'i>(frame: &Frame<'i>) -> Result<(u64, Option<u64>, &
     let url = std::str::from_utf8(url).map_err(|_| bad("the URL is not UTF-8"))?;
     let length = Some(u64::from_le_bytes(*length)).filter(|length| *length != u64::MAX);
     Ok((u64::from_le_bytes(*offset), length, url))
+}
+
+/// A part of a file whose descriptor is passed beside the stream. The two numbers tell which descriptor that is, whatever else was
+/// passed or got lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FilePart {
+    /// Where the part begins.
+    pub offset: u64,
+    /// How many bytes it has.
+    pub length: u64,
+    /// The file system's number (`st_dev`).
+    pub device: u64,
+    /// The file's number in it (`st_ino`).
+    pub inode: u64,
+}
+
+pub(super) fn put_file(out: &mut Vec<u8>, id: StreamId, part: FilePart) {
+    out.extend_from_slice(&header(Kind::File, false, id, 32));
+    for number in [part.offset, part.length, part.device, part.inode] {
+        out.extend_from_slice(&number.to_le_bytes());
+    }
+}
+
+pub(super) fn get_file(frame: &Frame<'_>) -> Result<FilePart, ProtocolError> {
+    let (numbers, rest) = frame.payload.as_chunks::<8>();
+    match numbers {
+        [offset, length, device, inode] if rest.is_empty() => {
+            let [offset, length, device, inode] = [offset, length, device, inode].map(|number| u64::from_le_bytes(*number));
+            Ok(FilePart { offset, length, device, inode })
+        }
+        _ => Err(malformed(Kind::File, "the length is not 32")),
+    }
 }
 
 /// FRAGMENT_SENT.

@@ -1,7 +1,7 @@
 //! The host's end of a session: opens streams, sends request bodies, receives responses.
 
 use super::error::{OpenError, ProtocolError, StreamError};
-use super::frame::{self, Frame, Kind, Parsed, Received, malformed, misplaced};
+use super::frame::{self, FilePart, Frame, Kind, Parsed, Received, malformed, misplaced};
 use super::request::Request;
 use super::response::{self, Response, ResponseHead};
 use super::stream::{CancelCode, Fragment, Phase, Stream, StreamId, Streams};
@@ -108,6 +108,14 @@ pub enum HostEvent<'i, T> {
         /// The stream's data.
         data: T,
     },
+    /// The rest of the response is a part of a file, whose descriptor has come beside the stream before this event. To be answered by
+    /// [`HostEnd::file_taken`] or [`HostEnd::fragment_missing`]; neither does anything if the host has cancelled the stream.
+    File {
+        /// The stream.
+        id: StreamId,
+        /// Which file, and which part of it.
+        part: FilePart,
+    },
     /// The answer to a [`HostEnd::ping`].
     Pong(u64),
     /// The app wants no further requests on this session.
@@ -205,10 +213,21 @@ impl<T> HostEnd<T> {
         }
     }
 
-    /// The part of a fragment that [`HostEvent::Fragment`] asked for is not there: the app sends the bytes itself.
+    /// The host sends the file that [`HostEvent::File`] has named, and with it the response ends, as if the app had sent END. Hands
+    /// the stream's data back.
+    pub fn file_taken(&mut self, id: StreamId) -> Option<T> {
+        let stream = live_mut(&mut self.streams, id).filter(|stream| stream.fragment == Fragment::File)?;
+        stream.fragment = Fragment::None;
+        stream.received_end = true;
+        frame::put(&mut self.out, Kind::FileTaken, false, id, &[]);
+        self.settle(id)
+    }
+
+    /// The part of a fragment that [`HostEvent::Fragment`] asked for is not there, or the file of [`HostEvent::File`] is not one that
+    /// the host would send: the app sends the bytes itself.
     pub fn fragment_missing(&mut self, id: StreamId) {
         let Some(stream) = live_mut(&mut self.streams, id) else { return };
-        if stream.fragment == Fragment::Asked {
+        if matches!(stream.fragment, Fragment::Asked | Fragment::File) {
             stream.fragment = Fragment::None;
             frame::put(&mut self.out, Kind::FragmentMissing, false, id, &[]);
         }
@@ -310,7 +329,8 @@ impl<T> HostEnd<T> {
             }
             Kind::Delegate => self.on_delegate(frame),
             Kind::Fragment => self.on_fragment(frame),
-            Kind::Request | Kind::ClientClosed | Kind::FragmentMissing | Kind::FragmentSent => {
+            Kind::File => self.on_file(frame),
+            Kind::Request | Kind::ClientClosed | Kind::FragmentMissing | Kind::FragmentSent | Kind::FileTaken => {
                 Err(misplaced(frame.kind, "only a host may send"))
             }
             Kind::Hello | Kind::Control | Kind::Bytes => Err(misplaced(frame.kind, "belongs on a control connection")),
@@ -399,6 +419,25 @@ impl<T> HostEnd<T> {
         }
         stream.fragment = Fragment::Asked;
         Ok(Some(HostEvent::Fragment { id, url, offset, length }))
+    }
+
+    /// An event even if the host has cancelled the stream: somebody has to do something with the descriptor.
+    #[inline(never)]
+    fn on_file<'i>(&mut self, frame: Frame<'i>) -> Result<Option<HostEvent<'i, T>>, ProtocolError> {
+        let id = frame.id;
+        let part = frame::get_file(&frame)?;
+        if let Some(stream) = self.expected(&frame)? {
+            match stream.phase {
+                Phase::Waiting => return Err(misplaced(Kind::File, "precedes the response")),
+                Phase::Tunnel => return Err(misplaced(Kind::File, "is in a tunnel")),
+                Phase::Responding => stream.expect_no_fragment(Kind::File)?,
+            }
+            if stream.received_end {
+                return Err(misplaced(Kind::File, "follows the end of its stream"));
+            }
+            stream.fragment = Fragment::File;
+        }
+        Ok(Some(HostEvent::File { id, part }))
     }
 
     #[inline(never)]

@@ -33,6 +33,8 @@
 //! | FRAGMENT | 16 | app | stream | offset u64, length u64 ([`u64::MAX`]: to the end), URL (UTF-8): that part of a stored fragment |
 //! | FRAGMENT_MISSING | 17 | host | stream | empty; nothing was sent for the FRAGMENT |
 //! | FRAGMENT_SENT | 18 | host | stream | length u64; the client has all of the FRAGMENT |
+//! | FILE | 20 | app | stream | offset u64, length u64, device u64, inode u64: that part of a file is the rest of the response |
+//! | FILE_TAKEN | 21 | host | stream | empty; the host sends the FILE, and the stream is over |
 //! | BYTES | 19 | app | session | what belongs to the next CONTROL message and is no JSON ([`Message::StoreFragment`]) |
 //!
 //! | REQUEST bytes | field |
@@ -75,6 +77,17 @@
 //! A FRAGMENT never has END: the response ends with DATA or TRAILERS as ever. CANCEL needs no answer to the FRAGMENT before it,
 //! and a host that has cancelled gives none.
 //!
+//! # Files
+//!
+//! After RESPONSE, a FILE may stand where the rest of the body would. Its descriptor is passed beside the bytes, with FILE's last byte or
+//! an earlier one; device and inode say which of those that were passed it is, so that one that gets lost on the way is missed, and
+//! not mistaken for another. The app waits for the answer as after a FRAGMENT:
+//!
+//! * FILE_TAKEN: the host sends the part, from what the descriptor refers to. The stream is over for both, so that the app need not
+//!   live for as long as the client takes.
+//! * FRAGMENT_MISSING: it does not (it has no such descriptor, or too many; the file is not one that it would read; its cache wants
+//!   the bytes). The client got nothing of the body yet, and the app sends it.
+//!
 //! # How a stream ends, and why a late frame is never taken for a new stream's
 //!
 //! The host names streams. Of each stream **the app sends exactly one last frame, with END, CANCEL or DELEGATE**, and only
@@ -84,6 +97,8 @@
 //!   sending and discards the rest of the client's body itself; DATA on its way to the app is ignored there.
 //! * The host's CANCEL is answered by the app's CANCEL, unless the app's last frame is already on its way.
 //!   The host keeps the slot until one of the two is there, and reports nothing more of that stream.
+//! * A FILE that the host takes is the app's last frame; a CANCEL behind it finds no stream any more. FILE_TAKEN is on its way before
+//!   the next REQUEST in that slot.
 //! * The app's CANCEL is final at once, and so is its DELEGATE, which may only come before the response.
 //! * A tunnel (upgrade accepted) ends when both sides have sent END, or with either side's CANCEL. Here the app
 //!   may still send WINDOW or CANCEL after its END. The generation tells them from the next stream's; one step of
@@ -112,7 +127,7 @@ mod tests;
 pub use app::{AppEnd, AppEvent};
 pub use control::ControlConnection;
 pub use error::{Blame, MessageTooLarge, OpenError, ProtocolError, StreamError};
-pub use frame::{HEADER_LEN, Kind, MAX_PAYLOAD, Received};
+pub use frame::{FilePart, HEADER_LEN, Kind, MAX_PAYLOAD, Received};
 pub use host::{HostEnd, HostEvent};
 pub use keep_alive::{Beat, DEAD_AFTER, PING_AFTER, PingTimer};
 pub use message::{
@@ -124,4 +139,4 @@ pub use response::{CachePolicy, HeaderBlock, Response, ResponseHead};
 pub use stream::{CancelCode, INITIAL_WINDOW, StreamId};
 
 /// The protocol version this library speaks, sent in HELLO. Both ends must speak the same one.
-pub const PROTOCOL_VERSION: u16 = 2;
+pub const PROTOCOL_VERSION: u16 = 3;

@@ -127,6 +127,8 @@ pub(super) enum Fragment {
         length: u64,
         left: u64,
     },
+    /// It is a file, and the host has not yet said whether it takes it.
+    File,
 }
 
 impl<T> Stream<T> {
@@ -163,7 +165,11 @@ impl<T> Stream<T> {
 
     /// The host's side: nothing follows a fragment before it is answered.
     pub(super) fn expect_no_fragment(&self, kind: Kind) -> Result<(), ProtocolError> {
-        if self.fragment == Fragment::None { Ok(()) } else { Err(misplaced(kind, "follows a FRAGMENT without an answer")) }
+        if self.fragment == Fragment::None {
+            Ok(())
+        } else {
+            Err(misplaced(kind, "follows a FRAGMENT or FILE without an answer"))
+        }
     }
 
     /// Counts bytes that are about to be sent.

@@ -6,6 +6,7 @@ use std::num::NonZeroU32;
 use super::*;
 
 mod delegation;
+mod files;
 mod fragments;
 
 type Host = HostEnd<&'static str>;
@@ -502,17 +503,17 @@ fn both_ends_learn_that_their_versions_do_not_fit() {
     let (mut old, mut new) = (ControlConnection::new(), ControlConnection::new());
     old.push(&raw(1, 0, b"NTHX\x09\x00{\"type\":\"other\"}"));
     let error = old.receive().unwrap_err();
-    assert_eq!(error, ProtocolError::Version { ours: 2, theirs: 9 });
+    assert_eq!(error, ProtocolError::Version { ours: 3, theirs: 9 });
     assert_eq!(error.blame(), Blame::Versions);
-    assert!(error.to_string().contains("version 9") && error.to_string().contains("version 2"));
+    assert!(error.to_string().contains("version 9") && error.to_string().contains("version 3"));
     let mut greeting = std::mem::take(old.output());
-    assert_eq!(&greeting[HEADER_LEN..], b"NTHX\x02\x00{}");
+    assert_eq!(&greeting[HEADER_LEN..], b"NTHX\x03\x00{}");
     // The other end would be of version 9; here it is this one that reads a greeting of another version.
     greeting[HEADER_LEN + 4] = 8;
     new.send(&Message::Hello(Hello::new(Role::App))).unwrap();
     new.output().clear();
     new.push(&greeting);
-    assert_eq!(new.receive(), Err(ProtocolError::Version { ours: 2, theirs: 8 }));
+    assert_eq!(new.receive(), Err(ProtocolError::Version { ours: 3, theirs: 8 }));
     assert!(new.output().is_empty(), "it has greeted already");
 }
 
@@ -528,7 +529,7 @@ fn a_stranger_is_recognised_by_its_first_bytes() {
 #[test]
 fn what_a_later_version_adds_is_passed_over() {
     let mut connection = ControlConnection::new();
-    connection.push(&raw(1, 0, b"NTHX\x02\x00{\"type\":\"hello\",\"role\":\"router\",\"new\":1}"));
+    connection.push(&raw(1, 0, b"NTHX\x03\x00{\"type\":\"hello\",\"role\":\"router\",\"new\":1}"));
     connection.push(&raw(0x82, 0, b"{\"type\":\"reboot\",\"id\":1}"));
     connection.push(&raw(0x82, 0, b"[]"));
     let hello = Hello::new(Role::Unknown);

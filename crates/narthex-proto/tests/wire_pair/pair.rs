@@ -457,6 +457,7 @@ impl Pair {
             AppEvent::ClientClosed { id } => {
                 known(&self.app_ids, id);
             }
+            AppEvent::FileTaken { .. } => panic!("nobody sends files here"),
             AppEvent::Fragment { id, sent } => {
                 let x = self.exchanges.get_mut(&known(&self.app_ids, id)).unwrap();
                 let length = x.asked.take().expect("the app has asked");
@@ -534,6 +535,7 @@ impl Pair {
                 }
                 return;
             }
+            HostEvent::File { .. } => panic!("nobody sends files here"),
             HostEvent::Fragment { id, url, offset, length } => {
                 let x = self.exchanges.get_mut(&known(&self.host_ids, id)).unwrap();
                 assert_eq!((url, offset), ("http://a/x", x.host.got as u64));

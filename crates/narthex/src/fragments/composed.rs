@@ -10,7 +10,7 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use http_body::{Frame, SizeHint};
 
-use super::offer::{self, Offered, Outcome, Part};
+use crate::offer::{self, Offered, Offering, Outcome, Part};
 
 /// A response body made of bytes and of fragments that the host keeps.
 ///
@@ -140,7 +140,7 @@ impl http_body::Body for Composed {
         }
         if !refused
             && let Some(Piece::Fragment { part, .. }) = this.parts.front()
-            && let Some((frame, offered)) = offer::make(|| part.clone())
+            && let Some((frame, offered)) = offer::make(|| Offering::Fragment(part.clone()))
         {
             this.offered = Some(offered);
             return Poll::Ready(Some(Ok(Frame::data(frame))));
@@ -195,8 +195,8 @@ mod tests {
     use http_body::Body as _;
     use http_body_util::BodyExt as _;
 
-    use super::super::offer::watch;
     use super::*;
+    use crate::offer::watch;
 
     fn whole() -> &'static [u8] {
         b"0123456789"
@@ -234,7 +234,8 @@ mod tests {
             let poll = |body: &mut Composed| Pin::new(body).poll_frame(&mut Context::from_waker(std::task::Waker::noop()));
             let (Poll::Ready(Some(Ok(frame))), Some(offer)) = watch(|| poll(&mut body)) else { panic!("no offer") };
             let claim = offer.take(&frame.into_data().unwrap()).unwrap();
-            assert_eq!((&*claim.part().name, claim.part().offset, claim.part().length), ("/x", 0, None));
+            let Offering::Fragment(part) = claim.what() else { panic!("it offers a file") };
+            assert_eq!((&*part.name, part.offset, part.length), ("/x", 0, None));
             assert!(poll(&mut body).is_pending(), "nobody knows yet");
             claim.settle(sent);
             assert_eq!(text(body).await, left);

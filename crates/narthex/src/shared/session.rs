@@ -1,8 +1,11 @@
 //! One stream to one worker of the host. Requests that arrive together are answered together, in one write.
 
 use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::fs::File;
 use std::future::poll_fn;
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -12,7 +15,8 @@ use std::time::Duration;
 
 use narthex_http::Link;
 use narthex_proto::wire::{
-    AppEnd, AppEvent, Beat, CancelCode, HeaderBlock, PingTimer, ProtocolError, Received, ResponseHead, StreamError, StreamId,
+    self, AppEnd, AppEvent, Beat, CancelCode, HeaderBlock, PingTimer, ProtocolError, Received, ResponseHead, StreamError,
+    StreamId,
 };
 use tokio::net::UnixStream;
 use tokio::time::{Instant, Sleep, sleep};
@@ -21,8 +25,9 @@ use super::stream::Stream;
 use super::worker::Worker;
 use crate::call::App;
 use crate::downstream::Closed;
-use crate::fragments::{Names, Part};
+use crate::fragments::Names;
 use crate::lifetime::Phases;
+use crate::offer::{FilePart, Part};
 
 /// How often a silent host is thought of.
 const HEARTBEAT: Duration = Duration::from_secs(5);
@@ -35,6 +40,8 @@ pub(super) struct Session {
     /// The session's task, to be woken once per turn.
     waker: RefCell<Waker>,
     woken: Cell<bool>,
+    /// Files that the output names and that were not yet passed.
+    files: RefCell<VecDeque<Arc<File>>>,
     /// Streams that wait until more of the output is written.
     held_back: RefCell<Vec<Waker>>,
     drained: Cell<bool>,
@@ -52,6 +59,7 @@ impl Session {
             end: RefCell::new(end),
             waker: RefCell::new(Waker::noop().clone()),
             woken: Cell::new(false),
+            files: RefCell::default(),
             held_back: RefCell::default(),
             drained: Cell::new(false),
             names,
@@ -137,6 +145,18 @@ impl Session {
         let asked = self.end.borrow_mut().send_fragment(id, &url, part.offset, part.length);
         if let Err(StreamError::TooLarge { .. }) = asked {
             return Ok(false);
+        }
+        self.sent(asked.map(|()| None)).map(|()| true)
+    }
+
+    /// Passes the host a file of which it shall send a part. `false`: the file cannot be told from others.
+    pub(super) fn send_file(&self, id: StreamId, part: &FilePart) -> Result<bool, Closed> {
+        let Ok(metadata) = part.file.metadata() else { return Ok(false) };
+        let FilePart { offset, length, ref file } = *part;
+        let named = wire::FilePart { offset, length, device: metadata.dev(), inode: metadata.ino() };
+        let asked = self.end.borrow_mut().send_file(id, named);
+        if asked.is_ok() {
+            self.files.borrow_mut().push_back(Arc::clone(file));
         }
         self.sent(asked.map(|()| None)).map(|()| true)
     }
@@ -282,7 +302,7 @@ impl Session {
         let mut end = self.end.borrow_mut();
         let output = end.output();
         let blocked = output.len() > Link::HIGH_WATER;
-        let all_written = link.poll_write(cx, output)?.is_ready();
+        let all_written = link.poll_write_with(cx, output, &mut self.files.borrow_mut())?.is_ready();
         drop(end);
         if blocked && all_written {
             self.held_back.take().into_iter().for_each(Waker::wake);
@@ -328,6 +348,13 @@ impl Session {
             AppEvent::Fragment { id, sent } => {
                 if let Some(stream) = self.stream(id) {
                     stream.fragment.set(Some(sent.is_some()));
+                    stream.wake();
+                }
+            }
+            AppEvent::FileTaken { closed, .. } => {
+                self.end.borrow_mut().grant(1);
+                if let Some(stream) = closed {
+                    stream.fragment.set(Some(true));
                     stream.wake();
                 }
             }

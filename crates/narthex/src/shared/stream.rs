@@ -15,8 +15,8 @@ use crate::body::BodyError;
 use crate::cache::CachePolicy;
 use crate::call::{App, Running};
 use crate::delegation::Delegation;
-use crate::downstream::{Closed, Downstream, fields};
-use crate::fragments::Part;
+use crate::downstream::{Closed, Downstream, Fate, fields};
+use crate::offer::{FilePart, Part};
 
 /// What has come of a stream and was not yet taken. Bounded by the stream's window.
 pub(super) struct Stream {
@@ -28,7 +28,7 @@ pub(super) struct Stream {
     ended: Cell<bool>,
     /// The host has given the stream up.
     cancelled: Cell<bool>,
-    /// The host's answer to the last fragment: whether it was sent.
+    /// The host's answer to the last fragment, or to the file: whether it was sent.
     pub(super) fragment: Cell<Option<bool>>,
     /// The client sends no more.
     client_closed: Cell<bool>,
@@ -83,11 +83,13 @@ impl Stream {
 pub(super) struct WireStream {
     session: Rc<Session>,
     id: StreamId,
+    /// Where the host's answer to a file comes: it takes the stream off the session.
+    asked: RefCell<Option<Rc<Stream>>>,
 }
 
 impl WireStream {
     pub(super) fn new(session: &Rc<Session>, id: StreamId) -> Self {
-        Self { session: Rc::clone(session), id }
+        Self { session: Rc::clone(session), id, asked: RefCell::default() }
     }
 
     fn respond(&self, head: &Parts, length: wire::BodyLength, body: &[u8], end: bool, upgrade: bool) -> Result<(), Closed> {
@@ -152,7 +154,7 @@ impl Downstream for WireStream {
         }
     }
 
-    fn has_fragments(&self) -> bool {
+    fn takes_offers(&self) -> bool {
         true
     }
 
@@ -163,6 +165,20 @@ impl Downstream for WireStream {
     fn poll_fragment(&self) -> Poll<bool> {
         // A call's first step may be taken before its stream has a place; the answer comes later.
         let answer = self.session.stream(self.id).and_then(|stream| stream.fragment.take());
+        answer.map_or(Poll::Pending, Poll::Ready)
+    }
+
+    fn file(&self, part: &FilePart) -> Result<Fate, Closed> {
+        let stream = self.session.attach(self.id).ok_or(Closed)?;
+        if !self.session.send_file(self.id, part)? {
+            return Ok(Fate::Refused);
+        }
+        *self.asked.borrow_mut() = Some(stream);
+        Ok(Fate::Asked)
+    }
+
+    fn poll_file(&self) -> Poll<bool> {
+        let answer = self.asked.borrow().as_ref().and_then(|stream| stream.fragment.take());
         answer.map_or(Poll::Pending, Poll::Ready)
     }
 

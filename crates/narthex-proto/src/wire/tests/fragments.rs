@@ -91,7 +91,7 @@ fn a_fragment_can_only_stand_where_data_can() {
 #[test]
 fn bytes_belong_to_the_message_that_can_have_them() {
     let mut connection = ControlConnection::new();
-    connection.push(&raw(1, 0, b"NTHX\x02\x00{\"type\":\"hello\",\"role\":\"app\"}"));
+    connection.push(&raw(1, 0, b"NTHX\x03\x00{\"type\":\"hello\",\"role\":\"app\"}"));
     connection.push(&[raw(19, 0, b"abc"), raw(0x82, 0, b"{\"type\":\"later\"}")].concat());
     connection.push(&[raw(19, 0, b"abc"), raw(0x82, 0, b"{\"type\":\"drain\"}")].concat());
     connection.receive().unwrap();

@@ -1,13 +1,14 @@
-//! How a body tells the provider that a part of it need not be sent, however deep in other bodies it is, and without harm if
+//! How a body tells the provider that a part of it need not be sent as bytes, however deep in other bodies it is, and without harm if
 //! one of those changes what passes through it.
 //!
-//! While the provider asks a response's body for a frame, a [`Composed`](super::Composed) that is asked in turn answers with
+//! While the provider asks a response's body for a frame, a [`Composed`](crate::Composed) or a file that is asked in turn answers with
 //! an empty frame that is an offer: the memory it points to is known. If the provider gets that very frame, all bodies in
-//! between hand frames on as they are, and it takes the offer: the host is asked for the fragment. If it gets anything else,
+//! between hand frames on as they are, and it takes the offer: the host is asked for the fragment, or the file is sent. If it gets anything else,
 //! because a body in between has compressed or collected what it got, nothing is lost, since the frame was empty: the body is
 //! asked again and gives its bytes. A body that is not asked by the provider at all gives its bytes at once.
 
 use std::cell::RefCell;
+use std::fs::File;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 
@@ -21,6 +22,24 @@ pub(crate) struct Part {
     pub(crate) offset: u64,
     /// `None` is to the end.
     pub(crate) length: Option<u64>,
+}
+
+/// What a body offers instead of bytes.
+#[derive(Clone, Debug)]
+pub(crate) enum Offering {
+    /// What the host may have.
+    Fragment(Part),
+    /// The whole body.
+    #[cfg_attr(not(feature = "files"), expect(dead_code, reason = "only files are files"))]
+    File(FilePart),
+}
+
+/// A part of a file.
+#[derive(Clone, Debug)]
+pub(crate) struct FilePart {
+    pub(crate) file: Arc<File>,
+    pub(crate) offset: u64,
+    pub(crate) length: u64,
 }
 
 thread_local! {
@@ -43,7 +62,7 @@ const WITHDRAWN: u8 = 4;
 
 #[derive(Debug)]
 struct Deal {
-    part: Part,
+    what: Offering,
     state: AtomicU8,
 }
 
@@ -78,11 +97,11 @@ impl Offer {
 pub(crate) struct Claim(Arc<Deal>);
 
 impl Claim {
-    pub(crate) fn part(&self) -> &Part {
-        &self.0.part
+    pub(crate) fn what(&self) -> &Offering {
+        &self.0.what
     }
 
-    /// Says whether the host has sent the fragment. The body is to be asked again.
+    /// Says whether it was sent. The body is to be asked again.
     pub(crate) fn settle(self, sent: bool) {
         self.0.state.store(if sent { SENT } else { MISSING }, Ordering::Release);
     }
@@ -90,11 +109,11 @@ impl Claim {
 
 /// The body's end of an offer.
 #[derive(Debug)]
-pub(super) struct Offered(Arc<Deal>);
+pub(crate) struct Offered(Arc<Deal>);
 
 /// What has become of an offer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Outcome {
+pub(crate) enum Outcome {
     /// The client has the part.
     Sent,
     /// The body has to give the bytes.
@@ -105,7 +124,7 @@ pub(super) enum Outcome {
 
 impl Offered {
     /// Looks what has become of the offer. One that nobody has taken by now nobody can take any more.
-    pub(super) fn outcome(&self) -> Outcome {
+    pub(crate) fn outcome(&self) -> Outcome {
         let state = &self.0.state;
         match state.compare_exchange(OPEN, WITHDRAWN, Ordering::AcqRel, Ordering::Acquire) {
             Err(SENT) => Outcome::Sent,
@@ -117,12 +136,12 @@ impl Offered {
 
 /// Offers a part to the provider, if it is the one who asks. What is returned is the empty frame, and how the body learns
 /// what became of it.
-pub(super) fn make(part: impl FnOnce() -> Part) -> Option<(Bytes, Offered)> {
+pub(crate) fn make(what: impl FnOnce() -> Offering) -> Option<(Bytes, Offered)> {
     SLOT.with_borrow_mut(|slot| {
         if !matches!(slot, Slot::Open) {
             return None;
         }
-        let deal = Arc::new(Deal { part: part(), state: AtomicU8::new(OPEN) });
+        let deal = Arc::new(Deal { what: what(), state: AtomicU8::new(OPEN) });
         let memory = Bytes::from(vec![0]);
         let frame = memory.slice(..0);
         *slot = Slot::Made(Offer { deal: Arc::clone(&deal), memory });
@@ -134,8 +153,8 @@ pub(super) fn make(part: impl FnOnce() -> Part) -> Option<(Bytes, Offered)> {
 mod tests {
     use super::*;
 
-    fn part() -> Part {
-        Part { name: "/x".into(), offset: 0, length: None }
+    fn part() -> Offering {
+        Offering::Fragment(Part { name: "/x".into(), offset: 0, length: None })
     }
 
     #[test]

@@ -1,0 +1,52 @@
+//! Why a file cannot be sent.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// Why a file cannot be sent. As axum's response it is 404 or 500, without the path.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum FileError {
+    /// There is no such file; or a directory, a pipe or a device is in its place.
+    #[error("there is no file {}: {source}", path.display())]
+    NotFound {
+        /// Where it was looked for.
+        path: PathBuf,
+        /// What the operating system says.
+        source: io::Error,
+    },
+    /// It cannot be read.
+    #[error("cannot read {}: {source}; check its permissions and those of its directories", path.display())]
+    Io {
+        /// Where it is.
+        path: PathBuf,
+        /// What the operating system says.
+        source: io::Error,
+    },
+}
+
+impl FileError {
+    pub(super) fn of(source: io::Error, path: &Path) -> Self {
+        let path = path.to_owned();
+        match source.kind() {
+            io::ErrorKind::NotFound | io::ErrorKind::NotADirectory | io::ErrorKind::IsADirectory => {
+                Self::NotFound { path, source }
+            }
+            _ => Self::Io { path, source },
+        }
+    }
+}
+
+#[cfg(feature = "axum")]
+impl axum::response::IntoResponse for FileError {
+    fn into_response(self) -> axum::response::Response {
+        let status = match &self {
+            Self::NotFound { .. } => http::StatusCode::NOT_FOUND,
+            Self::Io { .. } => {
+                tracing::error!("a file cannot be sent: {self}");
+                http::StatusCode::INTERNAL_SERVER_ERROR
+            }
+        };
+        super::send::bare(status).into_response()
+    }
+}
