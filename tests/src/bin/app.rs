@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use anyhow::Context;
 use clap::{Parser, ValueEnum};
 use narthex_tests::app::{Recorder, Settings, router};
+use narthex_tests::matrix::{general, letters};
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum Provider {
@@ -15,8 +16,21 @@ enum Provider {
     Shared,
 }
 
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Routes {
+    /// Those of the raw-byte suites.
+    Raw,
+    /// Those of the matrix's lettered rows.
+    Letters,
+    /// Those of its numbered rows.
+    General,
+}
+
 #[derive(Debug, Parser)]
 struct Arguments {
+    /// What the app serves.
+    #[arg(long, value_enum, default_value = "raw")]
+    routes: Routes,
     #[arg(long, value_enum)]
     provider: Provider,
     /// A UrlPrefix to register; may be repeated. Port 0 is any free port.
@@ -76,6 +90,9 @@ struct Arguments {
     /// Lifts the limit on request bodies.
     #[arg(long)]
     unlimited_body: bool,
+    /// The milliseconds that requests have when the app is told to stop.
+    #[arg(long)]
+    shutdown_timeout: Option<u64>,
 }
 
 #[tokio::main(worker_threads = 2)]
@@ -88,12 +105,20 @@ async fn main() -> anyhow::Result<()> {
         (Provider::Shared, Some(socket)) => narthex::Provider::shared_at(socket),
         (Provider::Shared, None) => narthex::Provider::shared(),
     };
-    let mut server = narthex::Server::new(router(settings)).prefixes(&arguments.prefix).provider(provider).workers(2);
+    let router = match arguments.routes {
+        Routes::Raw => router(settings),
+        Routes::Letters => letters::router(),
+        Routes::General => general::router(),
+    };
+    let mut server = narthex::Server::new(router).prefixes(&arguments.prefix).provider(provider).workers(2);
     if let Some(seconds) = arguments.header_wait {
         server = server.timeouts(narthex::Timeouts::default().header_wait(std::time::Duration::from_secs(seconds)));
     }
     if arguments.unlimited_body {
         server = server.max_body(None);
+    }
+    if let Some(milliseconds) = arguments.shutdown_timeout {
+        server = server.shutdown_timeout(std::time::Duration::from_millis(milliseconds));
     }
     if arguments.single_acceptor {
         server = server.fine_tune(narthex::FineTune::default().operating_mode(narthex::OperatingMode::SingleAcceptor));
