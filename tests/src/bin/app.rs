@@ -84,12 +84,21 @@ struct Arguments {
     /// The seconds in which a head has to come.
     #[arg(long)]
     header_wait: Option<u64>,
+    /// The seconds in which the next bytes of a body have to come.
+    #[arg(long)]
+    entity_body: Option<u64>,
     /// Lets `/headers` tell whether the client's connection is encrypted.
     #[arg(long)]
     connection_info: bool,
     /// Lifts the limit on request bodies.
     #[arg(long)]
     unlimited_body: bool,
+    /// The bytes that a request body may have.
+    #[arg(long)]
+    max_body: Option<u64>,
+    /// The connections that the app's clients may have.
+    #[arg(long)]
+    max_connections: Option<u32>,
     /// The milliseconds that requests have when the app is told to stop.
     #[arg(long)]
     shutdown_timeout: Option<u64>,
@@ -111,11 +120,22 @@ async fn main() -> anyhow::Result<()> {
         Routes::General => general::router(),
     };
     let mut server = narthex::Server::new(router).prefixes(&arguments.prefix).provider(provider).workers(2);
+    let mut timeouts = narthex::Timeouts::default();
     if let Some(seconds) = arguments.header_wait {
-        server = server.timeouts(narthex::Timeouts::default().header_wait(std::time::Duration::from_secs(seconds)));
+        timeouts = timeouts.header_wait(std::time::Duration::from_secs(seconds));
     }
+    if let Some(seconds) = arguments.entity_body {
+        timeouts = timeouts.entity_body(std::time::Duration::from_secs(seconds));
+    }
+    server = server.timeouts(timeouts);
     if arguments.unlimited_body {
         server = server.max_body(None);
+    }
+    if let Some(bytes) = arguments.max_body {
+        server = server.max_body(bytes);
+    }
+    if let Some(connections) = arguments.max_connections {
+        server = server.max_connections(connections);
     }
     if let Some(milliseconds) = arguments.shutdown_timeout {
         server = server.shutdown_timeout(std::time::Duration::from_millis(milliseconds));

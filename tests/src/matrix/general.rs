@@ -22,7 +22,7 @@ use tower_http::compression::CompressionLayer;
 use tower_http::services::ServeFile;
 
 use super::active::{Active, counted};
-use super::letters::FILE;
+use super::letters::{FILE, memory};
 
 /// A thousand of these are what `/compressed` is answered with.
 pub const COMPRESSIBLE: &str = "to be compressed ";
@@ -38,6 +38,7 @@ pub fn router() -> Router {
         .merge(streams())
         .route("/ping", get(|| async { "pong" }))
         .route("/mem/active", get(move || async move { Json(json!({ "requests": looked_at.count() })) }))
+        .route("/mem", get(memory))
         .route("/panic", any(|| async { panics() }))
         .layer(from_fn_with_state(active, counted))
 }

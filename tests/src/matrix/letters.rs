@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use axum::extract::{Multipart, Path, Request};
+use axum::extract::{Multipart, Path};
 use axum::http::{Method, StatusCode};
 use axum::middleware::from_fn_with_state;
 use axum::response::IntoResponse;
@@ -65,7 +65,7 @@ async fn uuid(method: Method, Path(uuid): Path<String>) -> Json<Value> {
 }
 
 /// The memory that the process has resident.
-async fn memory(_: Request) -> Result<Json<Value>, StatusCode> {
+pub(super) async fn memory() -> Result<Json<Value>, StatusCode> {
     let status = std::fs::read_to_string("/proc/self/status").map_err(|_| StatusCode::NOT_IMPLEMENTED)?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).ok_or(StatusCode::NOT_IMPLEMENTED)?;
     let kib: u64 = line.trim().trim_end_matches(" kB").parse().map_err(|_| StatusCode::NOT_IMPLEMENTED)?;

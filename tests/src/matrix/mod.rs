@@ -8,6 +8,6 @@ mod rows;
 mod scene;
 mod wire;
 
-pub use rows::{Rows, same, that};
+pub use rows::{LIST, Rows, same, that};
 pub use scene::{Http, Scene, Variant, with_http1, with_http2};
 pub use wire::{Ask, Reply, Sent, Wire};

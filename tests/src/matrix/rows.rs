@@ -7,11 +7,18 @@ use std::fmt::Debug;
 #[must_use = "rows that fail are told by `done`"]
 pub struct Rows {
     failures: Vec<String>,
+    unlisted: Vec<String>,
 }
+
+/// What lists the rows, and the tests that look at them.
+pub const LIST: &str = include_str!("../../../docs/conformance.md");
 
 impl Rows {
     /// Looks at a row.
     pub fn row(&mut self, id: &str, check: impl FnOnce() -> Result<(), String>) {
+        if !LIST.contains(&format!("\n| {id} |")) {
+            self.unlisted.push(id.to_owned());
+        }
         if let Err(problem) = check() {
             // `cargo xtask conformance` reads these lines.
             self.failures.push(format!("row {id}: {problem}"));
@@ -19,8 +26,9 @@ impl Rows {
     }
 
     /// # Panics
-    /// When a row fails.
+    /// When a row fails, or is not listed.
     pub fn done(self) {
+        assert!(self.unlisted.is_empty(), "docs/conformance.md does not list {:?}", self.unlisted);
         assert!(self.failures.is_empty(), "{} rows fail:\n{}\n", self.failures.len(), self.failures.join("\n"));
     }
 }
