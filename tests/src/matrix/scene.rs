@@ -39,7 +39,7 @@ impl fmt::Display for Variant {
 
 #[derive(Debug)]
 enum Kind {
-    Plain(Subject),
+    Plain(Box<Subject>),
     Tls(Box<Secure>),
 }
 
@@ -60,7 +60,7 @@ impl Scene {
             Kind::Tls(Box::new(Secure::start(variant.provider, Setup { app: arguments, ..Setup::default() })))
         } else {
             let options = AppOptions::new("app", "http://127.0.0.1:0/").arguments(arguments.iter().copied());
-            Kind::Plain(Subject::start_with(variant.provider, &options))
+            Kind::Plain(Box::new(Subject::start_with(variant.provider, &options)))
         };
         Self { variant, kind }
     }

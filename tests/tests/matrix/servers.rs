@@ -38,10 +38,14 @@ fn threads(process: &Process) -> Vec<String> {
 pub(crate) fn sec_02_28(provider: Provider) {
     let mut scene = start(provider);
     let named = |process: &Process, prefix: &str| threads(process).iter().filter(|name| name.starts_with(prefix)).count();
-    assert_eq!(named(scene.app(), "narthex-app-"), 2);
+    // A thread gives itself its name, which may be a moment after the server is ready.
+    eventually("the app has two workers", || named(scene.app(), "narthex-app-") == 2);
     if let Some(host) = scene.host() {
-        assert_eq!(named(&host.process, "narthex-host-"), 2);
+        eventually("the host has two workers", || named(&host.process, "narthex-host-") == 2);
     }
+    // No more come when there is more to do.
+    scene.at_once(&vec![Ask::get("/stream/sse"); 20]).expect("all are answered");
+    assert_eq!(named(scene.app(), "narthex-app-"), 2);
 }
 
 pub(crate) fn sec_03(provider: Provider) {
