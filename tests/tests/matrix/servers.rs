@@ -105,11 +105,12 @@ pub(crate) fn sec_10_30(provider: Provider) {
         assert_eq!(host.operate_json(&["show", "servicestate"])["connections"], 9);
     }
     clients.iter_mut().zip(sent).for_each(|(client, sent)| assert_eq!(client.reply(sent).expect("it is answered").status, 200));
-    assert_eq!(active(), 1);
+    // A client may have its whole answer a moment before the app has let go of it.
+    eventually("one request is active", || active() == 1);
     drop(clients);
     eventually("the connections are closed", || scene.descriptors() == open);
     if let Some(host) = scene.host() {
-        assert_eq!(host.operate_json(&["show", "servicestate"])["connections"], 1);
+        eventually("one connection is counted", || host.operate_json(&["show", "servicestate"])["connections"] == 1);
     }
 }
 
