@@ -20,7 +20,9 @@ pub(super) fn run() -> Result<(), String> {
     build()?;
     let mut command = cargo();
     command.args(["nextest", "run", "--profile", "conformance", "--status-level", "fail"]);
-    list::packages(&groups).iter().for_each(|package| drop(command.args(["-p", package])));
+    for package in list::packages(&groups) {
+        command.args(["-p", package]);
+    }
     command.args(["-E", &list::filter(&groups)]).env("NARTHEX_BIN", target_directory().join("debug/narthex"));
     // Which tests fail is in the report.
     command.status().map_err(|error| format!("cannot start nextest: {error}"))?;
