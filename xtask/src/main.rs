@@ -15,7 +15,7 @@ usage: cargo xtask <command>
 
   test     everything a change has to pass: format, clippy, docs, tests, cargo-deny
   bench    what a request costs, beside its peers (`cargo xtask bench --help`)
-  conformance autobahn [--quick] [CASES]   the Autobahn TestSuite, against both providers
+  conformance   the suites that others have written, and their table (`cargo xtask conformance help`)
 ";
 
 fn main() -> ExitCode {

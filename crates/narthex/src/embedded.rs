@@ -106,6 +106,7 @@ impl Embedded {
                     inline,
                     active: Cell::new(live.active),
                     verbosity: Cell::new(live.verbosity),
+                    max_body: Cell::new(live.max_body()),
                 };
                 let worker = live.worker(admission);
                 worker.set_alt_svc(alt_svc);
@@ -241,6 +242,7 @@ struct Mounted<S: App> {
     inline: bool,
     active: Cell<bool>,
     verbosity: Cell<Verbosity>,
+    max_body: Cell<Option<u64>>,
 }
 
 impl<S: App> Handler for Mounted<S> {
@@ -257,6 +259,13 @@ impl<S: App> Handler for Mounted<S> {
                 return None;
             }
         };
+        if !request.body.is_empty() {
+            // An app that does not look at the body would never learn that it is too long: the answer would depend on the app.
+            exchange.set_max_body(self.max_body.get());
+            if !exchange.is_open() {
+                return None;
+            }
+        }
         let (body, feed) = match request.body {
             BodyLength::Exact(0) => (Body::empty(), None),
             BodyLength::Exact(length) => with_feed(Body::channel(Some(length))),
@@ -285,6 +294,7 @@ impl<S: App> Mounted<S> {
     fn apply(&self, live: &Live) {
         self.active.set(live.active);
         self.verbosity.set(live.verbosity);
+        self.max_body.set(live.max_body());
     }
 
     /// The prefix that a request is for, or why there is none.

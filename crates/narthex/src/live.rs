@@ -21,6 +21,11 @@ pub(crate) struct Live {
 }
 
 impl Live {
+    /// The bytes that a request body may have.
+    pub(crate) fn max_body(&self) -> Option<u64> {
+        self.engine.limits.max_body
+    }
+
     /// A worker that begins with this.
     pub(crate) fn worker(&self, admission: Arc<Admission>) -> std::rc::Rc<Worker> {
         let worker = Worker::new(self.engine.clone(), admission);

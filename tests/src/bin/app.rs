@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use anyhow::Context;
 use clap::{Parser, ValueEnum};
 use narthex_tests::app::{Recorder, Settings, router};
+use narthex_tests::matrix::{general, letters};
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum Provider {
@@ -15,8 +16,21 @@ enum Provider {
     Shared,
 }
 
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Routes {
+    /// Those of the raw-byte suites.
+    Raw,
+    /// Those of the matrix's lettered rows.
+    Letters,
+    /// Those of its numbered rows.
+    General,
+}
+
 #[derive(Debug, Parser)]
 struct Arguments {
+    /// What the app serves.
+    #[arg(long, value_enum, default_value = "raw")]
+    routes: Routes,
     #[arg(long, value_enum)]
     provider: Provider,
     /// A UrlPrefix to register; may be repeated. Port 0 is any free port.
@@ -70,6 +84,9 @@ struct Arguments {
     /// The seconds in which a head has to come.
     #[arg(long)]
     header_wait: Option<u64>,
+    /// The seconds in which the next bytes of a body have to come.
+    #[arg(long)]
+    entity_body: Option<u64>,
     /// Lets `/headers` tell whether the client's connection is encrypted.
     #[arg(long)]
     connection_info: bool,
@@ -79,6 +96,15 @@ struct Arguments {
     /// A directory whose files are below `/files/` and `/download/`.
     #[arg(long)]
     files: Option<PathBuf>,
+    /// The bytes that a request body may have.
+    #[arg(long)]
+    max_body: Option<u64>,
+    /// The connections that the app's clients may have.
+    #[arg(long)]
+    max_connections: Option<u32>,
+    /// The milliseconds that requests have when the app is told to stop.
+    #[arg(long)]
+    shutdown_timeout: Option<u64>,
 }
 
 #[tokio::main(worker_threads = 2)]
@@ -92,12 +118,31 @@ async fn main() -> anyhow::Result<()> {
         (Provider::Shared, Some(socket)) => narthex::Provider::shared_at(socket),
         (Provider::Shared, None) => narthex::Provider::shared(),
     };
-    let mut server = narthex::Server::new(router(settings)).prefixes(&arguments.prefix).provider(provider).workers(2);
+    let router = match arguments.routes {
+        Routes::Raw => router(settings),
+        Routes::Letters => letters::router(),
+        Routes::General => general::router(),
+    };
+    let mut server = narthex::Server::new(router).prefixes(&arguments.prefix).provider(provider).workers(2);
+    let mut timeouts = narthex::Timeouts::default();
     if let Some(seconds) = arguments.header_wait {
-        server = server.timeouts(narthex::Timeouts::default().header_wait(std::time::Duration::from_secs(seconds)));
+        timeouts = timeouts.header_wait(std::time::Duration::from_secs(seconds));
     }
+    if let Some(seconds) = arguments.entity_body {
+        timeouts = timeouts.entity_body(std::time::Duration::from_secs(seconds));
+    }
+    server = server.timeouts(timeouts);
     if arguments.unlimited_body {
         server = server.max_body(None);
+    }
+    if let Some(bytes) = arguments.max_body {
+        server = server.max_body(bytes);
+    }
+    if let Some(connections) = arguments.max_connections {
+        server = server.max_connections(connections);
+    }
+    if let Some(milliseconds) = arguments.shutdown_timeout {
+        server = server.shutdown_timeout(std::time::Duration::from_millis(milliseconds));
     }
     if arguments.single_acceptor {
         server = server.fine_tune(narthex::FineTune::default().operating_mode(narthex::OperatingMode::SingleAcceptor));

@@ -75,6 +75,8 @@ pub struct Connection {
     pub settings: HashMap<u16, u32>,
     /// Last stream and code of each GOAWAY.
     pub goaways: Vec<(u32, u32)>,
+    /// The room that the server has given by `WINDOW_UPDATE`, by stream; 0 is the connection.
+    pub room: HashMap<u32, u64>,
     /// Gives room for all that is read at once.
     pub replenish: bool,
     /// Answers the server's SETTINGS and PING.
@@ -110,6 +112,7 @@ impl Connection {
             answers: HashMap::new(),
             settings: HashMap::new(),
             goaways: Vec::new(),
+            room: HashMap::new(),
             replenish: true,
             acknowledge: true,
         }
@@ -296,6 +299,7 @@ impl Connection {
                 let (Some(last), Some(code)) = (frame.number(0), frame.number(4)) else { return Err(bad("GOAWAY")) };
                 self.goaways.push((last, code));
             }
+            frame::WINDOW_UPDATE => *self.room.entry(stream).or_default() += u64::from(frame.number(0).unwrap_or_default()),
             frame::DATA => {
                 if frame.has(frame::PADDED) {
                     return Err(bad("padding, which nobody here asks for"));

@@ -77,6 +77,7 @@ pub(crate) fn write_fields<'h>(
     let mut close = !asked.persistent;
     for (name, value) in headers {
         match name.len() {
+            2 if name.eq_ignore_ascii_case(b"te") => continue,
             4 if name.eq_ignore_ascii_case(b"date") => continue,
             7 if name.eq_ignore_ascii_case(b"upgrade") && !upgrade => continue,
             7 if name.eq_ignore_ascii_case(b"alt-svc") => offered = None,

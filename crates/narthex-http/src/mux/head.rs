@@ -1,6 +1,6 @@
 //! Heads: a request's as HTTP/1.1 would have it, a response's as a list of fields.
 
-use http::header::{ALT_SVC, CONTENT_LENGTH, COOKIE, DATE, HOST};
+use http::header::{ALT_SVC, CONTENT_LENGTH, COOKIE, DATE, HOST, TE};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, Uri, request};
 use narthex_proto::prefix::Scheme;
 use tokio::time::Instant;
@@ -130,7 +130,7 @@ pub(crate) fn response<'h>(
         let (Ok(name), Ok(value)) = (HeaderName::from_bytes(name), HeaderValue::from_bytes(value)) else { continue };
         if name == CONTENT_LENGTH {
             declared = content_length(value.as_bytes());
-        } else if name != DATE && !is_of_connection(&name) && !(tunnel && name == "sec-websocket-accept") {
+        } else if name != DATE && name != TE && !is_of_connection(&name) && !(tunnel && name == "sec-websocket-accept") {
             // No map has room for so many fields as would fail here: the app's own had not either.
             let _ = fields.try_append(name, value);
         }

@@ -1,4 +1,4 @@
-//! `cargo xtask conformance`: suites that others have written, against servers that run as apps do.
+//! The Autobahn TestSuite, against servers that run as apps do.
 
 use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
@@ -7,19 +7,14 @@ use std::process::{Child, Command, Stdio};
 
 use crate::system::{cargo, ensure, root, target_directory};
 
-const USAGE: &str = "usage: cargo xtask conformance autobahn [--quick] [CASES]   (conformance/README.md)";
 /// Everything but compression.
-const QUICK: &str = "1.*,2.*,3.*,4.*,5.*,6.*,7.*,9.*,10.*";
+pub(super) const QUICK: &str = "1.*,2.*,3.*,4.*,5.*,6.*,7.*,9.*,10.*";
 
-/// Runs a suite.
-pub(crate) fn run(args: &[String]) -> Result<(), String> {
-    let args: Vec<&str> = args.iter().map(String::as_str).collect();
-    let cases = match *args {
-        ["autobahn"] => "*",
-        ["autobahn", "--quick"] => QUICK,
-        ["autobahn", cases] if !cases.starts_with('-') => cases,
-        _ => return Err(USAGE.to_owned()),
-    };
+/// Everything.
+pub(super) const ALL: &str = "*";
+
+/// Runs these cases.
+pub(super) fn run(cases: &str) -> Result<(), String> {
     let directory = target_directory().join("autobahn");
     if !directory.join("ready").exists() {
         println!("installing the Autobahn TestSuite into {}", directory.display());
@@ -29,14 +24,14 @@ pub(crate) fn run(args: &[String]) -> Result<(), String> {
     succeed(cargo().args(["build", "--release", "-p", "narthex-cli", "-p", "narthex-tests"]))?;
     let mut failed = Vec::new();
     for provider in ["embedded", "shared"] {
-        if let Err(error) = autobahn(&directory, provider, cases) {
+        if let Err(error) = against(&directory, provider, cases) {
             failed.push(format!("{provider}: {error}"));
         }
     }
     if failed.is_empty() { Ok(()) } else { Err(failed.join("; ")) }
 }
 
-fn autobahn(directory: &Path, provider: &str, cases: &str) -> Result<(), String> {
+fn against(directory: &Path, provider: &str, cases: &str) -> Result<(), String> {
     let output = directory.join("reports").join(provider);
     std::fs::create_dir_all(&output).map_err(|error| format!("cannot create {}: {error}", output.display()))?;
     let binaries = target_directory().join("release");
