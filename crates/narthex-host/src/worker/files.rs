@@ -43,6 +43,7 @@ impl Files {
 
     fn named(&self, part: FilePart) -> Option<Foreign> {
         let mut arrived = self.arrived.borrow_mut();
+        #[allow(clippy::unnecessary_cast, reason = "device numbers are signed on macOS")]
         let is_it = |descriptor: &Foreign| {
             let stat = rustix::fs::fstat(descriptor);
             stat.is_ok_and(|stat| (stat.st_dev as u64, stat.st_ino as u64) == (part.device, part.inode))

@@ -42,7 +42,9 @@ pub(super) fn place(uri_path: &str, hidden: bool) -> Option<Place> {
 
 fn is_plain(name: &str) -> bool {
     let separates = |char: char| matches!(char, '/' | '\\') || char.is_control();
-    !matches!(name, "" | "." | "..") && !name.contains(separates) && !(cfg!(windows) && means_something_to_windows(name))
+    let is_odd = matches!(name, "" | "." | "..") || name.contains(separates);
+    let is_odd = is_odd || cfg!(windows) && means_something_to_windows(name);
+    !is_odd
 }
 
 /// Drives, streams, devices, and names that Windows takes for another one.
