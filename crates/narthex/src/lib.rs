@@ -30,6 +30,7 @@ pub mod hub;
 mod lifetime;
 mod live;
 mod logging;
+mod plan;
 mod provider;
 mod request;
 mod request_control;
@@ -37,9 +38,11 @@ mod server;
 mod settings;
 #[cfg(unix)]
 mod shared;
+mod supervisor;
 mod tls;
 mod tuning;
 mod upgrade;
+mod watchdog;
 
 pub use bindings::Bindings;
 pub use body::{Body, BodyError};
@@ -62,6 +65,7 @@ pub use server::Server;
 pub use settings::{RequestQueue, Timeouts};
 pub use tls::Tls;
 pub use tuning::{FineTune, OperatingMode};
+pub use watchdog::Watchdog;
 
 use http::{Request, Response};
 use tower_service::Service;
