@@ -8,6 +8,7 @@ mod workers;
 
 pub(crate) use asked::{Answer, Asks, What};
 pub(crate) use course::{Course, Ending, Lasting, Waiter, Why};
+pub(crate) use handle::Active;
 pub use handle::ServerHandle;
 pub(crate) use signals::StopSignal;
 pub(crate) use workers::{Phases, Workers};

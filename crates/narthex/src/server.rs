@@ -330,7 +330,8 @@ impl<S> Server<S> {
         let hooks = std::mem::take(&mut *self.hooks());
         let supervisor = Supervisor::new(self.plan, hooks, &self.handle)?;
         let (first, is_started) = oneshot::channel();
-        let mut starting = Starting(Some(tokio::spawn(supervisor.stay(self.handle.clone(), first))));
+        let begun = self.handle.begin();
+        let mut starting = Starting(Some(tokio::spawn(supervisor.stay(self.handle.clone(), begun, first))));
         is_started.await.map_err(|_| Error::NotRunning)?.map_err(Error::shared)?;
         starting.0.take();
         Ok(self.handle)

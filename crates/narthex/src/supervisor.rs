@@ -9,7 +9,7 @@ use tokio::time::sleep;
 
 use crate::call::App;
 use crate::error::{Error, Result};
-use crate::lifetime::{Asks, Course, Ending, Lasting, ServerHandle, Waiter, Why};
+use crate::lifetime::{Active, Asks, Course, Ending, Lasting, ServerHandle, Waiter, Why};
 use crate::plan::{Hooks, Plan};
 use crate::watchdog::{Watchdog, probing};
 
@@ -48,12 +48,12 @@ impl<S: App> Supervisor<S> {
     }
 
     /// Runs the server until it ends, and again when it is started again, as long as there is somebody who could do it. `first`
-    /// is told of the first start; if that fails, this is over.
-    pub(crate) async fn stay(mut self, mut server: ServerHandle, first: Waiter) {
+    /// is told of the first start, which has `begun`; if that fails, this is over.
+    pub(crate) async fn stay(mut self, mut server: ServerHandle, begun: (Active, Asks), first: Waiter) {
         let mut has_started = false;
+        let (mut active, mut asks) = begun;
         self.starter = Some(first);
         loop {
-            let (active, asks) = server.begin();
             let ended = self.until_end(&server, asks).await;
             match self.starter.take() {
                 Some(starter) => {
@@ -74,6 +74,7 @@ impl<S: App> Supervisor<S> {
                 Some(handle) if self.starter.is_some() => server = handle,
                 _ => return,
             }
+            (active, asks) = server.begin();
         }
     }
 

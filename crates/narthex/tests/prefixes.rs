@@ -16,6 +16,10 @@ use narthex::{Error, FineTune, OperatingMode, Provider, Server, ServerHandle, Tl
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::rustls::pki_types::CertificateDer;
+use tokio_rustls::rustls::pki_types::pem::PemObject;
+use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -50,16 +54,15 @@ async fn start(place: &Place, prefix: &str) -> ServerHandle {
 async fn a_prefix_can_be_added_and_removed(place: &Place) {
     let server = start(place, "http://127.0.0.1:0/one/").await;
     let port = port(&server);
-    let mut client = Client(TcpStream::connect(("127.0.0.1", port)).await.unwrap());
-    assert_eq!(client.get("/two/ping").await.status, 404);
+    assert_eq!(get_at(port, "/two/ping").await.status, 404);
     let two = server.add_prefix(format!("http://127.0.0.1:{port}/two")).await.unwrap();
     assert_eq!(two.to_string(), format!("http://127.0.0.1:{port}/two/"));
-    assert_eq!(client.get("/two/seen").await.text().split(' ').nth(2), Some("base=/two"));
+    assert_eq!(get_at(port, "/two/seen").await.text().split(' ').nth(2), Some("base=/two"));
     assert_eq!(server.prefixes().len(), 2);
     server.remove_prefix(format!("http://127.0.0.1:{port}/ONE/")).await.unwrap();
     assert_eq!(server.prefixes(), [two]);
-    assert_eq!(client.get("/one/ping").await.status, 404);
-    assert_eq!(client.get("/two/ping").await.text(), "pong");
+    assert_eq!(get_at(port, "/one/ping").await.status, 404);
+    assert_eq!(get_at(port, "/two/ping").await.text(), "pong");
 }
 
 async fn a_port_opens_with_its_first_prefix_and_closes_with_its_last(place: &Place) {
@@ -225,6 +228,21 @@ async fn fragments_are_named_by_the_first_prefix_that_there_is(place: &Place) {
     assert_eq!(get_at(new.port().get(), "/new/fragment").await.text(), expected);
 }
 
+/// One GET over TLS, and all that comes back.
+async fn secure_get(port: u16, authority: &std::path::Path) -> String {
+    let mut roots = RootCertStore::empty();
+    roots.add(CertificateDer::from_pem_file(authority).unwrap()).unwrap();
+    let provider = Arc::new(tokio_rustls::rustls::crypto::aws_lc_rs::default_provider());
+    let config = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+    let config = config.with_root_certificates(roots).with_no_client_auth();
+    let stream = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+    let mut stream = TlsConnector::from(Arc::new(config)).connect("localhost".try_into().unwrap(), stream).await.unwrap();
+    stream.write_all(b"GET /who HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").await.unwrap();
+    let mut answer = String::new();
+    timeout(PATIENCE, stream.read_to_string(&mut answer)).await.expect("an answer").unwrap();
+    answer
+}
+
 fn named(name: &'static str) -> Router {
     Router::new().route("/who", get(async move || name))
 }
@@ -270,11 +288,7 @@ async fn a_port_with_tls_can_be_added_if_there_is_a_certificate() {
     let server = Server::new(named("tls")).prefix("http://127.0.0.1:0/").provider(Provider::embedded()).tls(tls);
     let server = server.workers(2).start().await.unwrap();
     let secure = server.add_prefix("https://127.0.0.1:0/").await.unwrap();
-    let mut client = TcpStream::connect(("127.0.0.1", secure.port().get())).await.unwrap();
-    client.write_all(&[22, 3, 1, 0, 1, 0]).await.unwrap();
-    let mut answer = [0; 2];
-    timeout(PATIENCE, client.read_exact(&mut answer)).await.expect("an alert").unwrap();
-    assert_eq!(answer, [21, 3]);
+    assert!(secure_get(secure.port().get(), &directory.path().join("ca.pem")).await.ends_with("\r\n\r\ntls"));
     server.remove_prefix(secure.as_str()).await.unwrap();
     assert!(is_closed(secure.port().get()).await);
     assert_eq!(get_at(port(&server), "/who").await.text(), "tls");
