@@ -20,14 +20,16 @@ use crate::watchdog::Watchdog;
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(5);
 
 pub(crate) type OnBind = Box<dyn FnMut(&mut Bindings) + Send>;
+type OnReady = Box<dyn FnMut(&[UrlPrefix]) + Send>;
+type OnRestart = Box<dyn FnMut(&Error) + Send>;
 
 /// What is called.
 #[derive(Default)]
 pub(crate) struct Hooks {
     pub(crate) on_bind: Option<OnBind>,
-    pub(crate) on_ready: Option<Box<dyn FnMut(&[UrlPrefix]) + Send>>,
+    pub(crate) on_ready: Option<OnReady>,
     pub(crate) on_shutdown: Option<Box<dyn FnMut() + Send>>,
-    pub(crate) on_restart: Option<Box<dyn FnMut(&Error) + Send>>,
+    pub(crate) on_restart: Option<OnRestart>,
     pub(crate) stop: Option<StopSignal>,
 }
 
@@ -123,7 +125,7 @@ impl<S: App> Plan<S> {
                     told: self.told,
                     shutdown_timeout: self.shutdown_timeout,
                 };
-                shared.run(self.app.clone(), host, course, ready).await
+                shared.run(self.app.clone(), *host, course, ready).await
             }
             #[cfg(not(unix))]
             Found::Host(never) => match never {},
@@ -162,7 +164,7 @@ impl<S: App> Plan<S> {
 /// Where requests are to come from.
 enum Found {
     #[cfg(unix)]
-    Host(crate::shared::Host),
+    Host(Box<crate::shared::Host>),
     #[cfg(not(unix))]
     Host(std::convert::Infallible),
     /// And why the server needs a listener of its own.
@@ -174,9 +176,9 @@ async fn find(provider: &Provider, name: &str, workers: usize) -> Result<Found> 
     use crate::shared::find;
     match &provider.0 {
         Kind::Embedded => Ok(Found::Nobody("as asked".to_owned())),
-        Kind::Shared(path) => find(path.as_deref(), name, workers).await.map(Found::Host),
+        Kind::Shared(path) => find(path.as_deref(), name, workers).await.map(|host| Found::Host(Box::new(host))),
         Kind::Auto => Ok(match find(None, name, workers).await {
-            Ok(host) => Found::Host(host),
+            Ok(host) => Found::Host(Box::new(host)),
             Err(Error::NoHost { tried, .. }) => Found::Nobody(format!("no host answers at {}", crate::error::places(&tried))),
             Err(error) => Found::Nobody(error.to_string()),
         }),

@@ -2,10 +2,9 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Instant;
 
 use narthex_proto::prefix::UrlPrefix;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use crate::call::App;
 use crate::error::{Error, Result};

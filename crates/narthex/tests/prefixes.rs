@@ -188,7 +188,7 @@ async fn what_was_added_and_removed_lasts(place: &Place) {
     let new = server.add_prefix("http://127.0.0.1:0/new/").await.unwrap();
     server.remove_prefix(old.as_str()).await.unwrap();
     server.restart().await.unwrap();
-    assert_eq!(server.prefixes(), [new.clone()]);
+    assert_eq!(server.prefixes(), std::slice::from_ref(&new));
     assert_eq!(get_at(new.port().get(), "/new/ping").await.text(), "pong");
     assert!(is_closed(old.port().get()).await);
     server.add_prefix(old.as_str()).await.unwrap();

@@ -18,7 +18,7 @@ pub(crate) struct Asked {
 }
 
 pub(crate) enum What {
-    Change(GroupSettings),
+    Change(Box<GroupSettings>),
     AddPrefix(PrefixSpec),
     RemovePrefix(UrlPrefix),
 }
@@ -76,7 +76,7 @@ impl ServerHandle {
     /// what an embedded listener does not have; [`Error::NotRunning`].
     pub async fn change(&self, change: Change) -> Result<()> {
         change.0.check()?;
-        self.ask(What::Change(change.0)).await.map(drop)
+        self.ask(What::Change(Box::new(change.0))).await.map(drop)
     }
 
     /// Serves one more prefix, and returns it with its real port: port 0 is any free one. Once it returns `Ok`, clients can
