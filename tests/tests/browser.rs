@@ -94,7 +94,11 @@ impl Stage {
         });
         let (ready, is_ready) = oneshot::channel();
         let handle = server.handle();
-        let server = server.on_ready(|prefixes| ready.send(prefixes[0].to_string()).expect("the test waits"));
+        let mut ready = Some(ready);
+        let server = server.on_ready(move |prefixes| {
+            let ready = ready.take().expect("it starts once");
+            ready.send(prefixes[0].to_string()).expect("the test waits");
+        });
         let served = tokio::spawn(server.run());
         let url = is_ready.await.expect("the server starts");
         Self { url, hub, handle, served, browser: Browser::start().await, _host: host, _directory: directory }

@@ -25,6 +25,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// Accepts connections on a thread of its own. Dropped, it stops accepting soon; what was dealt goes on.
 pub struct Acceptor {
     commands: mpsc::UnboundedSender<Command>,
+    broken: mpsc::UnboundedReceiver<(SocketAddr, io::Error)>,
     ended: oneshot::Receiver<()>,
 }
 
@@ -48,9 +49,10 @@ impl Acceptor {
         let (workers, inboxes): (Vec<_>, Vec<_>) = (0..workers.max(1)).map(|_| WorkerLoad::new()).unzip();
         let (commands, to_do) = mpsc::unbounded_channel();
         let (end, ended) = oneshot::channel();
+        let (breaks, broken) = mpsc::unbounded_channel();
         // The thread ends with the sender of its commands; nobody has to join it.
-        drop(spawn_worker(name, move || run(Balancer { workers, last: 0 }, to_do, end))?);
-        Ok((Self { commands, ended }, inboxes))
+        drop(spawn_worker(name, move || run(Balancer { workers, last: 0 }, to_do, breaks, end))?);
+        Ok((Self { commands, broken, ended }, inboxes))
     }
 
     /// Accepts from `listener`, which must not block (as [`listen`](crate::listen) makes them), too. `address` is what
@@ -69,6 +71,16 @@ impl Acceptor {
         let _ = self.commands.send(Command::Close { address, done });
         async move {
             let _ = is_done.await;
+        }
+    }
+
+    /// Waits until a listener breaks, and says which and why. Nothing more is accepted there.
+    ///
+    /// Cancel safe.
+    pub async fn listener_broke(&mut self) -> (SocketAddr, io::Error) {
+        match self.broken.recv().await {
+            Some(broken) => broken,
+            None => std::future::pending().await,
         }
     }
 
@@ -166,13 +178,25 @@ impl Balancer {
 }
 
 /// Ends with the sender of `commands`, and then drops `_ended`.
-async fn run(balancer: Balancer, mut commands: mpsc::UnboundedReceiver<Command>, _ended: oneshot::Sender<()>) {
+async fn run(
+    balancer: Balancer,
+    mut commands: mpsc::UnboundedReceiver<Command>,
+    breaks: mpsc::UnboundedSender<(SocketAddr, io::Error)>,
+    _ended: oneshot::Sender<()>,
+) {
     let mut listeners: HashMap<SocketAddr, JoinHandle<()>> = HashMap::new();
     while let Some(command) = commands.recv().await {
         match command {
             Command::Listen { address, listener, scheme } => match TcpListener::from_std(listener) {
                 Ok(listener) => {
-                    listeners.insert(address, spawn_local(accept(listener, scheme, balancer.clone())));
+                    let (balancer, breaks) = (balancer.clone(), breaks.clone());
+                    let accepting = async move {
+                        if let Err(error) = accept(listener, scheme, balancer).await {
+                            tracing::error!(%address, %error, "accepting has ended");
+                            let _ = breaks.send((address, error));
+                        }
+                    };
+                    listeners.insert(address, spawn_local(accepting));
                 }
                 Err(error) => tracing::error!(%address, %error, "cannot accept connections"),
             },
@@ -195,24 +219,29 @@ async fn end(accepting: JoinHandle<()>) {
     let _ = accepting.await;
 }
 
-/// Deals connections until nobody is left to take them.
-async fn accept(listener: TcpListener, scheme: Scheme, mut balancer: Balancer) {
+/// Deals connections until nobody is left to take them, or the listener breaks.
+async fn accept(listener: TcpListener, scheme: Scheme, mut balancer: Balancer) -> io::Result<()> {
     loop {
-        let (stream, peer) = next_connection(&listener).await;
+        let (stream, peer) = next_connection(&listener).await?;
         // Each worker has an event queue of its own, so the connection must not stay in this one's.
         let Ok(stream) = stream.into_std() else { continue };
         if !balancer.deal(stream, peer, scheme).await {
-            return;
+            return Ok(());
         }
     }
 }
 
-/// Waits for the next connection. Errors are about the one connection, or about a shortage that may pass.
-pub(crate) async fn next_connection(listener: &TcpListener) -> (TcpStream, SocketAddr) {
+/// Waits for the next connection, past errors that are about one connection, or about a shortage that may pass.
+///
+/// # Errors
+/// If the socket does not listen any more, which never passes.
+pub(crate) async fn next_connection(listener: &TcpListener) -> io::Result<(TcpStream, SocketAddr)> {
     loop {
         match listener.accept().await {
-            Ok(accepted) => return accepted,
+            Ok(accepted) => return Ok(accepted),
             Err(error) if is_about_one_connection(&error) => {}
+            // EINVAL: accept(2) has it for a socket that does not listen.
+            Err(error) if error.kind() == io::ErrorKind::InvalidInput => return Err(error),
             Err(error) => {
                 tracing::warn!(%error, "cannot accept connections; trying again");
                 tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -286,6 +315,19 @@ mod tests {
         acceptor.stop().await;
         crate::listen(still.ip(), still.port(), 1).unwrap();
         assert!(inboxes[0].next().await.is_none());
+    }
+
+    #[cfg(target_os = "linux")]
+    #[tokio::test]
+    async fn a_listener_that_breaks_is_told_and_the_others_go_on() {
+        let (mut acceptor, mut inboxes, address) = start(1).await;
+        let breaks = crate::listen(Ipv4Addr::LOCALHOST.into(), 0, 1).unwrap().remove(0);
+        let (broken, own) = (breaks.local_addr().unwrap(), breaks.try_clone().unwrap());
+        acceptor.listen(broken, breaks, Scheme::Http);
+        crate::refuse_connections(&own);
+        assert_eq!(acceptor.listener_broke().await.0, broken);
+        let _client = TcpStream::connect(address).await.unwrap();
+        assert!(inboxes[0].next().await.is_some());
     }
 
     #[tokio::test]

@@ -48,7 +48,7 @@ pub use journal::{Ended, Journal, Refused};
 pub use limits::{ConnectionCaps, Limits, Timeouts};
 #[cfg(unix)]
 pub use link::Link;
-pub use listen::{ListenError, Remedy, addresses, listen, listen_beside_own, listen_udp, look};
+pub use listen::{ListenError, Remedy, addresses, listen, listen_beside_own, listen_udp, look, refuse_connections};
 pub use piece::Piece;
 pub use proxy::{Client, NotANetwork, ProxyProtocol, TrustedProxies};
 pub use reason::Reason;

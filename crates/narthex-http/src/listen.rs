@@ -2,11 +2,11 @@
 
 use std::fmt;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, TcpListener, UdpSocket};
 use std::path::PathBuf;
 
 use narthex_proto::prefix::PrefixHost;
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
 use crate::h1::deadlines::SEND_STEP;
 use crate::holder::PortHolder;
@@ -177,6 +177,13 @@ pub fn listen_udp(address: SocketAddr) -> Result<UdpSocket, ListenError> {
     open().map_err(|error| ListenError::new(address, error))
 }
 
+/// Makes a socket refuse clients whoever else holds it, and whatever its holder does: a thread that hangs cannot close it. Once
+/// all that share the port do so, it can be opened again. Only on Linux; elsewhere the socket goes when its last holder does.
+pub fn refuse_connections(listener: &TcpListener) {
+    // It fails where a listener cannot be shut down, and for one that is.
+    let _ = SockRef::from(listener).shutdown(Shutdown::Both);
+}
+
 /// What opening `address` would meet. Nothing is opened that a client could connect to.
 ///
 /// # Errors
@@ -248,6 +255,18 @@ mod tests {
         assert!(matches!(look(address), Err(ListenError::InUse(..))));
         drop(held);
         assert!(look(address).is_ok() && look(address).is_ok());
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_port_that_refuses_connections_is_free_though_somebody_holds_its_sockets() {
+        let held = listen(Ipv4Addr::LOCALHOST.into(), 0, 2).unwrap();
+        let address = held[0].local_addr().unwrap();
+        held.iter().for_each(refuse_connections);
+        assert!(std::net::TcpStream::connect(address).is_err());
+        let anew = listen(address.ip(), address.port(), 2).unwrap();
+        assert!(std::net::TcpStream::connect(address).is_ok());
+        drop((held, anew));
     }
 
     #[cfg(target_os = "linux")]

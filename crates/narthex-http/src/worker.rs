@@ -131,7 +131,7 @@ impl Worker {
     /// What `accept` returned, if it was not about the one connection or about a shortage.
     pub async fn accept<H: Handler>(self: &Rc<Self>, listener: TcpListener, scheme: Scheme, handler: Rc<H>) -> io::Result<()> {
         loop {
-            let (stream, peer) = next_connection(&listener).await;
+            let (stream, peer) = next_connection(&listener).await?;
             self.adopt(stream, peer, scheme, None, &handler);
         }
     }

@@ -2,10 +2,13 @@
 
 use std::fmt;
 use std::io;
+use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
 
 use narthex_http::ListenError;
-use narthex_proto::prefix::PrefixError;
+use narthex_proto::prefix::{PrefixError, UrlPrefix};
 use narthex_proto::routing::Conflict;
 use narthex_proto::wire::{ProtocolError, RefusalCode};
 
@@ -117,14 +120,48 @@ pub enum Error {
         /// The settings, as the methods of [`Change`](crate::Change) are called.
         settings: Vec<&'static str>,
     },
-    /// There is no running server to be changed, or to store fragments.
+    /// There is no running server to be changed, restarted, or to store fragments, or none that could be started again.
     #[error(
-        "the server is not running: it can be changed from when `run` was called until it ends, and store fragments from on_ready on"
+        "the server is not running: it can be changed and restarted from its start to its end, store fragments from on_ready on, \
+         and be started again if Server::start has started it"
     )]
     NotRunning,
-    /// The server was started before. A server runs once.
-    #[error("this server was started already: a server runs once; build another one to run it again")]
+    /// The server runs, or was started before from the same builder.
+    #[error(
+        "this server was started already: restart it with ServerHandle::restart, start it with ServerHandle::start when it has \
+         stopped, or build another one"
+    )]
     AlreadyRunning,
+    /// A prefix to be removed is not the server's.
+    #[error("cannot remove {prefix}: the server does not have it, but {}", listed(.prefixes))]
+    NoSuchPrefix {
+        /// As it was given.
+        prefix: String,
+        /// Those that the server has.
+        prefixes: Vec<UrlPrefix>,
+    },
+    /// A prefix to be removed is the only one.
+    #[error("cannot remove {0}: it is the server's last prefix; add another one first, or stop the server")]
+    LastPrefix(String),
+    /// A socket of the server does not listen any more.
+    #[error("the listening socket at {address} broke: {source}; restart the server, or give it a watchdog (Server::watchdog)")]
+    ListenerBroke {
+        /// Where it listened.
+        address: SocketAddr,
+        /// What the OS said.
+        source: io::Error,
+    },
+    /// The server did not answer its own [`Watchdog`](crate::Watchdog).
+    #[error("the server did not answer its watchdog at {address} within {within:?}: does a handler block its thread?")]
+    Unresponsive {
+        /// Where it was asked.
+        address: SocketAddr,
+        /// How long it had.
+        within: Duration,
+    },
+    /// Why a server has ended or could not start again, for all who wait for that.
+    #[error(transparent)]
+    Ended(Arc<Error>),
     /// This kind of provider does not exist on this platform.
     #[error("there is no shared provider on this platform: use Provider::embedded() or Provider::auto()")]
     SharedUnavailable,
@@ -151,12 +188,23 @@ impl Error {
     pub(crate) fn io(what: &'static str) -> impl FnOnce(io::Error) -> Self {
         move |source| Self::Io { what, source }
     }
+
+    /// The error itself, unless others have it too.
+    pub(crate) fn shared(error: Arc<Self>) -> Self {
+        Arc::try_unwrap(error).unwrap_or_else(Self::Ended)
+    }
 }
 
 /// Sockets, for people.
 pub(crate) fn places(tried: &[PathBuf]) -> String {
     let shown: Vec<String> = tried.iter().map(|path| path.display().to_string()).collect();
     shown.join(" or ")
+}
+
+/// Prefixes, for people.
+pub(crate) fn listed(prefixes: &[UrlPrefix]) -> String {
+    let texts: Vec<&str> = prefixes.iter().map(UrlPrefix::as_str).collect();
+    texts.join(" ")
 }
 
 fn refusal(prefixes: &[String], message: &str) -> String {

@@ -37,6 +37,7 @@ mod live;
 mod logging;
 mod offer;
 mod panic_text;
+mod plan;
 mod provider;
 mod request;
 mod request_control;
@@ -44,11 +45,13 @@ mod server;
 mod settings;
 #[cfg(unix)]
 mod shared;
+mod supervisor;
 mod tls;
 mod tuning;
 mod upgrade;
 #[cfg(feature = "uploads")]
 pub mod uploads;
+mod watchdog;
 
 pub use bindings::Bindings;
 pub use blocking::{Blocking, BlockingPool, Overloaded, blocking};
@@ -73,6 +76,7 @@ pub use server::Server;
 pub use settings::{RequestQueue, Timeouts};
 pub use tls::Tls;
 pub use tuning::{FineTune, OperatingMode};
+pub use watchdog::Watchdog;
 
 use http::{Request, Response};
 use tower_service::Service;

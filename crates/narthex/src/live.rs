@@ -1,13 +1,16 @@
 //! What of an embedded server's settings is in force on its workers, and how it is changed while they run.
 
+use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::sync::Arc;
 
 use narthex_http::tls::Bindings;
 use narthex_http::{Admission, Bandwidth, ConnectionCaps, Settings, Worker};
+use narthex_proto::prefix::Scheme;
 use narthex_proto::wire::Verbosity;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::change::GroupSettings;
+use crate::embedded::Prefixes;
 use crate::error::{Error, Result};
 
 /// What a worker is told.
@@ -43,8 +46,27 @@ impl Live {
     }
 }
 
-/// A worker's view: what it is to go on with, and who is to be told when it does.
-pub(crate) type Updates = mpsc::UnboundedReceiver<(Live, oneshot::Sender<()>)>;
+/// What changes for a worker.
+pub(crate) enum Update {
+    Settings(Live),
+    Routes(Arc<Prefixes>),
+    Listen {
+        address: SocketAddr,
+        listener: TcpListener,
+        scheme: Scheme,
+    },
+    ListenQuic {
+        address: SocketAddr,
+        socket: UdpSocket,
+    },
+    /// Connections go on.
+    Close(SocketAddr),
+    /// These ports have HTTP/3.
+    AltSvc(Vec<u16>),
+}
+
+/// What a worker is to do, and who is to be told when it has.
+pub(crate) type Updates = mpsc::UnboundedReceiver<(Update, oneshot::Sender<()>)>;
 
 /// The settings of a running embedded server.
 pub(crate) struct Running {
@@ -55,7 +77,7 @@ pub(crate) struct Running {
     bandwidth: Option<Arc<Bandwidth>>,
     tls: Option<Arc<Bindings>>,
     pub(crate) admission: Arc<Admission>,
-    workers: Vec<mpsc::UnboundedSender<(Live, oneshot::Sender<()>)>>,
+    workers: Vec<mpsc::UnboundedSender<(Update, oneshot::Sender<()>)>>,
 }
 
 impl Running {
@@ -106,10 +128,16 @@ impl Running {
 
     async fn apply(&self) -> Result<()> {
         let live = self.live();
+        self.tell(|_| Some(Update::Settings(live.clone()))).await
+    }
+
+    /// Gives each worker, by its index, what is for it, and returns when they have all done it.
+    pub(crate) async fn tell(&self, mut update: impl FnMut(usize) -> Option<Update>) -> Result<()> {
         let mut told = Vec::new();
-        for worker in &self.workers {
+        for (index, worker) in self.workers.iter().enumerate() {
+            let Some(update) = update(index) else { continue };
             let (done, is_done) = oneshot::channel();
-            worker.send((live.clone(), done)).map_err(|_| Error::WorkerDied)?;
+            worker.send((update, done)).map_err(|_| Error::WorkerDied)?;
             told.push(is_done);
         }
         for is_done in told {

@@ -16,6 +16,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use narthex_proto::prefix::{PrefixSpec, UrlPrefix};
+use narthex_proto::routing::Conflict;
 use narthex_proto::wire::{self, Message, Owner};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{sleep, timeout};
@@ -27,7 +28,7 @@ use crate::call::App;
 use crate::change::GroupSettings;
 use crate::error::{Error, Result};
 use crate::fragments::Names;
-use crate::lifetime::{Asked, Changes, ServerHandle, Stop, Workers};
+use crate::lifetime::{Answer, Course, What, Workers};
 use crate::request::Told;
 use crate::tuning::FineTune;
 
@@ -49,7 +50,6 @@ pub(crate) struct Shared {
     pub(crate) workers: usize,
     pub(crate) told: Told,
     pub(crate) shutdown_timeout: Duration,
-    pub(crate) handle: ServerHandle,
 }
 
 /// What the app holds of a host: everything ends with it.
@@ -66,25 +66,17 @@ struct Link {
     next_id: u64,
 }
 
-/// What came of a change.
-enum Changed {
-    Done,
-    Refused(Error),
-    /// The host went away before it answered.
-    Lost,
-}
-
 impl Shared {
-    /// Serves until `stop`. `ready` is called with the real ports when the host has registered the prefixes.
+    /// Serves until `course` says to end. `ready` is called with the real ports when the host has registered the prefixes.
     pub(crate) async fn run<S: App>(
         mut self,
         app: S,
         host: Host,
-        mut stop: Stop,
-        mut changes: Changes,
-        ready: impl FnOnce(&[UrlPrefix]),
+        course: &mut Course<'_>,
+        ready: impl FnOnce(&[UrlPrefix]) + Send,
     ) -> Result<()> {
-        let mut workers = Workers::new();
+        let Course { server, ending, asks, lasting } = course;
+        let mut workers = Workers::new(server.clone());
         let delegates = Arc::new(AtomicBool::new(self.group.delegates.unwrap_or_default()));
         let mut attach = Vec::new();
         let names = Names::default();
@@ -100,65 +92,76 @@ impl Shared {
         let urls = self.prefixes.iter().map(ToString::to_string).collect();
         let mut link = tokio::select! {
             link = self.establish(host, &attach, urls) => link?,
-            () = stop.wait() => return Ok(()),
+            () = ending.wait() => return Ok(()),
         };
         names.set(&link.prefixes);
-        let mut orders = self.handle.desk().open();
+        let mut orders = server.desk().open();
         ready(&link.prefixes);
-        // A change that the host has not made yet.
-        let mut waiting: Option<Asked> = None;
+        let mut served = Ok(());
         loop {
-            if waiting.is_none() {
-                tokio::select! {
-                    () = stop.wait() => break,
-                    () = workers.one_ended() => return Err(Error::WorkerDied),
-                    asked = changes.next() => waiting = Some(asked),
-                    Some(order) = orders.recv() => {
-                        let id = link.next_id;
-                        link.next_id += 1;
-                        tokio::select! {
-                            () = stop.wait() => break,
-                            usable = orders::carry_out(order, id, &mut link.connection, &names, &path) => if usable { continue },
+            let usable = tokio::select! {
+                () = ending.wait() => break,
+                () = workers.one_ended() => {
+                    served = Err(Error::WorkerDied);
+                    break;
+                }
+                asked = asks.next() => {
+                    let answer = tokio::select! {
+                        () = ending.wait() => {
+                            asks.put_back(asked);
+                            break;
+                        }
+                        answer = link.fulfil(&asked.what) => answer,
+                    };
+                    match answer {
+                        Some(answer) => {
+                            if let (What::Change(change), Ok(_)) = (&asked.what, &answer) {
+                                self.group.merge(change);
+                                delegates.store(self.group.delegates.unwrap_or_default(), Ordering::Relaxed);
+                            }
+                            names.set(&link.prefixes);
+                            lasting.note(&asked.what, &answer);
+                            server.set_prefixes(&link.prefixes);
+                            let _ = asked.done.send(answer);
+                            true
+                        }
+                        // It is done when the host is back.
+                        None => {
+                            asks.put_back(asked);
+                            false
                         }
                     }
-                    () = link.lost() => {}
                 }
-            }
-            if let Some(asked) = waiting.take() {
-                let changed = tokio::select! {
-                    () = stop.wait() => break,
-                    changed = link.change(&asked.change) => changed,
-                };
-                match changed {
-                    Changed::Done => {
-                        self.group.merge(&asked.change);
-                        delegates.store(self.group.delegates.unwrap_or_default(), Ordering::Relaxed);
-                        let _ = asked.done.send(Ok(()));
-                        continue;
+                Some(order) = orders.recv() => {
+                    let id = link.next_id();
+                    tokio::select! {
+                        () = ending.wait() => break,
+                        usable = orders::carry_out(order, id, &mut link.connection, &names, &path) => usable,
                     }
-                    Changed::Refused(error) => {
-                        let _ = asked.done.send(Err(error));
-                        continue;
-                    }
-                    Changed::Lost => waiting = Some(asked),
                 }
+                () = link.lost() => false,
+            };
+            if usable {
+                continue;
             }
             tracing::warn!("the host at {} went away; this app registers again as soon as it is back", path.display());
-            let urls = link.prefixes.iter().map(ToString::to_string).collect();
+            server.set_reachable(false);
+            let urls = link.urls();
             drop(link);
             link = tokio::select! {
                 link = self.establish_again(&path, &attach, urls) => link,
-                () = stop.wait() => {
+                () = ending.wait() => {
                     workers.stop(self.shutdown_timeout).await;
                     return Ok(());
                 }
             };
+            server.set_reachable(true);
             tracing::info!("the host at {} is back, and the prefixes are registered again", path.display());
         }
-        let urls = link.prefixes.iter().map(ToString::to_string).collect();
-        let _ = timeout(UNREGISTER, link.connection.ask(Message::Unregister { id: link.next_id, urls })).await;
+        let unregister = Message::Unregister { id: link.next_id(), urls: link.urls() };
+        let _ = timeout(UNREGISTER, link.connection.ask(unregister)).await;
         workers.stop(self.shutdown_timeout).await;
-        Ok(())
+        served
     }
 
     /// Attaches every worker to every worker of the host, and then registers.
@@ -227,20 +230,68 @@ impl Shared {
 }
 
 impl Link {
-    /// Has the host change the group's settings.
-    async fn change(&mut self, change: &GroupSettings) -> Changed {
+    fn next_id(&mut self) -> u64 {
         let id = self.next_id;
         self.next_id += 1;
-        let of = Owner::Group(self.group);
-        let set = Message::Set { id, of, properties: change.for_host(), queue: change.queue.for_host() };
-        let answer = tokio::select! {
-            answer = timeout(ANSWER, self.connection.ask(set)) => answer,
-            _ = self.session_ended.recv() => return Changed::Lost,
+        id
+    }
+
+    fn urls(&self) -> Vec<String> {
+        self.prefixes.iter().map(ToString::to_string).collect()
+    }
+
+    /// Has the host do what is asked. `None` if it went away before it answered.
+    async fn fulfil(&mut self, what: &What) -> Option<Answer> {
+        let id = self.next_id();
+        let message = match what {
+            What::Change(change) => {
+                let of = Owner::Group(self.group);
+                Message::Set { id, of, properties: change.for_host(), queue: change.queue.for_host() }
+            }
+            What::AddPrefix(spec) => {
+                if let Some(prefix) = spec.resolve()
+                    && let Some(existing) = self.prefixes.iter().find(|known| **known == prefix).cloned()
+                {
+                    return Some(Err(Conflict::Registered { prefix, existing }.into()));
+                }
+                let (group, urls) = (wire::GroupSettings::default(), vec![spec.to_string()]);
+                Message::Register { id, group, urls, into: Some(self.group) }
+            }
+            What::RemovePrefix(prefix) => {
+                if !self.prefixes.contains(prefix) {
+                    return Some(Err(Error::NoSuchPrefix { prefix: prefix.to_string(), prefixes: self.prefixes.clone() }));
+                }
+                // The group goes with its last URL, and its settings and counts with it.
+                if self.prefixes.len() == 1 {
+                    return Some(Err(Error::LastPrefix(prefix.to_string())));
+                }
+                Message::Unregister { id, urls: vec![prefix.to_string()] }
+            }
         };
-        match answer {
-            Ok(Ok(Message::Done { .. })) => Changed::Done,
-            Ok(Ok(Message::Refused { code, message, .. })) => Changed::Refused(Error::ChangeRefused { code, message }),
-            _ => Changed::Lost,
+        let answer = tokio::select! {
+            answer = timeout(ANSWER, self.connection.ask(message)) => answer,
+            _ = self.session_ended.recv() => return None,
+        };
+        match (answer.ok()?.ok()?, what) {
+            (Message::Done { .. }, What::Change(_)) => Some(Ok(None)),
+            (Message::Registered { urls, .. }, What::AddPrefix(_)) => {
+                let prefix: UrlPrefix = urls.first()?.url.parse().ok()?;
+                self.prefixes.push(prefix.clone());
+                Some(Ok(Some(prefix)))
+            }
+            (Message::Unregistered { .. }, What::RemovePrefix(prefix)) => {
+                self.prefixes.retain(|known| known != prefix);
+                Some(Ok(None))
+            }
+            (Message::Refused { code, message, .. }, What::Change(_)) => Some(Err(Error::ChangeRefused { code, message })),
+            (Message::Refused { code, message, .. }, What::AddPrefix(spec)) => {
+                Some(Err(Error::Refused { prefixes: vec![spec.to_string()], code, message }))
+            }
+            (Message::Refused { code, message, .. }, What::RemovePrefix(prefix)) => {
+                Some(Err(Error::Refused { prefixes: vec![prefix.to_string()], code, message }))
+            }
+            // What is no answer is not understood: greet anew.
+            _ => None,
         }
     }
 

@@ -1,5 +1,6 @@
 //! TLS of an app that has a listener of its own.
 
+use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -153,7 +154,9 @@ pub(crate) struct TlsSettings {
 
 /// What the bindings of the ports are made from, and made again from when files change.
 pub(crate) struct Certificates {
+    settings: TlsSettings,
     entries: Vec<Entry>,
+    changed: bool,
 }
 
 struct Entry {
@@ -164,15 +167,26 @@ struct Entry {
 }
 
 impl Certificates {
-    /// Reads what these `https` ports need.
-    pub(crate) fn load(settings: &TlsSettings, ports: &[u16]) -> Result<Self> {
+    /// None yet.
+    pub(crate) fn new(settings: TlsSettings) -> Self {
+        Self { settings, entries: Vec::new(), changed: false }
+    }
+
+    /// Whether there is anything to show at an `https` port.
+    pub(crate) fn can_be_had(&self) -> bool {
+        self.settings.fallback.is_some() || !self.settings.by_name.is_empty()
+    }
+
+    /// Reads what these `https` ports need and do not have yet; all of it or nothing.
+    pub(crate) fn load(&mut self, ports: impl Iterator<Item = u16>) -> Result<()> {
+        let missing: BTreeSet<u16> = ports.filter(|port| !self.entries.iter().any(|entry| entry.at.port() == *port)).collect();
         let mut entries = Vec::new();
-        for &port in ports {
-            for (name, tls) in &settings.by_name {
+        for port in missing {
+            for (name, tls) in &self.settings.by_name {
                 let host: ServerName = name.parse().map_err(|error| Error::Tls(format!("{error}")))?;
                 entries.push(Entry::load(BindingAt::HostPort { host, port }, tls)?);
             }
-            let Some(tls) = &settings.fallback else { continue };
+            let Some(tls) = &self.settings.fallback else { continue };
             let every = [SocketAddr::from((Ipv4Addr::UNSPECIFIED, port)), SocketAddr::from((Ipv6Addr::UNSPECIFIED, port))];
             let places = match &tls.certificate {
                 Certificate::Directory { path, .. } => vec![BindingAt::Directory { path: path.clone(), port }],
@@ -182,7 +196,21 @@ impl Certificates {
                 entries.push(Entry::load(at, tls)?);
             }
         }
-        Ok(Self { entries })
+        self.changed |= !entries.is_empty();
+        self.entries.append(&mut entries);
+        Ok(())
+    }
+
+    /// Forgets what other ports had.
+    pub(crate) fn keep_only(&mut self, ports: &BTreeSet<u16>) {
+        let before = self.entries.len();
+        self.entries.retain(|entry| ports.contains(&entry.at.port()));
+        self.changed |= self.entries.len() != before;
+    }
+
+    /// Whether the bindings are others than when this was last asked.
+    pub(crate) fn have_changed(&mut self) -> bool {
+        std::mem::take(&mut self.changed)
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -200,6 +228,7 @@ impl Certificates {
         for entry in &mut self.entries {
             renewed |= entry.follow_files();
         }
+        self.changed |= renewed;
         renewed
     }
 }

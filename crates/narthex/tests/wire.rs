@@ -100,7 +100,8 @@ impl FakeHost {
             .fine_tune(fine_tune);
         let server = server.provider(Provider::shared_at(&socket));
         let (ready, is_ready) = tokio::sync::oneshot::channel();
-        let server = server.on_ready(|prefixes| ready.send(prefixes.to_vec()).unwrap());
+        let mut ready = Some(ready);
+        let server = server.on_ready(move |prefixes| ready.take().unwrap().send(prefixes.to_vec()).unwrap());
         let handle = server.handle();
         let server = tokio::spawn(server.run());
 

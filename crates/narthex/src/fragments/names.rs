@@ -1,25 +1,26 @@
 //! What a fragment's short name stands for.
 
 use std::fmt::Write as _;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, PoisonError, RwLock};
 
 use narthex_proto::prefix::{PrefixHost, UrlPrefix};
 
-/// The URL that short names are below, once the server has its prefixes. The workers share it.
+/// The URL that short names are below, once the server has its prefixes. The workers share it, and look at it for bodies with
+/// fragments only; it changes with the server's first prefix.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Names(Arc<OnceLock<String>>);
+pub(crate) struct Names(Arc<RwLock<Option<String>>>);
 
 impl Names {
     /// Short names are below the first of the prefixes.
     pub(crate) fn set(&self, prefixes: &[UrlPrefix]) {
         if let Some(first) = prefixes.first() {
-            let _ = self.0.set(base(first));
+            *self.0.write().unwrap_or_else(PoisonError::into_inner) = Some(base(first));
         }
     }
 
     /// The whole URL of a fragment.
     pub(crate) fn url(&self, name: &str) -> String {
-        match self.0.get() {
+        match &*self.0.read().unwrap_or_else(PoisonError::into_inner) {
             Some(base) if name.starts_with('/') => format!("{base}{name}"),
             _ => name.to_owned(),
         }

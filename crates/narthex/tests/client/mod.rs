@@ -219,7 +219,12 @@ impl Running {
     {
         let (ready, is_ready) = tokio::sync::oneshot::channel();
         let handle = server.handle();
-        let server = server.on_ready(|prefixes| ready.send(prefixes.to_vec()).unwrap());
+        let mut ready = Some(ready);
+        let server = server.on_ready(move |prefixes| {
+            if let Some(ready) = ready.take() {
+                ready.send(prefixes.to_vec()).unwrap();
+            }
+        });
         let ended = tokio::spawn(server.run());
         let prefixes = match timeout(PATIENCE, is_ready).await {
             Ok(Ok(prefixes)) => prefixes,
