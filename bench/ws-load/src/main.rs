@@ -4,20 +4,39 @@
 
 mod broadcast;
 mod connection;
+mod connects;
+mod crowd;
+mod deflate;
 mod echo;
+mod events;
 mod frame;
+mod identity;
 mod idle;
+mod json;
+mod opening;
+mod storm;
 mod tally;
+mod target;
+mod transport;
 
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
-use bench_websocket::ECHO;
 use clap::{Args, Parser, Subcommand};
 
 use connection::Connection;
 use frame::Frame;
+use opening::Opening;
 use tally::Tally;
+use target::Target;
+
+/// Where binary messages are echoed.
+const ECHO: &str = "/echo";
+/// Where text is echoed, compressed if the client offers that and the server can.
+const TEXT: &str = "/text";
+/// Where messages go to all.
+const BROADCAST: &str = "/broadcast";
 
 #[derive(Parser)]
 struct Options {
@@ -27,17 +46,43 @@ struct Options {
 
 #[derive(Subcommand)]
 enum Load {
+    /// Makes `certificate.pem` and `key.pem` in this directory.
+    Identity { directory: PathBuf },
     /// One message there and back: an error unless it is the right one.
     Check {
         #[arg(long)]
         port: u16,
+        #[arg(long)]
+        tls: bool,
     },
     /// Each connection sends a message, waits for its echo and begins again.
     Echo(Messages),
+    /// The same with text that looks like JSON.
+    Text {
+        /// By permessage-deflate: an error if the server does not.
+        #[arg(long)]
+        compressed: bool,
+        #[command(flatten)]
+        messages: Messages,
+    },
     /// One connection sends a message, all wait for it, and it begins again.
     Broadcast(Messages),
-    /// Connections that say nothing until `open` is printed; three seconds later each echoes a message, and `used` is printed.
+    /// So many at a time connect, shake hands, have one message echoed, close and begin again.
+    Connects(Messages),
+    /// Connections that say nothing. `open` is printed; when a file appears each echoes a message, and `used` is printed.
     Idle {
+        #[arg(long)]
+        port: u16,
+        #[arg(long)]
+        tls: bool,
+        #[arg(long)]
+        connections: usize,
+        /// The file.
+        #[arg(long)]
+        then: Option<PathBuf>,
+    },
+    /// All connect at once, and once more when the server is gone: at once, and again at once when they are refused.
+    Storm {
         #[arg(long)]
         port: u16,
         #[arg(long)]
@@ -78,21 +123,28 @@ impl Messages {
         }
     }
 
-    fn open(&self, path: &str) -> Result<Vec<Connection>> {
-        (0..self.connections).map(|_| Connection::open(self.port, path)).collect()
+    fn open(&self, target: &Target) -> Result<Vec<Connection>> {
+        (0..self.connections).map(|_| Opening::complete(target)).collect()
     }
 }
 
 fn main() -> Result<()> {
+    let tls = |wanted: bool| wanted.then(transport::any_server).transpose();
     match Options::parse().load {
-        Load::Check { port } => {
-            let mut connection = Connection::open(port, ECHO)?;
-            connection.exchange(&Frame::of_size(16))?;
+        Load::Identity { directory } => identity::make(&directory)?,
+        Load::Check { port, tls: wanted } => {
+            let target = Target::new(port, ECHO).over(tls(wanted)?);
+            Opening::complete(&target)?.exchange(&Frame::of_size(16))?;
             println!("echoed");
         }
         Load::Echo(messages) => println!("{}", echo::run(&messages)?.report()),
+        Load::Text { compressed, messages } => println!("{}", echo::text(&messages, compressed)?.report()),
         Load::Broadcast(messages) => println!("{}", broadcast::run(&messages)?.report()),
-        Load::Idle { port, connections } => idle::run(port, connections)?,
+        Load::Connects(messages) => println!("{}", connects::run(&messages)?.report()),
+        Load::Idle { port, tls: wanted, connections, then } => {
+            idle::run(Target::new(port, ECHO).over(tls(wanted)?), connections, then.as_deref())?;
+        }
+        Load::Storm { port, connections } => storm::run(Target::new(port, ECHO), connections)?,
     }
     Ok(())
 }
