@@ -38,9 +38,9 @@ pub(crate) fn run(messages: &Messages) -> Result<Tally> {
 fn once(connections: &mut [Connection], frame: &Frame, tally: &mut Tally) -> Result<()> {
     let began = Instant::now();
     let mut buffer = vec![0; frame.expected.len()];
-    connections.first_mut().context("no connection")?.transport.write_all(&frame.sent)?;
-    for connection in connections {
-        while !connection.receive(frame, &mut buffer)? {
+    connections.first_mut().context("no connection")?.transport.write_all(&frame.sent).context("sending a message")?;
+    for (index, connection) in connections.iter_mut().enumerate() {
+        while !connection.receive(frame, &mut buffer).with_context(|| format!("the delivery to connection {index}"))? {
             if began.elapsed() > Duration::from_secs(20) {
                 bail!("a message has not come to all within 20 s");
             }

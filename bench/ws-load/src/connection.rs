@@ -30,6 +30,14 @@ impl Connection {
         Ok(connection)
     }
 
+    /// While no message is in flight.
+    pub(crate) fn answer_pings(&mut self) -> Result<()> {
+        self.transport.tcp().set_nonblocking(true)?;
+        self.receive(&Frame::none(), &mut [0; 256])?;
+        self.transport.tcp().set_nonblocking(false)?;
+        Ok(())
+    }
+
     /// One message there and back, waiting for both.
     pub(crate) fn exchange(&mut self, frame: &Frame) -> Result<()> {
         self.transport.write_all(&frame.sent)?;

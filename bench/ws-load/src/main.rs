@@ -22,7 +22,7 @@ mod transport;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use clap::{Args, Parser, Subcommand};
 
 use connection::Connection;
@@ -124,7 +124,16 @@ impl Messages {
     }
 
     fn open(&self, target: &Target) -> Result<Vec<Connection>> {
-        (0..self.connections).map(|_| Opening::complete(target)).collect()
+        let mut open: Vec<Connection> = Vec::with_capacity(self.connections);
+        while open.len() < self.connections {
+            let connection = Opening::complete(target);
+            open.push(connection.with_context(|| format!("connection {} of {}", open.len() + 1, self.connections))?);
+            // Whoever does not answer a ping for ten seconds is cut off.
+            if open.len().is_multiple_of(1000) {
+                open.iter_mut().try_for_each(Connection::answer_pings)?;
+            }
+        }
+        Ok(open)
     }
 }
 

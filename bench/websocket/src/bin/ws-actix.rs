@@ -19,7 +19,14 @@ async fn main() -> Result<()> {
             .route(BROADCAST, web::get().to(broadcast))
     };
     // Its own signal handling would wait for connections before it ends. Its limit of connections is below what idle here.
-    let server = HttpServer::new(app).workers(1).max_connections(200_000).backlog(4096).disable_signals().listen(listener)?.run();
+    let server = HttpServer::new(app)
+        .workers(1)
+        .max_connections(200_000)
+        .backlog(4096)
+        .client_disconnect_timeout(std::time::Duration::ZERO)
+        .disable_signals()
+        .listen(listener)?
+        .run();
     bench_websocket::ready();
     server.await?;
     Ok(())
