@@ -242,7 +242,9 @@ impl<'a> Bench<'a> {
 fn generate(workload: Workload, binaries: &Binaries, port: u16, seconds: u32, perf: Option<&Attached>) -> Result<Report> {
     let mut command = load::command(perf);
     command.arg(binaries.path(WEBSOCKET_LOAD)).args(workload.arguments(port)).args(["--seconds", &seconds.to_string()]);
-    load::read_own(&load::complete("ws-load", command, seconds)?)
+    // Opening them comes first: in a slow minute, ten thousand take some time.
+    let opening = u32::try_from(workload.connections() / 250)?;
+    load::read_own(&load::complete("ws-load", command, seconds + opening)?)
 }
 
 /// So many messages in all, for counting.
