@@ -51,7 +51,7 @@ where
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let scheme = if args.https { "https" } else { "http" };
     let server = Server::new(app).prefix(format!("{scheme}://127.0.0.1:{}/", args.port)).provider(provider);
-    let mut server = server.workers(args.knobs.workers).fine_tune(args.knobs.fine_tune());
+    let mut server = server.workers(args.knobs.workers).fine_tune(args.knobs.fine_tune()).queue(args.queue());
     if let (Some(certificate), Some(key)) = (&args.certificate, &args.key) {
         server = server.tls(Tls::pem_files(certificate, key));
     }

@@ -7,7 +7,7 @@ mod raw;
 use std::path::PathBuf;
 
 use clap::{Parser, ValueEnum};
-use narthex::{FineTune, OperatingMode, Provider};
+use narthex::{FineTune, OperatingMode, Provider, RequestQueue};
 
 #[derive(Parser)]
 struct Args {
@@ -28,6 +28,12 @@ struct Args {
     /// Its key (PEM).
     #[arg(long)]
     key: Option<PathBuf>,
+    /// How many requests may wait at the host.
+    #[arg(long)]
+    queue_length: Option<u32>,
+    /// Of a queue that several processes share.
+    #[arg(long)]
+    queue_name: Option<String>,
     #[command(flatten)]
     knobs: Knobs,
 }
@@ -47,6 +53,19 @@ struct Knobs {
     /// `FineTune::inline_completion(false)`.
     #[arg(long)]
     no_inline: bool,
+}
+
+impl Args {
+    fn queue(&self) -> RequestQueue {
+        let mut queue = RequestQueue::new();
+        if let Some(requests) = self.queue_length {
+            queue = queue.length(requests);
+        }
+        if let Some(name) = &self.queue_name {
+            queue = queue.named(name);
+        }
+        queue
+    }
 }
 
 impl Knobs {

@@ -1,6 +1,6 @@
-//! What every WebSocket peer has in common: its command line, its listener, and what its two paths do.
+//! What every WebSocket peer has in common: its command line, its listener, and what its paths do.
 //!
-//! A binary message on [`ECHO`] is sent back. One on [`BROADCAST`] is sent to everybody who is connected there, the sender included.
+//! A binary message on [`ECHO`] is sent back, and so is a text message on [`TEXT`]. One on [`BROADCAST`] is sent to everybody who is connected there, the sender included.
 
 use std::io::Write;
 use std::net::{Ipv4Addr, TcpListener};
@@ -12,6 +12,9 @@ use tokio::sync::mpsc;
 
 /// Where messages are echoed.
 pub const ECHO: &str = "/echo";
+
+/// Where text is echoed.
+pub const TEXT: &str = "/text";
 
 /// Where messages go to all.
 pub const BROADCAST: &str = "/broadcast";

@@ -30,6 +30,8 @@ pub(super) enum Program {
         binary: &'static str,
     },
     Nginx,
+    /// What runs the scripts of [`node_directory`].
+    Node,
 }
 
 /// Where the programs are.
@@ -38,6 +40,7 @@ pub(super) struct Binaries {
     peers: PathBuf,
     narthex: PathBuf,
     nginx: Option<PathBuf>,
+    node: Option<PathBuf>,
     wrk: PathBuf,
     h2load: Option<PathBuf>,
 }
@@ -65,14 +68,18 @@ impl Binaries {
         }
         let h2load = (tls && options.rounds > 0).then(|| installed("h2load", "nghttp2-client")).transpose()?;
         let nginx = programs.contains(&Program::Nginx).then(|| installed("nginx", "nginx-light")).transpose()?;
+        let node = programs.contains(&Program::Node).then(|| installed("node", "nodejs")).transpose()?;
 
         let target = system::target_directory();
         let binaries =
-            Self { peers: target.join("bench-peers").join(PROFILE), narthex: target.join(PROFILE), nginx, wrk, h2load };
+            Self { peers: target.join("bench-peers").join(PROFILE), narthex: target.join(PROFILE), nginx, node, wrk, h2load };
         build_peers(&programs, &target.join("bench-peers"))?;
         build_tls(&programs, &target.join("bench-peers"))?;
         build_websocket(&programs, &target.join("bench-peers"))?;
         build_narthex(&programs)?;
+        if programs.contains(&Program::Node) {
+            install_node_packages(&installed("npm", "npm")?)?;
+        }
         for program in programs {
             let path = binaries.path(program);
             if !path.is_file() {
@@ -87,6 +94,7 @@ impl Binaries {
             Program::Peer(binary) | Program::Tls(binary) | Program::WebSocket(binary) => self.peers.join(binary),
             Program::Narthex { binary, .. } => self.narthex.join(binary),
             Program::Nginx => self.nginx.clone().unwrap_or_default(),
+            Program::Node => self.node.clone().unwrap_or_default(),
         }
     }
 
@@ -103,6 +111,10 @@ impl Binaries {
     pub(super) fn nginx(&self) -> Option<&Path> {
         self.nginx.as_deref()
     }
+
+    pub(super) fn node(&self) -> Option<&Path> {
+        self.node.as_deref()
+    }
 }
 
 /// Where the peers are declared.
@@ -115,7 +127,12 @@ pub(super) fn tls_directory() -> PathBuf {
     system::root().join("bench/tls")
 }
 
-/// Where the WebSocket peers and their load generator are declared.
+/// Where the scripts of Node are run, beside the packages that they need.
+pub(super) fn node_directory() -> PathBuf {
+    system::target_directory().join("bench-node")
+}
+
+/// Where the WebSocket peers are declared.
 pub(super) fn websocket_directory() -> PathBuf {
     system::root().join("bench/websocket")
 }
@@ -159,17 +176,45 @@ fn build_apart(directory: &Path, binaries: Vec<&str>, target: &Path) -> Result<(
     build(command, &binaries)
 }
 
+/// The load generator by itself: its features of shared dependencies are not for the servers.
 fn build_narthex(programs: &BTreeSet<Program>) -> Result<()> {
-    let mut command = system::cargo();
-    command.args(["build", "--quiet", "--profile", PROFILE]);
-    let mut names = Vec::new();
-    for program in programs {
-        if let Program::Narthex { package, binary } = program {
-            command.args(["--package", package, "--bin", binary]);
-            names.push(*binary);
+    let (load, servers): (Vec<Program>, Vec<Program>) = programs.iter().partition(|program| **program == WEBSOCKET_LOAD);
+    for programs in [servers, load] {
+        let mut command = system::cargo();
+        command.args(["build", "--quiet", "--profile", PROFILE]);
+        let mut names = Vec::new();
+        for program in programs {
+            if let Program::Narthex { package, binary } = program {
+                command.args(["--package", package, "--bin", binary]);
+                names.push(binary);
+            }
         }
+        build(command, &names)?;
     }
-    build(command, &names)
+    Ok(())
+}
+
+/// Nothing of it is kept in the repository but what is needed, and in which version.
+fn install_node_packages(npm: &Path) -> Result<()> {
+    let (from, to) = (websocket_directory().join("node"), node_directory());
+    std::fs::create_dir_all(&to)?;
+    let wanted = std::fs::read(from.join("package.json"))?;
+    let installed = to.join("node_modules").is_dir() && std::fs::read(to.join("package.json")).is_ok_and(|have| have == wanted);
+    for entry in std::fs::read_dir(&from)? {
+        let entry = entry?;
+        std::fs::copy(entry.path(), to.join(entry.file_name()))?;
+    }
+    if installed {
+        return Ok(());
+    }
+    println!("installing the packages of bench/websocket/node");
+    let mut command = Command::new(npm);
+    command.args(["install", "--silent", "--no-package-lock", "--no-audit", "--no-fund", "--ignore-scripts"]).current_dir(&to);
+    let status = command.status().context("cannot start npm")?;
+    if !status.success() {
+        bail!("npm cannot install what bench/websocket/node/package.json names ({status}); `--only` selects other subjects");
+    }
+    Ok(())
 }
 
 fn build(mut command: Command, names: &[&str]) -> Result<()> {

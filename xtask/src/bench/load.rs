@@ -23,10 +23,13 @@ pub(super) struct Report {
 
 /// What a load generator is started by: under `perf` if instructions can be counted.
 pub(super) fn command(perf: Option<&Attached>) -> Command {
-    match perf {
+    let mut command = match perf {
         Some(perf) => perf.command(),
         None => pinned(LOAD_CORE),
-    }
+    };
+    // Of what it says last, the reason is to be seen.
+    command.env("RUST_BACKTRACE", "0");
+    command
 }
 
 /// Runs it, and returns all that it printed. One that does not end soon after these seconds is an error.

@@ -6,7 +6,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result};
 
-use super::binaries::{Binaries, peers_directory, tls_directory, websocket_directory};
+use super::binaries::{Binaries, node_directory, peers_directory, tls_directory, websocket_directory};
 use super::counters::Counters;
 use super::options::{Compared, Options};
 use crate::system;
@@ -54,6 +54,12 @@ pub(super) fn describe(binaries: &Binaries, counters: &Counters, options: &Optio
     }
     if let Some(nginx) = binaries.nginx() {
         versions.push(named("nginx", first_line(nginx, &["-v"])));
+    }
+    if let Some(node) = binaries.node() {
+        versions.push(("Node".to_owned(), first_line(node, &["--version"])));
+        let package = fs::read_to_string(node_directory().join("node_modules/ws/package.json")).unwrap_or_default();
+        let version = package.lines().find_map(|line| line.trim().strip_prefix("\"version\": \"")).unwrap_or("unknown");
+        versions.push(("ws".to_owned(), version.trim_end_matches(['"', ',']).to_owned()));
     }
     if options.compared == Compared::Tls {
         versions.push(named("OpenSSL", first_line("openssl", &["version"])));

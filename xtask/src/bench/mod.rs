@@ -10,6 +10,7 @@ mod chart;
 mod client;
 mod counters;
 mod cpu;
+mod descriptors;
 mod h2load;
 mod interrupt;
 mod knobs;

@@ -15,6 +15,8 @@ pub(super) enum Answer {
     Itself,
     /// Proxies over kept-alive connections to this `server` of an `upstream` block.
     Proxy(String),
+    /// Proxies WebSockets to this `server`.
+    WebSocket(String),
 }
 
 /// Writes the configuration into `directory` and returns the arguments nginx needs.
@@ -57,7 +59,18 @@ fn configuration(directory: &Path, port: u16, answer: &Answer, tls: Option<&Iden
             // Without these two nginx opens a connection per request.
             "proxy_pass http://app; proxy_http_version 1.1; proxy_set_header Connection \"\";".to_owned(),
         ),
+        // What the manual says of WebSockets: by default, none that says nothing for 60 s stays.
+        Answer::WebSocket(server) => (
+            format!("  upstream app {{ server {server}; }}\n"),
+            "proxy_pass http://app; proxy_http_version 1.1; proxy_set_header Upgrade $http_upgrade; \
+             proxy_set_header Connection \"upgrade\"; proxy_read_timeout 1h;"
+                .to_owned(),
+        ),
     };
+    // Each WebSocket is two connections, and one worker may not have as many files open: where accepted connections are shared by
+    // two listeners, each worker has half of them.
+    let websocket = matches!(answer, Answer::WebSocket(_));
+    let (workers, connections, reuse) = if websocket { (2, 15_000, " reuseport backlog=4096") } else { (1, 8192, "") };
     let (listen, tls) = match tls {
         None => (String::new(), String::new()),
         Some(identity) => (" ssl http2".to_owned(), tls_directives(directory, answer, identity)),
@@ -65,10 +78,10 @@ fn configuration(directory: &Path, port: u16, answer: &Answer, tls: Option<&Iden
     format!(
         "\
 {owner}daemon off;
-worker_processes 1;
+worker_processes {workers};
 pid {pid};
 error_log stderr error;
-events {{ worker_connections 8192; }}
+events {{ worker_connections {connections}; }}
 http {{
   access_log off;
   default_type text/plain;
@@ -80,7 +93,7 @@ http {{
   uwsgi_temp_path {uwsgi};
   scgi_temp_path {scgi};
 {upstream}  server {{
-    listen 127.0.0.1:{port}{listen};
+    listen 127.0.0.1:{port}{listen}{reuse};
 {tls}    location / {{ {location} }}
   }}
 }}
@@ -101,7 +114,7 @@ fn tls_directives(directory: &Path, answer: &Answer, identity: &Identity) -> Str
         Answer::Itself => {
             format!("    location = /megabyte {{ root {}; open_file_cache max=16; }}\n", directory.display())
         }
-        Answer::Proxy(_) => "    proxy_buffers 16 16k; proxy_max_temp_file_size 0;\n".to_owned(),
+        Answer::Proxy(_) | Answer::WebSocket(_) => "    proxy_buffers 16 16k; proxy_max_temp_file_size 0;\n".to_owned(),
     };
     format!(
         "    ssl_certificate {}; ssl_certificate_key {}; ssl_protocols TLSv1.3;\n{megabyte}",

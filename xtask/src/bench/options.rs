@@ -16,7 +16,7 @@ usage: cargo xtask bench [options]
                        (default connections 16,256)
   --tls                TLS, HTTP/2 and HTTP/3 beside nginx: written to bench/results/DATE-tls (default 2 seconds, and connection
                        counts of its own)
-  --websocket          WebSocket echo, broadcast and idle connections beside other servers: written to
+  --websocket          WebSocket messages, idle connections and storms beside other servers: written to
                        bench/results/DATE-websocket (default 2 seconds, and connection counts of its own)
   --callgrind          also count user instructions (valgrind) and system calls (strace) per request
   --quick              1 round of 1 s at 64 and 256 connections, written to target/bench-quick instead of bench/results

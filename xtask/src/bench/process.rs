@@ -115,6 +115,19 @@ impl ProcessGroup {
         bail!("{} cannot be stopped", self.name)
     }
 
+    /// Ends the group as a crash would, without asking.
+    pub(super) fn kill(&mut self) -> Result<()> {
+        self.check_running()?;
+        kill_process_group(Pid::from_child(&self.leader), Signal::KILL)?;
+        self.leader.wait()?;
+        Ok(())
+    }
+
+    /// What it is called in messages.
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
     /// True once no process of the group is left. From then on its number may belong to somebody else.
     fn has_ended(&mut self) -> Result<bool> {
         if !self.ended {

@@ -12,7 +12,7 @@ use super::binaries::{Binaries, Program};
 use super::process::{ProcessGroup, pinned};
 use super::tls::{Identity, TLS_LOAD};
 use super::websocket::WEBSOCKET_LOAD;
-use super::{SERVER_CORE, client, interrupt, load, nginx, patience};
+use super::{SERVER_CORE, binaries, client, interrupt, load, nginx, patience};
 
 /// The names budgets and ratios refer to.
 pub(super) mod name {
@@ -81,7 +81,14 @@ pub(super) enum Step {
     NarthexTlsApp(&'static str),
     /// A program of `bench/websocket` told to listen with `--port N`. The rest answers by WebSocket.
     WebSocketPeer(&'static str),
-    NarthexHub(&'static str),
+    /// The same behind nginx, on a port of its own.
+    WebSocketUpstream(&'static str),
+    NginxWebSocketToTcp,
+    /// A script of `bench/websocket/node` told to listen with `--port N`.
+    NodePeer(&'static str),
+    /// The benchmark's hubs in this mode, with these further arguments.
+    NarthexHub(&'static str, &'static [&'static str]),
+    NarthexTlsHub(&'static str),
 }
 
 /// What else looks at the servers while they run.
@@ -161,6 +168,7 @@ enum Ready {
     Http(u16),
     Https(u16),
     WebSocket(u16),
+    SecureWebSocket(u16),
     Unix(PathBuf),
 }
 
@@ -170,11 +178,29 @@ impl Step {
             Self::Port(binary) => Program::Peer(binary),
             Self::UpstreamUnix | Self::UpstreamTcp => Program::Peer("axum-serve"),
             Self::AxumTls => Program::Tls("axum-tls"),
-            Self::WebSocketPeer(binary) => Program::WebSocket(binary),
-            Self::NginxAlone | Self::NginxToUnix | Self::NginxToTcp | Self::NginxTls | Self::NginxTlsToTcp => Program::Nginx,
+            Self::WebSocketPeer(binary) | Self::WebSocketUpstream(binary) => Program::WebSocket(binary),
+            Self::NodePeer(_) => Program::Node,
+            Self::NginxAlone
+            | Self::NginxToUnix
+            | Self::NginxToTcp
+            | Self::NginxTls
+            | Self::NginxTlsToTcp
+            | Self::NginxWebSocketToTcp => Program::Nginx,
             Self::NarthexHost | Self::NarthexHostWith(_) | Self::NarthexTlsHost => HOST,
-            Self::NarthexApp(..) | Self::NarthexTlsApp(_) | Self::NarthexHub(_) => APP,
+            Self::NarthexApp(..) | Self::NarthexTlsApp(_) | Self::NarthexHub(..) | Self::NarthexTlsHub(_) => APP,
         }
+    }
+
+    /// What serves WebSockets, as opposed to what stands in front of it.
+    fn is_websocket_app(self) -> bool {
+        matches!(
+            self,
+            Self::WebSocketPeer(_)
+                | Self::WebSocketUpstream(_)
+                | Self::NodePeer(_)
+                | Self::NarthexHub(..)
+                | Self::NarthexTlsHub(_)
+        )
     }
 
     fn launch(self, place: &Place<'_>) -> Result<Launch> {
@@ -191,6 +217,15 @@ impl Step {
         let (arguments, ready) = match self {
             Self::Port(_) => (words(&["--port", &port]), here),
             Self::WebSocketPeer(_) => (words(&["--port", &port]), websocket),
+            Self::WebSocketUpstream(_) => {
+                let port = place.upstream_port;
+                (words(&["--port", &port.to_string()]), Ready::WebSocket(port))
+            }
+            Self::NodePeer(script) => {
+                let script = binaries::node_directory().join(script);
+                (words(&[&text(&script), "--port", &port]), websocket)
+            }
+            Self::NginxWebSocketToTcp => (nginx(nginx::Answer::WebSocket(upstream))?, websocket),
             Self::UpstreamUnix => {
                 let path = socket("upstream.sock");
                 (words(&["--unix", &text(&path)]), Ready::Unix(path))
@@ -223,36 +258,35 @@ impl Step {
                 let arguments = words(&["host", "--socket", &text(&path), "--workers", "1"]);
                 (arguments, Ready::Unix(path))
             }
-            Self::NarthexApp(mode, further) => {
-                let mut arguments: Vec<String> = words(&[mode, "--port", &port]);
-                arguments.extend(words(further));
-                if mode.starts_with("shared") {
-                    arguments.extend(["--host-socket".to_owned(), text(&socket("host.sock"))]);
-                }
-                (arguments, here)
-            }
-            Self::NarthexHub(mode) => {
-                let mut arguments: Vec<String> = words(&[mode, "--port", &port]);
-                if mode.starts_with("shared") {
-                    arguments.extend(["--host-socket".to_owned(), text(&socket("host.sock"))]);
-                }
-                (arguments, websocket)
-            }
-            Self::NarthexTlsApp(mode) => {
-                let mut arguments: Vec<String> = words(&[mode, "--port", &port, "--https"]);
-                if mode.starts_with("shared") {
-                    arguments.extend(["--host-socket".to_owned(), text(&socket("host.sock"))]);
-                } else {
-                    arguments.extend(place.identity()?.arguments());
-                }
-                (arguments, https)
-            }
+            Self::NarthexApp(mode, further) => (place.app(mode, further), here),
+            Self::NarthexHub(mode, further) => (place.app(mode, further), websocket),
+            Self::NarthexTlsApp(mode) => (place.tls_app(mode)?, https),
+            Self::NarthexTlsHub(mode) => (place.tls_app(mode)?, Ready::SecureWebSocket(place.port)),
         };
         Ok(Launch { program: self.program(), arguments, ready })
     }
 }
 
 impl Place<'_> {
+    /// The arguments of the benchmark's app.
+    fn app(&self, mode: &str, further: &[&str]) -> Vec<String> {
+        let port = self.port.to_string();
+        let mut arguments: Vec<String> = [mode, "--port", &port].iter().chain(further).map(|&word| word.to_owned()).collect();
+        if mode.starts_with("shared") {
+            arguments.extend(["--host-socket".to_owned(), self.directory.join("host.sock").display().to_string()]);
+        }
+        arguments
+    }
+
+    /// The same for what answers by TLS. Behind a host, the host has the certificate.
+    fn tls_app(&self, mode: &str) -> Result<Vec<String>> {
+        let mut arguments = self.app(mode, &["--https"]);
+        if !mode.starts_with("shared") {
+            arguments.extend(self.identity()?.arguments());
+        }
+        Ok(arguments)
+    }
+
     fn identity(&self) -> Result<&Identity> {
         self.identity.context("a server of TLS needs a certificate")
     }
@@ -264,6 +298,8 @@ pub(super) struct Running {
     /// Where it answers `GET /`.
     pub(super) port: u16,
     groups: Vec<ProcessGroup>,
+    /// By which step and command line each group was started.
+    launched: Vec<(Step, PathBuf, Vec<String>)>,
     directory: TempDir,
     watched: Watched,
     /// What looks whether servers of TLS answer, and those of WebSocket.
@@ -288,6 +324,7 @@ impl Subject {
         let mut running = Running {
             port,
             groups: Vec::new(),
+            launched: Vec::new(),
             directory,
             watched: *watched,
             tls_load: binaries.path(TLS_LOAD),
@@ -320,6 +357,7 @@ impl Subject {
             command.arg(&program).args(&launch.arguments);
             let group = ProcessGroup::start(&name, command, &log)?;
             running.groups.push(group);
+            running.launched.push((*step, program, launch.arguments));
             running.wait(&launch.ready)?;
         }
         Ok(running)
@@ -338,7 +376,8 @@ impl Running {
             let attempt = match ready {
                 Ready::Http(port) => client::hello(*port),
                 Ready::Https(port) => check(&self.tls_load, *port, "h1").map(drop),
-                Ready::WebSocket(port) => echoes(&self.websocket_load, *port),
+                Ready::WebSocket(port) => echoes(&self.websocket_load, *port, &[]),
+                Ready::SecureWebSocket(port) => echoes(&self.websocket_load, *port, &["--tls"]),
                 Ready::Unix(path) => UnixStream::connect(path).map(drop).map_err(Into::into),
             };
             if let Err(error) = &attempt {
@@ -359,6 +398,25 @@ impl Running {
             all.extend(group.processes()?);
         }
         Ok(all)
+    }
+
+    /// The processes of each started program, with its name.
+    pub(super) fn programs(&self) -> Result<Vec<(String, Vec<u32>)>> {
+        self.groups.iter().map(|group| Ok((group.name().to_owned(), group.processes()?))).collect()
+    }
+
+    /// Kills the app of WebSockets, or the last of several, and starts it anew without waiting until it is ready.
+    pub(super) fn restart_app(&mut self) -> Result<()> {
+        let index = self.launched.iter().rposition(|(step, ..)| step.is_websocket_app()).context("no app of WebSockets")?;
+        let (Some(group), Some((_, program, arguments))) = (self.groups.get_mut(index), self.launched.get(index)) else {
+            bail!("an app that was not started");
+        };
+        let mut command = pinned(SERVER_CORE);
+        command.arg(program).args(arguments);
+        group.kill()?;
+        *group =
+            ProcessGroup::start(&group.name().to_owned(), command, &self.directory.path().join(format!("{index}.again.log")))?;
+        Ok(())
     }
 
     /// Where the processes keep their files; gone with `self`.
@@ -394,9 +452,9 @@ pub(super) fn check(checker: impl AsRef<OsStr>, port: u16, protocol: &str) -> Re
 }
 
 /// An error unless the server echoes a message.
-fn echoes(checker: &Path, port: u16) -> Result<()> {
+fn echoes(checker: &Path, port: u16, further: &[&str]) -> Result<()> {
     let mut command = load::command(None);
-    command.arg(checker).args(["check", "--port", &port.to_string()]);
+    command.arg(checker).args(["check", "--port", &port.to_string()]).args(further);
     load::complete("ws-load", command, 20).map(drop)
 }
 

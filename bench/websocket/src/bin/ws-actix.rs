@@ -3,7 +3,7 @@
 use actix_web::{App, HttpRequest, HttpResponse, HttpServer, web};
 use actix_ws::{Message, MessageStream, Session};
 use anyhow::Result;
-use bench_websocket::{BROADCAST, ECHO, Everybody};
+use bench_websocket::{BROADCAST, ECHO, Everybody, TEXT};
 use futures_util::StreamExt;
 
 #[actix_web::main]
@@ -12,10 +12,21 @@ async fn main() -> Result<()> {
     let everybody = Everybody::default();
     let app = move || {
         let everybody = web::Data::new(everybody.clone());
-        App::new().app_data(everybody).route(ECHO, web::get().to(echo)).route(BROADCAST, web::get().to(broadcast))
+        App::new()
+            .app_data(everybody)
+            .route(ECHO, web::get().to(echo))
+            .route(TEXT, web::get().to(echo))
+            .route(BROADCAST, web::get().to(broadcast))
     };
     // Its own signal handling would wait for connections before it ends. Its limit of connections is below what idle here.
-    let server = HttpServer::new(app).workers(1).max_connections(50_000).backlog(4096).disable_signals().listen(listener)?.run();
+    let server = HttpServer::new(app)
+        .workers(1)
+        .max_connections(200_000)
+        .backlog(4096)
+        .client_disconnect_timeout(std::time::Duration::ZERO)
+        .disable_signals()
+        .listen(listener)?
+        .run();
     bench_websocket::ready();
     server.await?;
     Ok(())
@@ -31,9 +42,16 @@ async fn echo(request: HttpRequest, body: web::Payload) -> actix_web::Result<Htt
     let (response, mut session, mut stream) = accept(&request, body)?;
     actix_web::rt::spawn(async move {
         while let Some(Ok(message)) = stream.next().await {
-            if let Message::Binary(bytes) = message
-                && session.binary(bytes).await.is_err()
-            {
+            let sent = match message {
+                Message::Binary(bytes) => session.binary(bytes).await,
+                Message::Text(text) => session.text(text).await,
+                Message::Close(reason) => {
+                    let _ = session.close(reason).await;
+                    return;
+                }
+                _ => Ok(()),
+            };
+            if sent.is_err() {
                 break;
             }
         }

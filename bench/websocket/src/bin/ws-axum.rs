@@ -7,7 +7,7 @@ use axum::extract::ws::{Message, WebSocket, WebSocketUpgrade};
 use axum::response::Response;
 use axum::routing::any;
 use axum::serve::ListenerExt;
-use bench_websocket::{BROADCAST, ECHO, Everybody};
+use bench_websocket::{BROADCAST, ECHO, Everybody, TEXT};
 use futures_util::{SinkExt, StreamExt};
 
 #[tokio::main(flavor = "current_thread")]
@@ -18,6 +18,7 @@ async fn main() -> Result<()> {
     });
     let app = Router::new()
         .route(ECHO, any(async |upgrade: WebSocketUpgrade| -> Response { upgrade.on_upgrade(echo) }))
+        .route(TEXT, any(async |upgrade: WebSocketUpgrade| -> Response { upgrade.on_upgrade(echo) }))
         .route(
             BROADCAST,
             any(async |State(everybody): State<Everybody>, upgrade: WebSocketUpgrade| -> Response {
@@ -32,7 +33,7 @@ async fn main() -> Result<()> {
 
 async fn echo(mut socket: WebSocket) {
     while let Some(Ok(message)) = socket.recv().await {
-        if matches!(message, Message::Binary(_)) && socket.send(message).await.is_err() {
+        if matches!(message, Message::Binary(_) | Message::Text(_)) && socket.send(message).await.is_err() {
             break;
         }
     }

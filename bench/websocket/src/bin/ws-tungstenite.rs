@@ -39,7 +39,7 @@ async fn serve(stream: TcpStream, everybody: Everybody) -> Result<()> {
 async fn echo(mut socket: WebSocketStream<TcpStream>) -> Result<()> {
     while let Some(message) = socket.next().await {
         let message = message?;
-        if message.is_binary() {
+        if message.is_binary() || message.is_text() {
             socket.send(message).await?;
         }
     }

@@ -1,6 +1,7 @@
 //! The budgets for WebSocket, held against one run.
 
-use super::idle::CONNECTIONS;
+use super::idle::{Idle, MANY, SOME};
+use super::storm::DEVICES;
 use super::workload::{KIBIBYTE, SMALL, Workload};
 use super::{Outcome, PEERS, name};
 use crate::bench::budgets::counts_instructions;
@@ -9,8 +10,11 @@ use crate::bench::results::{Load, Results, middle};
 /// Instructions of one message, user and kernel.
 const INSTRUCTIONS: [(Workload, f64); 2] = [(SMALL, 13_100.0), (KIBIBYTE, 14_000.0)];
 
-/// Bytes of an idle connection.
-const IDLE_BYTES: f64 = 1024.0;
+/// Bytes of an idle connection, among [`SOME`].
+const IDLE: [(&str, f64); 2] = [(name::EMBEDDED, 1024.0), (name::SHARED_TLS, 6144.0)];
+
+/// Those that have to hold [`MANY`] on one machine.
+const HOLDS_MANY: [&str; 4] = [name::EMBEDDED, name::SHARED, name::EMBEDDED_TLS, name::SHARED_TLS];
 
 /// One budget and what became of it.
 #[derive(Debug, Clone, PartialEq)]
@@ -31,7 +35,9 @@ pub(super) fn verdicts(outcome: &Outcome) -> Vec<Verdict> {
         verdicts.extend(PEERS.iter().map(|peer| below(workload, results, peer)));
         verdicts.push(instructions(workload, results, limit));
     }
-    verdicts.push(idle(outcome));
+    verdicts.extend(IDLE.map(|(subject, limit)| idle(outcome, subject, limit)));
+    verdicts.extend(HOLDS_MANY.map(|subject| holds_many(outcome, subject)));
+    verdicts.push(storm(outcome));
     verdicts
 }
 
@@ -54,10 +60,33 @@ fn instructions(workload: Workload, results: &Results, limit: f64) -> Verdict {
     judge(budget, counted, |count| count <= limit, |count| format!("{count:.0}"))
 }
 
-fn idle(outcome: &Outcome) -> Verdict {
-    let bytes = outcome.idle.iter().filter(|idle| idle.subject == name::EMBEDDED).map(|idle| idle.open).collect();
-    let budget = format!("{CONNECTIONS} idle connections: {} <= {IDLE_BYTES:.0} B each", name::EMBEDDED);
-    judge(budget, bytes, |bytes| bytes <= IDLE_BYTES, |bytes| format!("{bytes:.0} B"))
+fn idle(outcome: &Outcome, subject: &str, limit: f64) -> Verdict {
+    let of = outcome.idle.iter().filter(|idle| idle.subject == subject && idle.connections == SOME);
+    let budget = format!("{SOME} idle connections: {subject} <= {limit:.0} B each");
+    judge(budget, of.map(Idle::open).collect(), |bytes| bytes <= limit, |bytes| format!("{bytes:.0} B"))
+}
+
+fn holds_many(outcome: &Outcome, subject: &str) -> Verdict {
+    let of = outcome.idle.iter().filter(|idle| idle.subject == subject && idle.connections == MANY);
+    let budget = format!("{MANY} idle connections: {subject} holds them");
+    let verdict = judge(budget, of.map(Idle::open).collect(), |_| true, |bytes| format!("{bytes:.0} B each"));
+    match outcome.unreached.iter().find(|(unreached, _)| *unreached == subject) {
+        Some((_, reason)) => Verdict { measured: reason.clone(), met: Some(false), ..verdict },
+        None => verdict,
+    }
+}
+
+/// Every device is served, and none refused, in any round: the greatest decides.
+fn storm(outcome: &Outcome) -> Verdict {
+    let waves = outcome.storms.iter().filter(|storm| storm.subject == name::SHARED).flat_map(|storm| [&storm.first, &storm.back]);
+    let failed: Vec<f64> = waves.map(|wave| wave.refusals + wave.unserved).collect();
+    let budget = format!("storm of {DEVICES}, and after a restart: {} refuses none", name::SHARED);
+    let met = (!failed.is_empty()).then(|| failed.iter().all(|&failed| failed == 0.0));
+    let broken = outcome.no_storm.iter().any(|(subject, _)| *subject == name::SHARED);
+    Verdict {
+        met: if broken { Some(false) } else { met },
+        ..judge(budget, failed, |_| true, |failed| format!("{failed:.0} refused"))
+    }
 }
 
 /// The median of the rounds decides.
@@ -76,7 +105,9 @@ fn judge(budget: String, mut rounds: Vec<f64>, met: impl Fn(f64) -> bool, shown:
 
 #[cfg(test)]
 mod tests {
-    use super::super::idle::Idle;
+    use super::super::idle::Part;
+    use super::super::storm::Storm;
+    use super::super::storm::tests::wave;
     use super::*;
     use crate::bench::machine::Machine;
     use crate::bench::results::tests::load;
@@ -98,7 +129,21 @@ mod tests {
     fn without_data_nothing_is_met_or_missed() {
         let mut outcome = Outcome::new(Machine::default());
         assert!(verdicts(&outcome).iter().all(|verdict| verdict.met.is_none()));
-        outcome.idle.push(Idle { subject: name::EMBEDDED, round: 1, open: 1025.0, used: 0.0 });
-        assert_eq!(verdicts(&outcome).last().and_then(|verdict| verdict.met), Some(false));
+        let part = Part { program: "app".to_owned(), open: 1025.0, used: 0.0 };
+        outcome.idle.push(Idle { subject: name::EMBEDDED, round: 1, connections: SOME, instances: 1, parts: vec![part] });
+        assert_eq!(of(&outcome, "10000 idle connections: narthex embedded (hub) <="), Some(false));
+    }
+
+    #[test]
+    fn one_refused_device_in_one_storm_of_one_round_misses_the_budget() {
+        let mut outcome = Outcome::new(Machine::default());
+        for (round, refusals) in [(1, 0), (2, 0), (3, 1)] {
+            outcome.storms.push(Storm { subject: name::SHARED, round, first: wave(0), back: wave(refusals) });
+            assert_eq!(of(&outcome, "storm"), Some(refusals == 0));
+        }
+    }
+
+    fn of(outcome: &Outcome, budget: &str) -> Option<bool> {
+        verdicts(outcome).iter().find(|verdict| verdict.budget.starts_with(budget))?.met
     }
 }

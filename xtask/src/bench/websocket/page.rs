@@ -6,15 +6,14 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 
-use super::idle::{CONNECTIONS, Idle};
 use super::workload::{self, Workload};
-use super::{Outcome, PEERS, budgets};
+use super::{Outcome, PEERS, budgets, idle, storm};
 use crate::bench::budgets::counts_instructions;
 use crate::bench::by_workload;
 use crate::bench::chart::Chart;
 use crate::bench::options::Options;
 use crate::bench::page::{directory, marked, na, preface, shown_calls, shown_met};
-use crate::bench::results::{Load, Results, middle};
+use crate::bench::results::{Load, Results};
 
 /// Writes everything and returns the directory.
 pub(super) fn write(outcome: &Outcome, options: &Options) -> Result<PathBuf> {
@@ -26,7 +25,8 @@ pub(super) fn write(outcome: &Outcome, options: &Options) -> Result<PathBuf> {
     let files = [
         ("results.csv", csv(outcome.results.loaded().map(|(workload, results)| (workload, results.loads_csv())))),
         ("counts.csv", csv(outcome.results.counted().map(|(workload, results)| (workload, results.counts_csv())))),
-        ("idle.csv", idle_csv(outcome)),
+        ("idle.csv", idle::csv(&outcome.idle)),
+        ("storms.csv", storm::csv(&outcome.storms)),
     ];
     for (name, text) in files {
         if !text.is_empty() {
@@ -46,10 +46,12 @@ pub(super) fn write(outcome: &Outcome, options: &Options) -> Result<PathBuf> {
 }
 
 const NOTES: &str = "\
-* Binary messages in one frame each, without compression and without TLS. A message is counted when it is back; of a broadcast, each \
-delivery is one.
+* Messages are in one frame each, binary but for JSON, and go without compression and without TLS where nothing else is said. A message \
+is counted when it is back; of a broadcast, each delivery is one.
 * Narthex's hubs have their heartbeat, as by default: a ping every 30 s and a timer per connection. None of the peers has one.
 * For broadcasts, the peers send through a channel per connection, since they have no rooms of their own.
+* nginx has two workers on the server core, since one may not have as many files open; its share of WebSockets is what the kernel gives it.
+* Compressed echoes are without context from one message to the next, both ways. Of the peers, only `ws` on Node compresses.
 ";
 
 fn csv(results: impl Iterator<Item = (Workload, String)>) -> String {
@@ -57,22 +59,13 @@ fn csv(results: impl Iterator<Item = (Workload, String)>) -> String {
     by_workload::csv(results, header, |workload, line| format!("\"{}\",{line}", workload.title()))
 }
 
-fn idle_csv(outcome: &Outcome) -> String {
-    let mut csv = String::new();
-    for idle in &outcome.idle {
-        if csv.is_empty() {
-            csv.push_str("subject,round,connections,bytes_per_connection,bytes_per_connection_after_a_message\n");
-        }
-        let _ = writeln!(csv, "{},{},{CONNECTIONS},{:.0},{:.0}", idle.subject, idle.round, idle.open, idle.used);
-    }
-    csv
-}
-
 /// Every table of the page, also for the terminal.
 pub(super) fn summary(outcome: &Outcome) -> String {
     let mut text = String::new();
     budget_table(&mut text, outcome);
-    idle_table(&mut text, outcome);
+    idle::table(&mut text, &outcome.idle, &outcome.unreached, idle::SOME);
+    idle::table(&mut text, &outcome.idle, &outcome.unreached, idle::MANY);
+    storm::table(&mut text, &outcome.storms, &outcome.no_storm);
     for (workload, results) in outcome.results.loaded() {
         load_table(&mut text, workload, results);
     }
@@ -100,33 +93,15 @@ fn budget_table(text: &mut String, outcome: &Outcome) {
     text.push('\n');
 }
 
-fn idle_table(text: &mut String, outcome: &Outcome) {
-    if outcome.idle.is_empty() {
-        return;
-    }
-    let _ = writeln!(
-        text,
-        "## Memory of {CONNECTIONS} idle connections\n\nResident set of all server processes, less what it was before, per connection: after \
-         the handshake, and after each has echoed 1 KiB. What the kernel keeps for sockets is not in it.\n\n\
-         | subject | bytes per connection | after a message |\n|---|---:|---:|"
-    );
-    for subject in super::all() {
-        let median =
-            |of: fn(&Idle) -> f64| middle(outcome.idle.iter().filter(|idle| idle.subject == subject.name).map(of).collect());
-        if let Some((open, used)) = median(|idle| idle.open).zip(median(|idle| idle.used)) {
-            let _ = writeln!(text, "| {} | {open:.0} | {used:.0} |", marked(subject.name));
-        }
-    }
-    text.push('\n');
-}
-
 fn load_table(text: &mut String, workload: Workload, results: &Results) {
     let title = workload.title();
     let _ = write!(
         text,
-        "## {}{}\n\n| subject | messages/s | p50 | p99 | CPU per message | user | system |",
+        "## {}{}\n\n| subject | {}/s | p50 | p99 | CPU per {} | user | system |",
         title[..1].to_uppercase(),
-        &title[1..]
+        &title[1..],
+        workload.units(),
+        workload.unit(),
     );
     for peer in PEERS {
         let _ = write!(text, " x {peer} |");

@@ -4,20 +4,20 @@ use std::io::Write;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
-use bench_websocket::BROADCAST;
 
 use crate::connection::Connection;
 use crate::frame::Frame;
 use crate::tally::Tally;
-use crate::{Bound, Messages, timed};
+use crate::target::Target;
+use crate::{BROADCAST, Bound, Messages, timed};
 
 pub(crate) fn run(messages: &Messages) -> Result<Tally> {
     let frame = Frame::of_size(messages.size);
-    let mut connections = messages.open(BROADCAST)?;
+    let mut connections = messages.open(&Target::new(messages.port, BROADCAST))?;
     // A handshake is answered before its connection is among those that get messages.
     std::thread::sleep(Duration::from_millis(300));
     for connection in &connections {
-        connection.stream.set_nonblocking(true)?;
+        connection.transport.tcp().set_nonblocking(true)?;
     }
     let bound = messages.bound()?;
     timed(|tally| {
@@ -38,9 +38,9 @@ pub(crate) fn run(messages: &Messages) -> Result<Tally> {
 fn once(connections: &mut [Connection], frame: &Frame, tally: &mut Tally) -> Result<()> {
     let began = Instant::now();
     let mut buffer = vec![0; frame.expected.len()];
-    connections.first_mut().context("no connection")?.stream.write_all(&frame.sent)?;
-    for connection in connections {
-        while !connection.receive(frame, &mut buffer)? {
+    connections.first_mut().context("no connection")?.transport.write_all(&frame.sent).context("sending a message")?;
+    for (index, connection) in connections.iter_mut().enumerate() {
+        while !connection.receive(frame, &mut buffer).with_context(|| format!("the delivery to connection {index}"))? {
             if began.elapsed() > Duration::from_secs(20) {
                 bail!("a message has not come to all within 20 s");
             }

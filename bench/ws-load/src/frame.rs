@@ -1,9 +1,11 @@
-//! One binary message, as it is sent and as it comes back.
+//! One message, as it is sent and as it comes back.
 
 /// The key of every frame. It has to be there, and a server cannot tell that it is always the same.
 const KEY: [u8; 4] = [0x5a, 0xc3, 0x17, 0x88];
 
+pub(crate) const FINAL_TEXT: u8 = 0x81;
 const FINAL_BINARY: u8 = 0x82;
+const CLOSE: u8 = 0x88;
 const MASKED: u8 = 0x80;
 
 pub(crate) struct Frame {
@@ -14,20 +16,41 @@ pub(crate) struct Frame {
 }
 
 impl Frame {
+    /// A binary message of so many bytes.
     pub(crate) fn of_size(size: usize) -> Self {
         let payload: Vec<u8> = (0..=u8::MAX).cycle().take(size).collect();
-        let mut sent = head(size, MASKED);
+        Self::with(FINAL_BINARY, &payload)
+    }
+
+    /// A text message.
+    pub(crate) fn of_text(text: &str) -> Self {
+        Self::with(FINAL_TEXT, text.as_bytes())
+    }
+
+    /// A Close with the code 1000, which is answered by the same (RFC 6455 section 5.5.1).
+    pub(crate) fn close() -> Self {
+        Self::with(CLOSE, &1000_u16.to_be_bytes())
+    }
+
+    /// Nothing is sent, and nothing may come.
+    pub(crate) fn none() -> Self {
+        Self { sent: Vec::new(), expected: Vec::new() }
+    }
+
+    /// What comes back has the same first byte and the same payload.
+    pub(crate) fn with(first: u8, payload: &[u8]) -> Self {
+        let mut sent = head(first, payload.len(), MASKED);
         sent.extend(KEY);
         sent.extend(payload.iter().zip(KEY.iter().cycle()).map(|(byte, key)| byte ^ key));
-        let mut expected = head(size, 0);
+        let mut expected = head(first, payload.len(), 0);
         expected.extend(payload);
         Self { sent, expected }
     }
 }
 
 /// RFC 6455 section 5.2: the shortest of three forms of the length.
-fn head(size: usize, mask_bit: u8) -> Vec<u8> {
-    let mut head = vec![FINAL_BINARY];
+fn head(first: u8, size: usize, mask_bit: u8) -> Vec<u8> {
+    let mut head = vec![first];
     if size < 126 {
         head.push(mask_bit | size as u8);
     } else if let Ok(size) = u16::try_from(size) {

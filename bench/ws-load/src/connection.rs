@@ -1,15 +1,11 @@
 //! A client's connection that has shaken hands.
 
 use std::io::{ErrorKind, Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpStream};
-use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
 use crate::frame::Frame;
-
-/// Generous, since the server may run under valgrind; bounded all the same.
-const PATIENCE: Duration = Duration::from_secs(20);
+use crate::transport::Transport;
 
 /// First bytes of control frames, and the bit of a client's (RFC 6455 section 5.5).
 const PING: u8 = 0x89;
@@ -17,7 +13,7 @@ const PONG: u8 = 0x8a;
 const MASKED: u8 = 0x80;
 
 pub(crate) struct Connection {
-    pub(crate) stream: TcpStream,
+    pub(crate) transport: Transport,
     /// How much of the frame in flight was sent, and how much of its answer has come.
     sent: usize,
     received: usize,
@@ -27,45 +23,31 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
-    pub(crate) fn open(port: u16, path: &str) -> Result<Self> {
-        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-        let mut stream = TcpStream::connect_timeout(&address, PATIENCE)?;
-        stream.set_nodelay(true)?;
-        stream.set_read_timeout(Some(PATIENCE))?;
-        stream.set_write_timeout(Some(PATIENCE))?;
-        // The key and its answer are those of RFC 6455 section 1.3.
-        let request = format!(
-            "GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-             Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
-        );
-        stream.write_all(request.as_bytes())?;
-        let mut head = Vec::new();
-        // A byte at a time: what follows is the first frame's.
-        while !head.ends_with(b"\r\n\r\n") {
-            let mut byte = [0];
-            stream.read_exact(&mut byte).context("no answer to the handshake")?;
-            head.extend(byte);
-            if head.len() > 4096 {
-                bail!("the response head does not end");
-            }
-        }
-        let head = String::from_utf8_lossy(&head);
-        if !head.starts_with("HTTP/1.1 101 ") || !head.contains("s3pPLMBiTxaQ9kYGzzhZRbK+xOo=") {
-            bail!("the handshake was answered with {head}");
-        }
-        Ok(Self { stream, sent: 0, received: 0, ping: Vec::new(), pongs: Vec::new() })
+    /// On which the handshake was just answered; `early` has come behind it.
+    pub(crate) fn new(transport: Transport, early: &[u8]) -> Result<Self> {
+        let mut connection = Self { transport, sent: 0, received: 0, ping: Vec::new(), pongs: Vec::new() };
+        connection.take(&Frame::none(), early)?;
+        Ok(connection)
+    }
+
+    /// While no message is in flight.
+    pub(crate) fn answer_pings(&mut self) -> Result<()> {
+        self.transport.tcp().set_nonblocking(true)?;
+        self.receive(&Frame::none(), &mut [0; 256])?;
+        self.transport.tcp().set_nonblocking(false)?;
+        Ok(())
     }
 
     /// One message there and back, waiting for both.
     pub(crate) fn exchange(&mut self, frame: &Frame) -> Result<()> {
-        self.stream.write_all(&frame.sent)?;
+        self.transport.write_all(&frame.sent)?;
         self.expect(frame, &mut vec![0; frame.expected.len()])
     }
 
     /// Waits for the answer.
     pub(crate) fn expect(&mut self, frame: &Frame, buffer: &mut [u8]) -> Result<()> {
         loop {
-            let length = self.stream.read(buffer).context("no answer")?;
+            let length = self.transport.read(buffer).context("no answer")?;
             if length == 0 {
                 bail!("the server has closed the connection");
             }
@@ -78,7 +60,7 @@ impl Connection {
     /// Goes on with the message in flight as far as that goes without waiting; true when its answer is complete.
     pub(crate) fn advance(&mut self, frame: &Frame, buffer: &mut [u8]) -> Result<bool> {
         while let Some(rest) = frame.sent.get(self.sent..).filter(|rest| !rest.is_empty()) {
-            match self.stream.write(rest) {
+            match self.transport.write(rest) {
                 Ok(length) => self.sent += length,
                 Err(error) if error.kind() == ErrorKind::WouldBlock => break,
                 Err(error) => return Err(error.into()),
@@ -90,7 +72,7 @@ impl Connection {
     /// Reads as far as that goes without waiting; true when the answer is complete.
     pub(crate) fn receive(&mut self, frame: &Frame, buffer: &mut [u8]) -> Result<bool> {
         loop {
-            match self.stream.read(buffer) {
+            match self.transport.read(buffer) {
                 Ok(0) => bail!("the server has closed the connection"),
                 Ok(length) => {
                     if self.take(frame, &buffer[..length])? {
@@ -116,7 +98,7 @@ impl Connection {
             }
             let wanted = frame.expected.get(self.received..).unwrap_or_default();
             let (part, rest) = bytes.split_at(bytes.len().min(wanted.len()));
-            if complete || !wanted.starts_with(part) {
+            if complete || wanted.is_empty() || !wanted.starts_with(part) {
                 bail!("another answer than what was sent: {:02x?}", &bytes[..bytes.len().min(16)]);
             }
             bytes = rest;
@@ -128,7 +110,7 @@ impl Connection {
         }
         // Not in the middle of a frame.
         if !self.pongs.is_empty() && (complete || self.sent == 0 || self.sent == frame.sent.len()) {
-            self.stream.write_all(&std::mem::take(&mut self.pongs))?;
+            self.transport.write_all(&std::mem::take(&mut self.pongs))?;
         }
         Ok(complete)
     }
