@@ -17,15 +17,15 @@ pub(super) fn raise(least: usize) -> Result<usize> {
         let _ = setrlimit(Resource::Nofile, Rlimit { current: Some(WANTED), maximum: Some(WANTED) });
     }
     let maximum = getrlimit(Resource::Nofile).maximum;
-    let current = Some(maximum.map_or(WANTED, |maximum| maximum.min(WANTED)));
-    setrlimit(Resource::Nofile, Rlimit { current, maximum })?;
-    let connections = usize::try_from(current.unwrap_or(WANTED).saturating_sub(APART))?;
+    let current = maximum.map_or(WANTED, |maximum| maximum.min(WANTED));
+    setrlimit(Resource::Nofile, Rlimit { current: Some(current), maximum })?;
+    let connections = usize::try_from(current.saturating_sub(APART))?;
     if connections < least {
         bail!(
             "{least} connections need {} open files per process, and here only {} are allowed: raise the hard limit (as root `ulimit -Hn {WANTED}` \
              in the shell that runs this, `LimitNOFILE=` for a service, `nofile` in /etc/security/limits.conf for a user)",
             least as u64 + APART,
-            current.unwrap_or_default()
+            current
         );
     }
     Ok(connections)

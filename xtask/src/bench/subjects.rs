@@ -414,8 +414,7 @@ impl Running {
         let mut command = pinned(SERVER_CORE);
         command.arg(program).args(arguments);
         group.kill()?;
-        *group =
-            ProcessGroup::start(&group.name().to_owned(), command, &self.directory.path().join(format!("{index}.again.log")))?;
+        *group = ProcessGroup::start(group.name(), command, &self.directory.path().join(format!("{index}.again.log")))?;
         Ok(())
     }
 

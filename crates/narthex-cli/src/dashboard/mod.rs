@@ -45,7 +45,8 @@ impl Dashboard {
         let _watching = watch::start(&self.0);
         let server = Server::new(self.router()).name("dashboard").prefix(prefix).provider(provider);
         let server = server.workers(1).connection_info(true).with_graceful_shutdown(std::future::pending());
-        server.on_ready(move |_| ready()).run().await
+        let mut ready = Some(ready);
+        server.on_ready(move |_| ready.take().into_iter().for_each(|ready| ready())).run().await
     }
 
     fn router(self) -> Router {
