@@ -25,6 +25,8 @@ mod delegation;
 mod downstream;
 mod embedded;
 mod error;
+#[cfg(feature = "forward")]
+pub mod forward;
 mod fragments;
 pub mod hub;
 mod lifetime;
