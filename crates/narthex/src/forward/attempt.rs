@@ -172,7 +172,9 @@ async fn attempt(upstream: &Arc<Inner>, server: &Arc<Server>, outbound: &mut Out
         }
         Some(Err(mut failed)) => {
             let unsent = failed.take_message();
-            let again = unsent.is_some() || bodiless && outbound.method.is_idempotent();
+            // One that cannot be read is an answer.
+            let lost = bodiless && outbound.method.is_idempotent() && !failed.error().is_parse();
+            let again = unsent.is_some() || lost;
             if let Some(request) = unsent {
                 outbound.body = request.into_body();
             }

@@ -19,7 +19,7 @@ async fn what_is_no_http_is_a_bad_gateway() {
         "HTTP/1.1 200 OK\r\nX: a\0b\r\n\r\n",
         "\0\0\0\0",
     ] {
-        let origin = script(async move |mut connection, _| {
+        let origin = script(move |mut connection, _| async move {
             connection.head().await;
             connection.say(garbage).await;
             let _ = connection.0.shutdown().await;
@@ -28,6 +28,7 @@ async fn what_is_no_http_is_a_bad_gateway() {
         let running = running_with(origin.upstream()).await;
         let reply = running.get("/").await;
         assert_eq!((reply.status, reply.text()), (502, r#"{"error":"bad gateway","status":502}"#), "{garbage:?}");
+        assert_eq!(origin.connections(), 1, "it is an answer, and not asked for again");
     }
 }
 
@@ -91,7 +92,9 @@ async fn a_server_that_does_not_take_the_connection_is_a_gateway_timeout() {
 
 #[tokio::test]
 async fn a_switch_of_protocols_that_nobody_asked_for_is_a_bad_gateway() {
-    let origin = always("HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\nHTTP/1.1 200 OK\r\n\r\n").await;
+    let origin =
+        always("HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\nHTTP/1.1 200 OK\r\n\r\n")
+            .await;
     let running = running_with(origin.upstream()).await;
     let mut client = running.connect().await;
     assert_eq!(client.get("/").await.status, 502);

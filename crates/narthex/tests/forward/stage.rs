@@ -57,8 +57,8 @@ impl Scripted {
 
 /// A server that answers every request with the same, over connections that stay open.
 pub(crate) async fn always(answer: &'static str) -> Scripted {
-    script(async move |mut connection: Connection, _| {
-        while !connection.head().await.is_empty() {
+    script(move |mut connection: Connection, _| async move {
+        while connection.request().await {
             connection.say(answer).await;
         }
     })
@@ -72,6 +72,14 @@ impl Connection {
     /// The next head, with its empty line; `""` at the end.
     pub(crate) async fn head(&mut self) -> String {
         self.until("\r\n\r\n").await
+    }
+
+    /// Takes a request, with its body if that has a length. `false` at the end.
+    pub(crate) async fn request(&mut self) -> bool {
+        let head = self.head().await.to_ascii_lowercase();
+        let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")?.parse().ok());
+        let mut body = vec![0; length.unwrap_or(0)];
+        !head.is_empty() && self.0.read_exact(&mut body).await.is_ok()
     }
 
     /// What comes, until and with `end`.

@@ -15,7 +15,7 @@ on_both! {
 
 /// Answers with the path, and with what was told in `fields`.
 fn telling(fields: &'static [&'static str]) -> Router {
-    Router::new().fallback(any(async |uri: http::Uri, headers: HeaderMap| {
+    Router::new().fallback(any(async move |uri: http::Uri, headers: HeaderMap| {
         let mut told = uri.to_string();
         for name in fields {
             for value in headers.get_all(*name) {
@@ -31,7 +31,8 @@ async fn servers_are_told_who_asks(place: &Place) {
     let origin = app(telling(fields)).await;
     let upstream = || Upstream::new(format!("http://{origin}")).unwrap();
     let forward = || Forward::new().route("/own", upstream().host(HostPolicy::Server)).route("/", upstream());
-    let lies = "X-Forwarded-For: 1.2.3.4\r\nX-Forwarded-Proto: https\r\nX-Forwarded-Host: lie\r\nForwarded: for=lie\r\nX-Real-IP: 9\r\n";
+    let lies =
+        "X-Forwarded-For: 1.2.3.4\r\nX-Forwarded-Proto: https\r\nX-Forwarded-Host: lie\r\nForwarded: for=lie\r\nX-Real-IP: 9\r\n";
     let ask = async |running: &Running, target: &str| {
         let mut client = running.connect().await;
         client.send(format!("GET {target} HTTP/1.1\r\nHost: shop\r\n{lies}\r\n").as_bytes()).await;
