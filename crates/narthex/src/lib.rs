@@ -15,6 +15,8 @@
 //! [`PathBase`] (`/MyApp`), with the default feature `axum` what axum's extractors `OriginalUri` and
 //! `ConnectInfo<SocketAddr>` look for, and if wanted [`ConnectionInfo`] and [`RequestControl`]. WebSockets work as with
 //! `axum::serve`.
+//!
+//! With the feature `forward`, an app can be a reverse proxy: see the module of that name.
 
 mod bindings;
 mod body;

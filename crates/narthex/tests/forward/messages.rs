@@ -297,3 +297,18 @@ async fn a_body_that_stops_is_broken_off() {
     let running = running_with(origin.upstream().body_timeout(Duration::from_millis(50))).await;
     assert!(running.get("/").await.cut_off);
 }
+
+#[tokio::test]
+async fn a_response_may_end_with_its_connection() {
+    let origin = script(async |mut connection, _| {
+        connection.head().await;
+        connection.say("HTTP/1.0 200 OK\r\n\r\nall of it").await;
+    })
+    .await;
+    let running = running_to(&Place::embedded(), origin.address).await;
+    let mut client = running.connect().await;
+    for _ in 0..2 {
+        let reply = client.get("/").await;
+        assert!(reply.text() == "all of it" && !reply.cut_off, "{reply:?}");
+    }
+}

@@ -15,6 +15,7 @@ use crate::client::{Client, Place, Running, close, exchange};
 on_both! {
     websockets_go_through
     a_hub_behind_a_forward_is_a_hub
+    a_websocket_of_http2_goes_through
     each_direction_ends_by_itself
     a_refused_upgrade_is_an_answer_like_any_other
 }
@@ -57,6 +58,32 @@ async fn a_hub_behind_a_forward_is_a_hub(place: &Place) {
     let mut echo = [0; 4];
     timeout(PATIENCE, client.0.read_exact(&mut echo)).await.expect("an echo").unwrap();
     assert_eq!(&echo, b"\x81\x02hi");
+}
+
+/// Extended CONNECT (RFC 8441): the server sees an upgrade of HTTP/1.1.
+async fn a_websocket_of_http2_goes_through(place: &Place) {
+    let origin = app(crate::client::app()).await;
+    let running = running(place, Forward::to(format!("http://{origin}")).unwrap()).await;
+    let stream = TcpStream::connect(running.address()).await.unwrap();
+    let (client, connection) = h2::client::handshake(stream).await.unwrap();
+    tokio::spawn(connection);
+    let mut client = client.ready().await.unwrap();
+    // Whether it may ask stands in the server's settings.
+    while !client.is_extended_connect_protocol_enabled() {
+        tokio::task::yield_now().await;
+        client = client.ready().await.unwrap();
+    }
+    let url = format!("http://{}/ws", running.address());
+    let mut request = http::Request::connect(url).header("sec-websocket-version", "13").body(()).unwrap();
+    request.extensions_mut().insert(h2::ext::Protocol::from_static("websocket"));
+    let (response, mut send) = client.send_request(request, false).unwrap();
+    // "hi", masked with zeros.
+    send.send_data(axum::body::Bytes::from_static(b"\x81\x82\0\0\0\0hi"), false).unwrap();
+    let response = timeout(PATIENCE, response).await.expect("an answer").unwrap();
+    assert_eq!(response.status(), 200);
+    let mut body = response.into_body();
+    let echo = timeout(PATIENCE, body.data()).await.expect("an echo").unwrap().unwrap();
+    assert_eq!(&echo[..], b"\x81\x02hi");
 }
 
 const ASKS: &[u8] = b"GET / HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: lines\r\n\r\n";
