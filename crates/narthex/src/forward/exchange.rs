@@ -183,7 +183,7 @@ struct Switched {
 
 /// Sends a request, and makes of the answer what goes to the client.
 async fn sent(upstream: &Arc<Inner>, outbound: Outbound) -> Result<(Response<ResponseBody>, Option<Switched>), ForwardError> {
-    let asked = outbound.upgrade.clone();
+    let (asked, is_head) = (outbound.upgrade.clone(), outbound.method == Method::HEAD);
     let mut answer = attempt::send(upstream, outbound).await?;
     let settings = &upstream.settings;
     if answer.response.status() != StatusCode::SWITCHING_PROTOCOLS {
@@ -194,8 +194,10 @@ async fn sent(upstream: &Arc<Inner>, outbound: Outbound) -> Result<(Response<Res
             // The server has sent `Transfer-Encoding` too, which goes before it (RFC 9112 section 6.3).
             parts.headers.remove(CONTENT_LENGTH);
         }
+        let of_unknown_length = is_head && !parts.headers.contains_key(CONTENT_LENGTH);
         let streamed = Streamed {
             incoming,
+            of_unknown_length,
             lease: Some(lease),
             server,
             in_flight: Some(in_flight),

@@ -34,6 +34,8 @@ enum Kind {
 /// A body that comes from a server.
 pub(super) struct Streamed {
     pub(super) incoming: Incoming,
+    /// There is no body, but the response says what there would be, and does not know its length: an answer to HEAD.
+    pub(super) of_unknown_length: bool,
     /// Until the body has ended.
     pub(super) lease: Option<Lease>,
     pub(super) server: Arc<Server>,
@@ -164,6 +166,7 @@ impl Body for ResponseBody {
     fn size_hint(&self) -> SizeHint {
         match &self.0 {
             Kind::Whole(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64)),
+            Kind::Streamed(streamed) if streamed.of_unknown_length => SizeHint::default(),
             Kind::Streamed(streamed) => streamed.incoming.size_hint(),
             Kind::Other(body) => body.size_hint(),
         }

@@ -50,7 +50,11 @@ async fn methods_statuses_and_bodies_come_through(place: &Place) {
     assert!(reply.status == 200 && reply.head.contains("content-length: 5\r\n"), "{}", reply.head);
     assert_eq!(client.get("/empty").await.status, 204);
     let reply = client.get("/same").await;
-    assert!(reply.status == 304 && reply.head.contains("etag: \"1\"\r\n"), "{}", reply.head);
+    assert!(
+        reply.status == 304 && !reply.head.contains("content-length") && reply.head.contains("etag: \"1\"\r\n"),
+        "{}",
+        reply.head
+    );
     assert_eq!(client.get("/hello").await.text(), "hello");
 }
 
@@ -296,6 +300,19 @@ async fn a_body_that_stops_is_broken_off() {
     let origin = always("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf").await;
     let running = running_with(origin.upstream().body_timeout(Duration::from_millis(50))).await;
     assert!(running.get("/").await.cut_off);
+}
+
+#[tokio::test]
+async fn an_answer_to_head_has_no_length_that_the_server_did_not_tell() {
+    let origin = always("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n").await;
+    let running = running_to(&Place::embedded(), origin.address).await;
+    let mut client = running.connect().await;
+    for _ in 0..2 {
+        client.send(b"HEAD / HTTP/1.1\r\nHost: a\r\n\r\n").await;
+        let reply = client.reply_to_head().await;
+        assert!(reply.status == 200 && !reply.head.contains("content-length"), "{}", reply.head);
+    }
+    assert_eq!(origin.connections(), 1);
 }
 
 #[tokio::test]

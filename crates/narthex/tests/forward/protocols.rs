@@ -11,8 +11,8 @@ use http::{HeaderMap, Request, Version};
 use http_body_util::BodyExt;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
-use narthex::forward::{Forward, Upstream};
-use narthex::{Provider, Server, Tls};
+use narthex::forward::{Forward, HostPolicy, Upstream};
+use narthex::{ClientCertificates, Demand, Provider, Server, Tls};
 use tokio::net::{TcpListener, UnixListener};
 
 use super::stage::{running, running_with};
@@ -118,6 +118,29 @@ async fn a_server_may_have_tls(place: &Place) {
     assert_eq!(running.get("/2").await.text(), format!("HTTP/2.0 /2 localhost:{port}"));
     assert_eq!(running.get("/strange").await.status, 502, "its authority is not trusted");
     assert_eq!(running.get("/named").await.status, 502, "its certificate is for another name");
+}
+
+#[tokio::test]
+async fn a_server_may_want_to_know_who_asks() {
+    let ((pem, key), (own, own_key)) = (certificate(), certificate());
+    let directory = tempfile::tempdir().unwrap();
+    let authorities = directory.path().join("clients.pem");
+    std::fs::write(&authorities, &own).unwrap();
+    let tls = Tls::pem(&pem, &key).client_certificates(ClientCertificates::new(Demand::Required).authorities(authorities));
+    let server = Server::new(telling()).prefix("https://localhost:0/").tls(tls).provider(Provider::embedded());
+    let origin = Running::start(server.workers(1)).await;
+    let upstream = || {
+        // By its name, and at an address of one's own choice.
+        let upstream = Upstream::new(format!("https://127.0.0.1:{}", origin.prefixes[0].port())).unwrap();
+        upstream.authorities(&pem).server_name("localhost").host(HostPolicy::Client)
+    };
+    let forward = Forward::new().route("/known", upstream().identity(own, own_key)).route("/unknown", upstream());
+    let running = running(&Place::embedded(), forward).await;
+    let mut client = running.connect().await;
+    client.send(b"GET /known HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
+    let reply = client.reply().await;
+    assert!(reply.text().contains("/known localhost"), "{reply:?}");
+    assert_eq!(running.get("/unknown").await.status, 502);
 }
 
 #[tokio::test]
