@@ -53,6 +53,10 @@ pub enum Error {
     /// A network of [`Server::trusted_proxies`](crate::Server::trusted_proxies) is none.
     #[error("cannot trust a proxy: {0}")]
     TrustedProxies(#[from] narthex_http::NotANetwork),
+    /// A server to forward to has no such address.
+    #[cfg(feature = "forward")]
+    #[error(transparent)]
+    Forward(#[from] crate::forward::AddressError),
     /// Two prefixes need the same port with and without TLS.
     #[error(
         "cannot serve {0}: another prefix has port {1} with the other scheme, and a port has TLS or has not; choose another port"

@@ -15,6 +15,8 @@
 //! [`PathBase`] (`/MyApp`), with the default feature `axum` what axum's extractors `OriginalUri` and
 //! `ConnectInfo<SocketAddr>` look for, and if wanted [`ConnectionInfo`] and [`RequestControl`]. WebSockets work as with
 //! `axum::serve`.
+//!
+//! With the feature `forward`, an app can be a reverse proxy: see the module of that name.
 
 mod bindings;
 mod blocking;
@@ -28,6 +30,8 @@ mod embedded;
 mod error;
 #[cfg(feature = "files")]
 pub mod files;
+#[cfg(feature = "forward")]
+pub mod forward;
 mod fragments;
 pub mod hub;
 mod json_error;

@@ -189,7 +189,7 @@ impl Place {
         self.serving(app(), prefix)
     }
 
-    pub(crate) fn serving(&self, app: Router, prefix: &str) -> Server<Router> {
+    pub(crate) fn serving<S>(&self, app: S, prefix: &str) -> Server<S> {
         let provider = if self.host.is_some() { Provider::shared_at(self.socket()) } else { Provider::embedded() };
         Server::new(app).prefix(prefix).provider(provider).workers(2).connection_info(true)
     }

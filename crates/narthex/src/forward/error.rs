@@ -1,0 +1,137 @@
+//! Why a request was not forwarded, or has no answer, and what clients are told of it: no more than a status.
+
+use std::time::Duration;
+
+use http::header::{CONTENT_TYPE, RETRY_AFTER};
+use http::{HeaderValue, Response, StatusCode};
+
+use super::response_body::ResponseBody;
+use crate::BoxError;
+
+/// Why there is no response from a server.
+///
+/// A hook of [`Forward::after`](super::Forward::after) sees it. Clients get its [`status`](Self::status) and a JSON body that says
+/// no more: `{"error":"bad gateway","status":502}`. The text of the error is for logs, and names servers.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ForwardError {
+    /// 404: no route has the path.
+    #[error("no route has the path {path}: add one with Forward::route")]
+    NoRoute {
+        /// The path, after the hook of [`Forward::before`](super::Forward::before).
+        path: String,
+    },
+    /// 400: the path has segments `.` or `..`, which server and proxy might take for different things.
+    #[error("the path {path} has dot segments")]
+    DotSegments {
+        /// The path.
+        path: String,
+    },
+    /// 501: the method is CONNECT, which is not forwarded.
+    #[error("CONNECT is not forwarded")]
+    Connect,
+    /// The request says that it must not be forwarded any further (RFC 9110 section 7.6.2): 204 for OPTIONS, 405 for TRACE.
+    #[error("the request's Max-Forwards is 0")]
+    MaxForwards {
+        /// Of the response.
+        status: StatusCode,
+    },
+    /// 508: the request has been here before.
+    #[error("the request has been here before: a server to which it was forwarded has sent it back")]
+    Loop,
+    /// 503, with `Retry-After`: no server is well, or the circuit breaker is open.
+    #[error("no server gets requests at the moment: they failed too often, or fail their health checks")]
+    Unavailable {
+        /// When one might.
+        retry_after: Duration,
+    },
+    /// 502: no connection to the server can be had.
+    #[error("cannot connect to {server}: {source}")]
+    Unreachable {
+        /// Its address.
+        server: String,
+        /// Why.
+        source: BoxError,
+    },
+    /// 504: the server does not take the connection in time.
+    #[error("cannot connect to {server}: it does not answer in time (Upstream::connect_timeout)")]
+    ConnectTimeout {
+        /// Its address.
+        server: String,
+    },
+    /// 504: the response has not begun in time.
+    #[error("{server} has not answered in time (Upstream::head_timeout)")]
+    HeadTimeout {
+        /// Its address.
+        server: String,
+    },
+    /// 502: the connection broke before the response began, or what came is no HTTP.
+    #[error("{server} gave no valid response: {source}")]
+    BadResponse {
+        /// Its address.
+        server: String,
+        /// What was wrong.
+        source: BoxError,
+    },
+    /// 502: the server has switched to a protocol that nobody asked for.
+    #[error("{server} has switched protocols without being asked to, or to another one")]
+    UnaskedUpgrade {
+        /// Its address.
+        server: String,
+    },
+    /// 502: an upgrade, and the upstream is set to HTTP/2.
+    #[error("an upgrade cannot be forwarded over HTTP/2: take Upstream::http2 away where WebSockets are")]
+    UpgradeOverHttp2,
+    /// 400: the client has not sent all of the request's body.
+    #[error("the client broke off the request's body")]
+    RequestBody {
+        /// What was wrong.
+        source: BoxError,
+    },
+    /// 400: what the request is made of after the hook is no URL.
+    #[error("the path and query for the server cannot be in a URL")]
+    BadTarget,
+}
+
+impl ForwardError {
+    /// What clients get.
+    #[must_use]
+    pub fn status(&self) -> StatusCode {
+        match self {
+            Self::NoRoute { .. } => StatusCode::NOT_FOUND,
+            Self::DotSegments { .. } | Self::RequestBody { .. } | Self::BadTarget => StatusCode::BAD_REQUEST,
+            Self::Connect => StatusCode::NOT_IMPLEMENTED,
+            Self::MaxForwards { status } => *status,
+            Self::Loop => StatusCode::LOOP_DETECTED,
+            Self::Unavailable { .. } => StatusCode::SERVICE_UNAVAILABLE,
+            Self::ConnectTimeout { .. } | Self::HeadTimeout { .. } => StatusCode::GATEWAY_TIMEOUT,
+            Self::Unreachable { .. } | Self::BadResponse { .. } | Self::UnaskedUpgrade { .. } | Self::UpgradeOverHttp2 => {
+                StatusCode::BAD_GATEWAY
+            }
+        }
+    }
+
+    /// The response that clients get if no hook makes another one.
+    #[must_use]
+    pub fn response(&self) -> Response<ResponseBody> {
+        let status = self.status();
+        let mut response = Response::new(ResponseBody::empty());
+        *response.status_mut() = status;
+        if status != StatusCode::NO_CONTENT {
+            let reason = status.canonical_reason().unwrap_or("error").to_ascii_lowercase();
+            *response.body_mut() = format!("{{\"error\":\"{reason}\",\"status\":{}}}", status.as_u16()).into();
+            response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        }
+        if let Self::Unavailable { retry_after } = self {
+            // Rounded up: who comes back at the very second is not too early.
+            let seconds = retry_after.as_secs().saturating_add(u64::from(retry_after.subsec_nanos() > 0)).max(1);
+            response.headers_mut().insert(RETRY_AFTER, seconds.into());
+        }
+        response
+    }
+
+    /// Whether it is worth a line in the log: not where it is the client's own doing.
+    pub(super) fn is_for_operators(&self) -> bool {
+        self.status().is_server_error() && !matches!(self, Self::Connect)
+    }
+}

@@ -1,0 +1,18 @@
+//! Forwarding to real servers, good ones and bad ones.
+#![cfg(all(unix, feature = "axum", feature = "forward"))]
+
+#[macro_use]
+mod client;
+mod forward {
+    pub(crate) mod stage;
+
+    mod bad_servers;
+    mod connections;
+    mod health;
+    mod hooks;
+    mod messages;
+    mod protocols;
+    mod retries;
+    mod told;
+    mod upgrades;
+}
