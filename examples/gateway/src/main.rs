@@ -77,7 +77,10 @@ mod tests {
         let gateway = gateway(&start(app_a()).await, &start(app_b()).await).unwrap();
         let (ready, is_ready) = tokio::sync::oneshot::channel();
         let server = narthex::Server::new(gateway).prefix("http://127.0.0.1:0/").provider(narthex::Provider::embedded());
-        let server = server.connection_info(true).on_ready(|prefixes| ready.send(prefixes[0].port().get()).unwrap());
+        let mut ready = Some(ready);
+        let server = server.connection_info(true).on_ready(move |prefixes| {
+            ready.take().unwrap().send(prefixes[0].port().get()).unwrap();
+        });
         let running = tokio::spawn(server.run());
         let port = is_ready.await.unwrap();
         let get = async |path: &str| {
