@@ -24,7 +24,7 @@ fn a_file_that_is_taken_ends_its_stream_for_both() {
     // The slot is another request's already, and the app learns both in this order.
     let next = host.open(&with_body(), "next").unwrap();
     let taken = AppEvent::FileTaken { id, closed: Some("handler") };
-    assert_eq!(to_app(&mut host, &mut app, |event| event == taken)[0], true);
+    assert!(to_app(&mut host, &mut app, |event| event == taken)[0]);
     assert!(app.streams() == 1 && next != id);
 }
 
