@@ -16,24 +16,42 @@
 //! `ConnectInfo<SocketAddr>` look for, and if wanted [`ConnectionInfo`] and [`RequestControl`]. WebSockets work as with
 //! `axum::serve`.
 
+#[cfg(feature = "api-keys")]
+pub mod api_keys;
+#[cfg(feature = "auth")]
+pub mod auth;
 mod bindings;
 mod body;
 mod cache;
 mod call;
 mod change;
+#[cfg(any(feature = "api-keys", all(test, feature = "auth")))]
+mod clock;
+#[cfg(any(feature = "auth", feature = "sessions"))]
+mod cookies;
 mod delegation;
 mod downstream;
 mod embedded;
 mod error;
 mod fragments;
+#[cfg(feature = "guards")]
+mod guard;
 pub mod hub;
+#[cfg(feature = "guards")]
+mod identity;
 mod lifetime;
+#[cfg(feature = "rate-limit")]
+pub mod limits;
 mod live;
 mod logging;
 mod provider;
 mod request;
 mod request_control;
+#[cfg(feature = "guards")]
+mod secret;
 mod server;
+#[cfg(feature = "sessions")]
+pub mod sessions;
 mod settings;
 #[cfg(unix)]
 mod shared;
@@ -45,9 +63,15 @@ pub use bindings::Bindings;
 pub use body::{Body, BodyError};
 pub use cache::CachePolicy;
 pub use change::Change;
+#[cfg(any(feature = "auth", feature = "sessions"))]
+pub use cookies::CrossSite;
 pub use delegation::Delegation;
 pub use error::{BoxError, Error, Result};
 pub use fragments::{Composed, FallbackTooShort, FragmentPart};
+#[cfg(feature = "guards")]
+pub use guard::Guarded;
+#[cfg(feature = "guards")]
+pub use identity::{Identity, Scheme as IdentityScheme};
 pub use lifetime::ServerHandle;
 pub use logging::{Logging, Rollover};
 pub use narthex_http::tls::{ClientCertificates, Demand, MinVersion, PeerCertificate, SecurityLevel};
@@ -58,6 +82,8 @@ pub use narthex_proto::wire::{Principal, ProtocolError, RefusalCode, Verbosity a
 pub use provider::Provider;
 pub use request::{ConnectionInfo, PathBase};
 pub use request_control::RequestControl;
+#[cfg(feature = "guards")]
+pub use secret::Secret;
 pub use server::Server;
 pub use settings::{RequestQueue, Timeouts};
 pub use tls::Tls;
