@@ -67,7 +67,8 @@ impl KeyGuard {
             return Ok(Some(key.into()));
         }
         let authorization = single(&parts.headers, AUTHORIZATION).map_err(|()| KeyRefused::Malformed)?;
-        let bearer = authorization.and_then(|text| text.split_once(' ')).filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
+        let bearer =
+            authorization.and_then(|text| text.split_once(' ')).filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
         let is_key = |token: &str| self.required || token.strip_prefix(PREFIX).is_some_and(|rest| rest.starts_with('_'));
         let bearer = bearer.map(|(_, token)| token.trim()).filter(|token| is_key(token));
         Ok(bearer.map(Secret::from).or(of_query.map(Secret::from)))
@@ -93,7 +94,10 @@ impl<B: Send> Gate<B> for KeyGuard {
             Err(_) => return Err(refuse(true)),
         };
         if self.https_only && is_encrypted(&parts.extensions) != Some(true) {
-            return Err(status(StatusCode::FORBIDDEN, "keys are taken over https only; this one has been seen on the way: get a new one\n"));
+            return Err(status(
+                StatusCode::FORBIDDEN,
+                "keys are taken over https only; this one has been seen on the way: get a new one\n",
+            ));
         }
         let known = match self.keys.validate(key.expose(), client_ip(&parts.extensions)) {
             Ok(known) => known,

@@ -238,12 +238,8 @@ impl Inner {
             return Err(ChangeError::Over(id.to_owned()));
         }
         let lifetime = old.key.expires.map(|end| Duration::from_secs(end.saturating_sub(old.key.issued)));
-        let like = NewKey {
-            owner: old.key.owner.clone(),
-            scopes: old.key.scopes.clone(),
-            networks: old.key.networks.clone(),
-            lifetime,
-        };
+        let like =
+            NewKey { owner: old.key.owner.clone(), scopes: old.key.scopes.clone(), networks: old.key.networks.clone(), lifetime };
         let (secret, new) = self.make(&like, now);
         let end = now.saturating_add(grace.as_secs());
         old.key.expires = Some(old.key.expires.map_or(end, |expires| expires.min(end)));

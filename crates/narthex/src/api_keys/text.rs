@@ -15,7 +15,9 @@ pub(super) fn new(prefix: &str) -> Secret {
     let end = text.len() + RANDOM;
     while text.len() < end {
         let fair = random::<64>().into_iter().filter(|byte| *byte < FAIR);
-        text.extend(fair.filter_map(|byte| LETTERS.get(usize::from(byte % 62))).map(|letter| char::from(*letter)).take(end - text.len()));
+        text.extend(
+            fair.filter_map(|byte| LETTERS.get(usize::from(byte % 62))).map(|letter| char::from(*letter)).take(end - text.len()),
+        );
     }
     text.push_str(&checksum(&text));
     text.into()
@@ -24,7 +26,8 @@ pub(super) fn new(prefix: &str) -> Secret {
 /// Whether a text can be a key, which says nothing of whether it is one.
 pub(super) fn is_wellformed(text: &str, prefix: &str) -> bool {
     let rest = text.strip_prefix(prefix).and_then(|rest| rest.strip_prefix('_'));
-    let is_long = rest.is_some_and(|rest| rest.len() == RANDOM + CHECKSUM && rest.bytes().all(|byte| byte.is_ascii_alphanumeric()));
+    let is_long =
+        rest.is_some_and(|rest| rest.len() == RANDOM + CHECKSUM && rest.bytes().all(|byte| byte.is_ascii_alphanumeric()));
     is_long && text.split_at_checked(text.len() - CHECKSUM).is_some_and(|(body, sum)| checksum(body) == sum)
 }
 

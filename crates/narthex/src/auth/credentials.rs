@@ -13,8 +13,10 @@ use crate::secret::Secret;
 /// A sub-protocol that begins so is none, but a token: what a page can send that opens a WebSocket.
 pub const TOKEN_PROTOCOL: &str = "narthex.token.";
 
-const LENIENT: GeneralPurpose =
-    GeneralPurpose::new(&alphabet::STANDARD, GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent));
+const LENIENT: GeneralPurpose = GeneralPurpose::new(
+    &alphabet::STANDARD,
+    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
+);
 
 /// What a client shows of itself.
 #[derive(Clone, Debug)]
@@ -173,7 +175,10 @@ mod tests {
         let places = WebSocketPlaces { protocol: true, query: Some("token".into()) };
         let mut parts = handshake("/ws?a=b&token=abc&c", "chat, narthex.token.def, other");
         assert_eq!(places.take(&mut parts).unwrap().expose(), "def");
-        assert_eq!((parts.uri.to_string().as_str(), &parts.headers["sec-websocket-protocol"]), ("/ws?a=b&c", &"chat, other".parse::<HeaderValue>().unwrap()));
+        assert_eq!(
+            (parts.uri.to_string().as_str(), &parts.headers["sec-websocket-protocol"]),
+            ("/ws?a=b&c", &"chat, other".parse::<HeaderValue>().unwrap())
+        );
         let mut parts = handshake("/ws?token=abc", "chat");
         assert_eq!(places.take(&mut parts).unwrap().expose(), "abc");
         assert_eq!(parts.uri, "/ws");

@@ -3,7 +3,7 @@
 //! There is no login by a URL: a password in a target is in logs, histories and `Referer` before anybody can prevent it.
 
 use bytes::Bytes;
-use http::header::{ALLOW, AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE};
+use http::header::{ALLOW, AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, COOKIE};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
 use http_body_util::{BodyExt, Limited};
@@ -133,12 +133,12 @@ pub(super) fn unchecked(error: Unchecked) -> Answer {
     busy("nobody can be let in just now\n")
 }
 
-/// Whether `Authorization` has to go with the request.
+/// Keeps what somebody has shown out of logs.
 pub(super) fn hide(headers: &mut HeaderMap, is_web_socket: bool) {
     if is_web_socket {
         // A hub keeps the head of a handshake for as long as the connection lasts.
         headers.remove(AUTHORIZATION);
-    } else if let Some(value) = headers.get_mut(AUTHORIZATION) {
-        value.set_sensitive(true);
     }
+    let shown = headers.iter_mut().filter(|(name, _)| [AUTHORIZATION, COOKIE].contains(name));
+    shown.for_each(|(_, value)| value.set_sensitive(true));
 }

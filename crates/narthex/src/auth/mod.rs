@@ -85,7 +85,8 @@ impl Auth {
     #[track_caller]
     pub fn new(realm: impl Into<String>) -> Self {
         let realm = realm.into();
-        let is_plain = !realm.is_empty() && realm.bytes().all(|byte| (b' '..=b'~').contains(&byte) && byte != b'"' && byte != b'\\');
+        let is_plain =
+            !realm.is_empty() && realm.bytes().all(|byte| (b' '..=b'~').contains(&byte) && byte != b'"' && byte != b'\\');
         assert!(is_plain, "{realm:?} cannot name a realm: use printable ASCII characters without \" and \\");
         Self {
             realm,
@@ -140,11 +141,7 @@ impl Auth {
     /// # Panics
     /// If a path is neither.
     #[track_caller]
-    pub fn anonymous(
-        mut self,
-        methods: impl IntoIterator<Item = Method>,
-        paths: impl IntoIterator<Item: AsRef<str>>,
-    ) -> Self {
+    pub fn anonymous(mut self, methods: impl IntoIterator<Item = Method>, paths: impl IntoIterator<Item: AsRef<str>>) -> Self {
         self.anonymous.add(methods, paths);
         self
     }

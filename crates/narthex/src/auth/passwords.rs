@@ -16,7 +16,9 @@ pub struct PasswordHash(Box<str>);
 
 /// A text is no hash that passwords can be compared with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("this is no argon2id hash: make one with PasswordHash::of, or take it over from another program as a PHC string ($argon2id$…)")]
+#[error(
+    "this is no argon2id hash: make one with PasswordHash::of, or take it over from another program as a PHC string ($argon2id$…)"
+)]
 pub struct NotAPasswordHash;
 
 /// What checking passwords may cost, for [`Users::hashing`](super::Users::hashing).
@@ -96,7 +98,10 @@ impl Bench {
     pub(super) fn new(hashing: Hashing) -> Self {
         let at_once = hashing.at_once.max(1);
         let admitted = at_once.saturating_add(hashing.waiting).min(Semaphore::MAX_PERMITS);
-        Self { running: Arc::new(Semaphore::new(at_once.min(Semaphore::MAX_PERMITS))), admitted: Arc::new(Semaphore::new(admitted)) }
+        Self {
+            running: Arc::new(Semaphore::new(at_once.min(Semaphore::MAX_PERMITS))),
+            admitted: Arc::new(Semaphore::new(admitted)),
+        }
     }
 
     /// Does `work` on a thread that may block. A request that is given up leaves at once if it waits; work that runs is finished and
@@ -130,7 +135,9 @@ mod tests {
 
     #[test]
     fn other_hashes_are_refused_when_they_are_given() {
-        for text in ["", "secret", "$argon2i$v=19$m=19456,t=2,p=1$c2FsdHNhbHQ$aGFzaGhhc2hoYXNo", "$2b$12$abc", "$argon2id$v=19$m=1"] {
+        for text in
+            ["", "secret", "$argon2i$v=19$m=19456,t=2,p=1$c2FsdHNhbHQ$aGFzaGhhc2hoYXNo", "$2b$12$abc", "$argon2id$v=19$m=1"]
+        {
             assert_eq!(PasswordHash::parse(text), Err(NotAPasswordHash), "{text}");
         }
     }

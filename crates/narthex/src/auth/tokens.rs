@@ -1,5 +1,6 @@
 //! Session tokens: given for a name and a password, shown instead of them from then on.
 
+use std::collections::{HashMap, VecDeque};
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -11,6 +12,11 @@ use super::users::Users;
 use crate::cookies::{CookieRules, CrossSite};
 use crate::identity::{Identity, Scheme};
 use crate::secret::{Secret, sha256, token};
+
+/// So many tokens one user has at most: else somebody who logs in again and again would end everybody's.
+const MOST_OF_ONE: usize = 100;
+
+type Hash = [u8; 32];
 
 /// Tokens that clients get with `POST /auth/session`, for [`Auth::session_tokens`](super::Auth::session_tokens).
 ///
@@ -25,7 +31,13 @@ pub struct SessionTokens {
     pub(super) lifetime: Duration,
     pub(super) cookie: Option<CookieRules>,
     most: usize,
-    known: Arc<Mutex<LruCache<[u8; 32], Given>>>,
+    known: Arc<Mutex<Known>>,
+}
+
+struct Known {
+    tokens: LruCache<Hash, Given>,
+    /// The tokens of each user, the oldest first.
+    users: HashMap<String, VecDeque<Hash>>,
 }
 
 struct Given {
@@ -43,7 +55,7 @@ impl SessionTokens {
             lifetime: Duration::from_secs(8 * 3600),
             cookie: Some(CookieRules::named("token")),
             most: 100_000,
-            known: Arc::new(Mutex::new(LruCache::unbounded())),
+            known: Arc::new(Mutex::new(Known { tokens: LruCache::unbounded(), users: HashMap::new() })),
         }
     }
 
@@ -54,7 +66,8 @@ impl SessionTokens {
         self
     }
 
-    /// How many there are at most; a new one then ends the one that was not used for the longest time. Default: 100 000.
+    /// How many there are at most; a new one then ends the one that was not used for the longest time. Default: 100 000. One user has at
+    /// most 100; a new one then ends the user's oldest.
     #[must_use]
     pub fn max(mut self, tokens: usize) -> Self {
         self.most = tokens.max(1);
@@ -95,15 +108,14 @@ impl SessionTokens {
 
     /// Ends a token; `false` if there is none.
     pub fn revoke(&self, token: &str) -> bool {
-        self.known().pop(&sha256(token.as_bytes())).is_some()
+        self.known().end(&sha256(token.as_bytes()))
     }
 
     /// Ends all tokens of a user, and says how many there were.
     pub fn revoke_all_of(&self, name: &str) -> usize {
         let mut known = self.known();
-        let theirs: Vec<_> = known.iter().filter(|(_, given)| given.identity.name() == name).map(|(hash, _)| *hash).collect();
-        theirs.iter().for_each(|hash| _ = known.pop(hash));
-        theirs.len()
+        let theirs = known.users.get(name).cloned().unwrap_or_default();
+        theirs.iter().filter(|hash| known.end(hash)).count()
     }
 
     /// A new token for somebody, who has shown in another way who they are.
@@ -113,11 +125,7 @@ impl SessionTokens {
         same = same.with_claims(identity.claims().clone());
         let given = Given { identity: same, until: Instant::now() + self.lifetime };
         let token = token();
-        let mut known = self.known();
-        known.put(sha256(token.expose().as_bytes()), given);
-        while known.len() > self.most {
-            known.pop_lru();
-        }
+        self.known().add(sha256(token.expose().as_bytes()), given, self.most);
         token
     }
 
@@ -125,16 +133,43 @@ impl SessionTokens {
     pub(super) fn check(&self, token: &str) -> Option<Identity> {
         let hash = sha256(token.as_bytes());
         let mut known = self.known();
-        let given = known.get(&hash)?;
+        let given = known.tokens.get(&hash)?;
         if Instant::now() < given.until {
             return Some(given.identity.clone());
         }
-        known.pop(&hash);
+        known.end(&hash);
         None
     }
 
-    fn known(&self) -> MutexGuard<'_, LruCache<[u8; 32], Given>> {
+    fn known(&self) -> MutexGuard<'_, Known> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Known {
+    fn add(&mut self, hash: Hash, given: Given, most: usize) {
+        let theirs = self.users.entry(given.identity.name().to_owned()).or_default();
+        theirs.push_back(hash);
+        let oldest = if theirs.len() > MOST_OF_ONE { theirs.front().copied() } else { None };
+        self.tokens.put(hash, given);
+        oldest.map(|oldest| self.end(&oldest));
+        while self.tokens.len() > most {
+            let Some(unused) = self.tokens.peek_lru().map(|(hash, _)| *hash) else { break };
+            self.end(&unused);
+        }
+    }
+
+    /// Ends a token; `false` if there is none.
+    fn end(&mut self, hash: &Hash) -> bool {
+        let Some(given) = self.tokens.pop(hash) else { return false };
+        let name = given.identity.name();
+        if let Some(theirs) = self.users.get_mut(name) {
+            theirs.retain(|known| known != hash);
+            if theirs.is_empty() {
+                self.users.remove(name);
+            }
+        }
+        true
     }
 }
 
@@ -143,7 +178,7 @@ impl fmt::Debug for SessionTokens {
         f.debug_struct("SessionTokens")
             .field("path", &self.path)
             .field("lifetime", &self.lifetime)
-            .field("known", &self.known().len())
+            .field("known", &self.known().tokens.len())
             .finish_non_exhaustive()
     }
 }
@@ -187,5 +222,16 @@ mod tests {
         let third = tokens.issue(&ann());
         assert!(tokens.check(second.expose()).is_none(), "it was not used for the longest time");
         assert!(tokens.check(first.expose()).is_some() && tokens.check(third.expose()).is_some());
+    }
+    #[tokio::test]
+    async fn one_user_cannot_end_the_tokens_of_others() {
+        let tokens = SessionTokens::new(Users::new()).max(MOST_OF_ONE + 1);
+        let bobs = tokens.issue(&Identity::new("bob", Scheme::Basic));
+        let anns: Vec<_> = (0..1_000).map(|_| tokens.issue(&ann())).collect();
+        assert!(tokens.check(bobs.expose()).is_some());
+        assert_eq!(anns.iter().filter(|token| tokens.check(token.expose()).is_some()).count(), MOST_OF_ONE);
+        assert!(tokens.check(anns[999].expose()).is_some());
+        assert_eq!(tokens.revoke_all_of("ann"), MOST_OF_ONE);
+        assert_eq!(tokens.known().users.len(), 1);
     }
 }

@@ -25,7 +25,9 @@ struct Networks {
 
 /// A text is neither an address nor a network.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is no network: write an address, or an address and the length of its prefix, such as 192.0.2.0/24 or 2001:db8::/32")]
+#[error(
+    "{0:?} is no network: write an address, or an address and the length of its prefix, such as 192.0.2.0/24 or 2001:db8::/32"
+)]
 pub struct NotAnAddress(String);
 
 impl IpList {
@@ -178,7 +180,9 @@ mod tests {
         {
             assert!(has(&list, address), "{address}");
         }
-        for address in ["9.255.255.255", "11.0.0.0", "192.0.2.8", "192.0.2.127", "2001:db9::", "2001:db7::1", "fe80::2", "::", "::1"] {
+        for address in
+            ["9.255.255.255", "11.0.0.0", "192.0.2.8", "192.0.2.127", "2001:db9::", "2001:db7::1", "fe80::2", "::", "::1"]
+        {
             assert!(!has(&list, address), "{address}");
         }
     }

@@ -56,7 +56,9 @@ impl Bucket {
 
     pub(super) fn take(&self, key: Key, cost: u32) -> Result<Taken, TooMany> {
         let burst = self.burst.get();
-        let Some(count) = NonZeroU32::new(cost) else { return Ok(Taken { limit: burst, remaining: burst, reset: Duration::ZERO }) };
+        let Some(count) = NonZeroU32::new(cost) else {
+            return Ok(Taken { limit: burst, remaining: burst, reset: Duration::ZERO });
+        };
         let refilled = |missing: u32| self.interval.saturating_mul(missing);
         match self.limiter.check_key_n(&key, count) {
             Ok(Ok(state)) => {

@@ -30,6 +30,7 @@ pub struct RateLimit {
     by: By,
     name: &'static str,
     exempt: Option<IpList>,
+    only: Option<Arc<dyn Fn(&Parts) -> bool + Send + Sync>>,
     policy: HeaderValue,
 }
 
@@ -70,7 +71,7 @@ impl RateLimit {
 
     fn new(limit: Limit, by: By, name: &'static str) -> Self {
         let policy = HeaderValue::from_static("");
-        Self { limiter: Limiter::new(limit), by, name, exempt: None, policy }.named(name)
+        Self { limiter: Limiter::new(limit), by, name, exempt: None, only: None, policy }.named(name)
     }
 
     /// What the header fields call the limit. Default: `ip`, `identity`, `api-key`, `route` or `custom`.
@@ -95,8 +96,25 @@ impl RateLimit {
         self
     }
 
+    /// Counts only the requests for which this is true, and lets all others pass: those for a login, so that passwords are not tried out.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// use narthex::limits::{Limit, RateLimit};
+    ///
+    /// let logins = RateLimit::per_ip(Limit::window(10, Duration::from_secs(300)));
+    /// let logins = logins.only(|request| request.uri.path() == "/auth/session").named("login");
+    /// ```
+    pub fn only(mut self, condition: impl Fn(&Parts) -> bool + Send + Sync + 'static) -> Self {
+        self.only = Some(Arc::new(condition));
+        self
+    }
+
     /// Who a request counts for; `None`: nobody.
     fn key(&self, parts: &Parts) -> Option<Key> {
+        if self.only.as_ref().is_some_and(|counts| !counts(parts)) {
+            return None;
+        }
         let address = client_ip(&parts.extensions);
         if self.exempt.as_ref().zip(address).is_some_and(|(list, address)| list.contains(address)) {
             return None;
@@ -104,7 +122,9 @@ impl RateLimit {
         let identity = parts.extensions.get::<Identity>();
         let of = match &self.by {
             By::Ip => None,
-            By::Identity => identity.map(|identity| key(b"user", format!("{:?} {}", identity.scheme(), identity.name()).as_bytes())),
+            By::Identity => {
+                identity.map(|identity| key(b"user", format!("{:?} {}", identity.scheme(), identity.name()).as_bytes()))
+            }
             By::ApiKey => identity.and_then(Identity::key_id).map(|id| key(b"akey", id.as_bytes())),
             By::Route => Some(key(b"path", route(parts).as_bytes())),
             By::Custom(name) => return name(parts).map(|name| key(b"name", name.as_bytes())),
@@ -224,5 +244,10 @@ mod tests {
         assert_eq!(exempt.key(&from("192.0.2.1")), None);
         assert!(exempt.key(&from("198.51.100.1")).is_some());
         assert_eq!(RateLimit::by(limit(), |_| None).key(&from("192.0.2.1")), None);
+        let only = RateLimit::per_ip(limit()).only(|request| request.uri.path() == "/login");
+        assert_eq!(only.key(&from("192.0.2.1")), None);
+        let mut login = from("192.0.2.1");
+        login.uri = "/login".parse().unwrap();
+        assert!(only.key(&login).is_some());
     }
 }

@@ -30,7 +30,7 @@
 //! hub.on_message(move |peer, text| {
 //!     let allowed = limiter.take(&peer.id().to_string(), 1).is_ok();
 //!     async move {
-//!         if allowed { peer.send(text); } else { peer.close(Code::POLICY_VIOLATION, "too many messages"); }
+//!         if allowed { let _ = peer.send(text); } else { peer.close(Code::POLICY_VIOLATION, "too many messages"); }
 //!     }
 //! });
 //! ```

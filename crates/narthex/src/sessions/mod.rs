@@ -72,7 +72,8 @@ impl Default for Times {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Overflow {
-    /// The one that was not used for the longest time ends. The default.
+    /// The one that was not used for the longest time ends. The default. A flood of clients without cookies ends them all: a limit on
+    /// requests ([`limits`](crate::limits)) is the remedy.
     #[default]
     EndOldest,
     /// There is none: the handler gets an error, which is 503.

@@ -84,7 +84,7 @@ async fn handshakes_count_and_messages_can(place: &Place) {
         let allowed = limiter.take(&peer.id().to_string(), 1).is_ok();
         async move {
             if allowed {
-                peer.send(text);
+                let _ = peer.send(text);
             } else {
                 peer.close(Code::POLICY_VIOLATION, "too many messages");
             }

@@ -138,7 +138,9 @@ impl Inner {
                 *self.keys.write().unwrap_or_else(PoisonError::into_inner) = keys.into();
                 source.times(|times| times.fetched = Some(Instant::now()));
             }
-            Err(error) => tracing::warn!("cannot fetch the keys of JSON Web Tokens, and go on with those that there are: {error}"),
+            Err(error) => {
+                tracing::warn!("cannot fetch the keys of JSON Web Tokens, and go on with those that there are: {error}")
+            }
         }
     }
 }
@@ -216,7 +218,14 @@ mod tests {
                 Ok::<_, BoxError>(set(&["a"]))
             }
         });
-        let asking: Vec<_> = (0..20).map(|_| tokio::spawn({ let keys = keys.clone(); async move { has(&keys, "a").await } })).collect();
+        let asking: Vec<_> = (0..20)
+            .map(|_| {
+                tokio::spawn({
+                    let keys = keys.clone();
+                    async move { has(&keys, "a").await }
+                })
+            })
+            .collect();
         for one in asking {
             assert!(one.await.unwrap());
         }
