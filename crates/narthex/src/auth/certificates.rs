@@ -16,6 +16,8 @@ use crate::identity::{Identity, Scheme};
 #[derive(Clone)]
 pub struct CertificateNames(Naming);
 
+type Name = Arc<dyn Fn(&PeerCertificate) -> Option<Identity> + Send + Sync>;
+
 #[derive(Clone)]
 enum Naming {
     CommonName,
@@ -23,7 +25,7 @@ enum Naming {
     Email,
     Uri,
     Fingerprints(Arc<HashMap<String, String>>),
-    Custom(Arc<dyn Fn(&PeerCertificate) -> Option<Identity> + Send + Sync>),
+    Custom(Name),
 }
 
 impl CertificateNames {

@@ -30,9 +30,12 @@ pub struct RateLimit {
     by: By,
     name: &'static str,
     exempt: Option<IpList>,
-    only: Option<Arc<dyn Fn(&Parts) -> bool + Send + Sync>>,
+    only: Option<Condition>,
     policy: HeaderValue,
 }
+
+type Condition = Arc<dyn Fn(&Parts) -> bool + Send + Sync>;
+type Naming = Arc<dyn Fn(&Parts) -> Option<String> + Send + Sync>;
 
 #[derive(Clone)]
 enum By {
@@ -40,7 +43,7 @@ enum By {
     Identity,
     ApiKey,
     Route,
-    Custom(Arc<dyn Fn(&Parts) -> Option<String> + Send + Sync>),
+    Custom(Naming),
 }
 
 impl RateLimit {

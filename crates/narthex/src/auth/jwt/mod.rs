@@ -71,8 +71,7 @@ impl Jwt {
         if jsonwebtoken::crypto::CryptoProvider::try_get_default().is_none() {
             let _ = jsonwebtoken::crypto::aws_lc::DEFAULT_PROVIDER.install_default();
         }
-        let mut validation = Validation::default();
-        validation.validate_nbf = true;
+        let validation = Validation { validate_nbf: true, ..Validation::default() };
         Self { keys, algorithms: None, validation, kind: None, name: "sub".to_owned() }
     }
 
