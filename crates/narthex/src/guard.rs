@@ -112,7 +112,6 @@ pub(crate) fn busy(text: &'static str) -> Answer {
 }
 
 /// The client's address, as far as the server tells it: the real one behind proxies that are trusted.
-#[cfg_attr(not(any(feature = "rate-limit", feature = "api-keys")), expect(dead_code, reason = "these ask for it"))]
 pub(crate) fn client_ip(extensions: &Extensions) -> Option<IpAddr> {
     let known = extensions.get::<ConnectionInfo>().map(|connection| connection.peer);
     #[cfg(feature = "axum")]
@@ -147,7 +146,6 @@ pub(crate) fn single(headers: &HeaderMap, name: HeaderName) -> Result<Option<&st
 }
 
 /// Takes a parameter out of the query, so that nobody behind sees or logs it.
-#[cfg_attr(not(any(feature = "auth", feature = "api-keys")), expect(dead_code, reason = "these look for secrets there"))]
 pub(crate) fn take_parameter(parts: &mut Parts, name: &str) -> Option<String> {
     let (uri, token) = without_parameter(&parts.uri, name)?;
     parts.uri = uri;

@@ -70,7 +70,6 @@ impl Identity {
         self
     }
 
-    #[cfg_attr(not(feature = "api-keys"), expect(dead_code, reason = "only API keys have ids"))]
     pub(crate) fn with_key(mut self, id: String) -> Self {
         Arc::make_mut(&mut self.0).key = Some(id);
         self
@@ -105,7 +104,6 @@ impl Identity {
         self.0.claims.get(name)
     }
 
-    #[cfg_attr(not(feature = "auth"), expect(dead_code, reason = "tokens take claims over"))]
     pub(crate) fn claims(&self) -> &Map<String, Value> {
         &self.0.claims
     }

@@ -35,9 +35,17 @@ mod embedded;
 mod error;
 mod fragments;
 #[cfg(feature = "guards")]
+#[cfg_attr(
+    not(all(feature = "api-keys", feature = "auth", feature = "rate-limit", feature = "sessions")),
+    allow(dead_code, reason = "each feature uses its own part")
+)]
 mod guard;
 pub mod hub;
 #[cfg(feature = "guards")]
+#[cfg_attr(
+    not(all(feature = "api-keys", feature = "auth", feature = "rate-limit", feature = "sessions")),
+    allow(dead_code, reason = "each feature uses its own part")
+)]
 mod identity;
 mod lifetime;
 #[cfg(feature = "rate-limit")]
@@ -48,6 +56,10 @@ mod provider;
 mod request;
 mod request_control;
 #[cfg(feature = "guards")]
+#[cfg_attr(
+    not(all(feature = "api-keys", feature = "auth", feature = "rate-limit", feature = "sessions")),
+    allow(dead_code, reason = "each feature uses its own part")
+)]
 mod secret;
 mod server;
 #[cfg(feature = "sessions")]
