@@ -18,12 +18,20 @@
 //!
 //! With the feature `forward`, an app can be a reverse proxy: see the module of that name.
 
+#[cfg(feature = "api-keys")]
+pub mod api_keys;
+#[cfg(feature = "auth")]
+pub mod auth;
 mod bindings;
 mod blocking;
 mod body;
 mod cache;
 mod call;
 mod change;
+#[cfg(any(feature = "api-keys", all(test, feature = "auth")))]
+mod clock;
+#[cfg(any(feature = "auth", feature = "sessions"))]
+mod cookies;
 mod delegation;
 mod downstream;
 mod embedded;
@@ -33,10 +41,24 @@ pub mod files;
 #[cfg(feature = "forward")]
 pub mod forward;
 mod fragments;
+#[cfg(feature = "guards")]
+#[cfg_attr(
+    not(all(feature = "api-keys", feature = "auth", feature = "rate-limit", feature = "sessions")),
+    allow(dead_code, reason = "each feature uses its own part")
+)]
+mod guard;
 pub mod hub;
 mod json_error;
 pub mod layers;
+#[cfg(feature = "guards")]
+#[cfg_attr(
+    not(all(feature = "api-keys", feature = "auth", feature = "rate-limit", feature = "sessions")),
+    allow(dead_code, reason = "each feature uses its own part")
+)]
+mod identity;
 mod lifetime;
+#[cfg(feature = "rate-limit")]
+pub mod limits;
 mod live;
 mod logging;
 mod offer;
@@ -45,7 +67,15 @@ mod plan;
 mod provider;
 mod request;
 mod request_control;
+#[cfg(feature = "guards")]
+#[cfg_attr(
+    not(all(feature = "api-keys", feature = "auth", feature = "rate-limit", feature = "sessions")),
+    allow(dead_code, reason = "each feature uses its own part")
+)]
+mod secret;
 mod server;
+#[cfg(feature = "sessions")]
+pub mod sessions;
 mod settings;
 #[cfg(unix)]
 mod shared;
@@ -62,10 +92,16 @@ pub use blocking::{Blocking, BlockingPool, Overloaded, blocking};
 pub use body::{Body, BodyError};
 pub use cache::CachePolicy;
 pub use change::Change;
+#[cfg(any(feature = "auth", feature = "sessions"))]
+pub use cookies::CrossSite;
 pub use delegation::Delegation;
 pub use error::{BoxError, Error, Result};
 pub use fragments::{Composed, FallbackTooShort, FragmentPart};
 pub use layers::{OpaqueErrors, SecurityHeaders};
+#[cfg(feature = "guards")]
+pub use guard::Guarded;
+#[cfg(feature = "guards")]
+pub use identity::{Identity, Scheme as IdentityScheme};
 pub use lifetime::ServerHandle;
 pub use logging::{Logging, Rollover};
 pub use narthex_http::tls::{ClientCertificates, Demand, MinVersion, PeerCertificate, SecurityLevel};
@@ -76,6 +112,8 @@ pub use narthex_proto::wire::{Principal, ProtocolError, RefusalCode, Verbosity a
 pub use provider::Provider;
 pub use request::{ConnectionInfo, PathBase};
 pub use request_control::RequestControl;
+#[cfg(feature = "guards")]
+pub use secret::Secret;
 pub use server::Server;
 pub use settings::{RequestQueue, Timeouts};
 pub use tls::Tls;

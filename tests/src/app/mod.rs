@@ -21,6 +21,8 @@ use axum::routing::{any, get, post};
 use http::header::{CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING};
 use http::{Extensions, HeaderMap, HeaderValue, Method, StatusCode};
 use http_body::Body as _;
+use narthex::Identity;
+use narthex::auth::{Auth, CertificateNames};
 use narthex::hub::{Deflate, Hub};
 use serde_json::{Value, json};
 
@@ -80,6 +82,7 @@ pub fn router(settings: Settings) -> Router {
         .route("/hub", hub().route())
         .route("/ws", any(move |upgrade| web_socket(upgrade, sockets)))
         .route("/certificate", get(certificate))
+        .route("/identity", get(identity).layer(Auth::new("tests").client_certificates(CertificateNames::dns_name())))
         .route("/test.Echo/{method}", post(crate::grpc::serve))
         .fallback(echo);
     let router = match settings.files {
@@ -124,6 +127,11 @@ async fn certificate(request: Request) -> String {
         Some(shown) => format!("{} {} {}", shown.subject(), shown.alternative_names().join(","), shown.fingerprint()),
         None => "none".to_owned(),
     }
+}
+
+/// Who the client is by its certificate.
+async fn identity(identity: Identity) -> String {
+    format!("{} by {:?}", identity.name(), identity.scheme())
 }
 
 async fn echo(request: Request) -> Response {

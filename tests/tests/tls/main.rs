@@ -140,6 +140,16 @@ fn who_is_let_in(provider: Provider) {
     }
 }
 
+fn a_certificate_is_an_identity(provider: Provider) {
+    let subject = Subject::start(provider, Setup { mtls: true, ..Setup::default() });
+    let file = subject.authority.issue("alice", Use::Client).display().to_string();
+    let seen = subject.ask(&["-cert", &file, "-key", &file], &closing("GET /identity", "", ""));
+    assert!(seen.is_ok() && seen.text.contains("client.test by ClientCertificate"), "{}", seen.text);
+    let subject = Subject::start(provider, Setup::default());
+    let seen = subject.ask(&[], &closing("GET /identity", "", ""));
+    assert!(seen.text.contains("403"), "{}", seen.text);
+}
+
 fn versions_and_ciphers(provider: Provider) {
     let subject = Subject::start(provider, Setup::default());
     for (arguments, served) in [
@@ -211,6 +221,7 @@ macro_rules! suites {
 suites! {
     requests_are_served_over_tls_and_what_is_no_tls_is_not: super::served_with_tls;
     clients_are_let_in_by_certificate_and_the_app_sees_whose: super::who_is_let_in;
+    a_certificate_is_an_identity_to_the_layer_that_takes_certificates: super::a_certificate_is_an_identity;
     only_the_chosen_versions_and_ciphers_are_spoken: super::versions_and_ciphers;
     sessions_are_resumed_in_both_versions: super::sessions_are_resumed;
     alpn_decides_which_http_is_spoken: super::alpn_decides;
