@@ -48,14 +48,14 @@ mod fragments;
 )]
 mod guard;
 pub mod hub;
-mod json_error;
-pub mod layers;
 #[cfg(feature = "guards")]
 #[cfg_attr(
     not(all(feature = "api-keys", feature = "auth", feature = "rate-limit", feature = "sessions")),
     allow(dead_code, reason = "each feature uses its own part")
 )]
 mod identity;
+mod json_error;
+pub mod layers;
 mod lifetime;
 #[cfg(feature = "rate-limit")]
 pub mod limits;
@@ -97,11 +97,11 @@ pub use cookies::CrossSite;
 pub use delegation::Delegation;
 pub use error::{BoxError, Error, Result};
 pub use fragments::{Composed, FallbackTooShort, FragmentPart};
-pub use layers::{OpaqueErrors, SecurityHeaders};
 #[cfg(feature = "guards")]
 pub use guard::Guarded;
 #[cfg(feature = "guards")]
 pub use identity::{Identity, Scheme as IdentityScheme};
+pub use layers::{OpaqueErrors, SecurityHeaders};
 pub use lifetime::ServerHandle;
 pub use logging::{Logging, Rollover};
 pub use narthex_http::tls::{ClientCertificates, Demand, MinVersion, PeerCertificate, SecurityLevel};
