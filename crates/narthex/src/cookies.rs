@@ -63,6 +63,22 @@ impl CookieRules {
         found.or_else(|| plain.then(|| find(headers, &self.name)).flatten())
     }
 
+    /// Takes it out of the handshake of a WebSocket, whose head is kept for as long as the connection lasts.
+    pub(crate) fn strip(&self, headers: &mut HeaderMap) {
+        let fields: Vec<_> = headers.get_all(COOKIE).iter().filter_map(|value| value.to_str().ok()).collect();
+        let is_it = |pair: &str| {
+            let name = pair.split('=').next().unwrap_or_default();
+            let name = name.strip_prefix("__Host-").or_else(|| name.strip_prefix("__Secure-")).unwrap_or(name);
+            name == self.name
+        };
+        let pairs = fields.iter().flat_map(|field| field.split(';')).map(str::trim);
+        let rest = pairs.filter(|pair| !is_it(pair)).collect::<Vec<_>>().join("; ");
+        headers.remove(COOKIE);
+        if let Some(rest) = HeaderValue::try_from(rest).ok().filter(|rest| !rest.is_empty()) {
+            headers.insert(COOKIE, rest);
+        }
+    }
+
     pub(crate) fn jar(&self, extensions: &Extensions) -> Jar {
         let path = path(extensions);
         let secure = is_encrypted(extensions) != Some(false);
@@ -155,5 +171,7 @@ mod tests {
         headers.append(COOKIE, HeaderValue::from_static("__Host-session=mine"));
         assert_eq!(rules.read(&headers, &connection(true)), Some("mine"));
         assert_eq!(rules.read(&headers, &connection(false)), Some("mine"), "a browser has got it over TLS");
+        rules.strip(&mut headers);
+        assert_eq!(headers.get_all(COOKIE).iter().collect::<Vec<_>>(), ["a=b; xsession=c"]);
     }
 }

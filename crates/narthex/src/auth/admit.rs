@@ -40,6 +40,9 @@ where
         if let Some(identity) = self.identify(parts).await? {
             let is_web_socket = is_web_socket(parts);
             hide(&mut parts.headers, is_web_socket);
+            if let Some(cookie) = self.tokens.as_ref().and_then(|tokens| tokens.cookie.as_ref()).filter(|_| is_web_socket) {
+                cookie.strip(&mut parts.headers);
+            }
             parts.extensions.insert(identity);
         }
         Ok(())

@@ -11,7 +11,7 @@ use super::session::{Session, Told};
 use super::store::SessionId;
 use super::{Sessions, Shared};
 use crate::cookies::Jar;
-use crate::guard::{Answer, Gate, Guarded, busy};
+use crate::guard::{Answer, Gate, Guarded, busy, is_web_socket};
 use crate::secret::Secret;
 
 /// What comes of a request.
@@ -51,6 +51,9 @@ impl<T: Send + 'static, B: Send> Gate<B> for Sessions<T> {
             _ => None,
         };
         let jar = cookie.jar(&parts.extensions);
+        if is_web_socket(parts) {
+            cookie.strip(&mut parts.headers);
+        }
         let session = Session::new(Arc::clone(&self.shared), current);
         parts.extensions.insert(session.clone());
         Ok(Passed { session, jar, _turn: turn })

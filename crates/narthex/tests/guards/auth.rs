@@ -178,7 +178,7 @@ fn hub() -> Hub {
         let Some(identity) = connect.request().extensions.get::<Identity>().cloned() else {
             return Err(connect.refuse(StatusCode::FORBIDDEN, "nobody"));
         };
-        let seen = (connect.header("authorization").is_some(), connect.request().uri.to_string());
+        let seen = (connect.header("authorization").or(connect.header("cookie")).is_some(), connect.request().uri.to_string());
         connect.set_data((identity, seen));
         Ok(connect)
     });
@@ -214,6 +214,9 @@ async fn a_page_can_open_a_web_socket_with_a_token_where_the_app_allows_it(place
     let running = start(place, app).await;
     let mut socket = open(&running, "/ws", &[("sec-websocket-protocol", &offer)]).await.unwrap();
     assert_eq!(say(&mut socket, "who?").await, r#"ann (false, "/ws")"#);
+    let cookie = format!("token={}", token.expose());
+    let mut socket = open(&running, "/ws", &[("cookie", &cookie)]).await.unwrap();
+    assert_eq!(say(&mut socket, "who?").await, r#"ann (false, "/ws")"#, "the cookie is not kept");
     let mut socket = open(&running, &target, &[]).await.unwrap();
     assert_eq!(say(&mut socket, "who?").await, r#"ann (false, "/ws?a=b")"#, "the app does not see the token");
     assert_eq!(open(&running, "/ws", &[("sec-websocket-protocol", "chat, narthex.token.abc")]).await.unwrap_err(), 401);
