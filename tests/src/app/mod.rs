@@ -23,7 +23,7 @@ use http::{Extensions, HeaderMap, HeaderValue, Method, StatusCode};
 use http_body::Body as _;
 use narthex::Identity;
 use narthex::auth::{Auth, CertificateNames};
-use narthex::hub::{Deflate, Hub};
+use narthex::hub::{Deflate, HeartBeat, Hub};
 use serde_json::{Value, json};
 
 pub use self::bodies::{Counted, drain};
@@ -99,7 +99,8 @@ pub fn router(settings: Settings) -> Router {
 
 /// A hub that sends every message back.
 fn hub() -> Hub {
-    let hub = Hub::builder().origins(["*"]).deflate(Deflate::default()).build();
+    // Autobahn's client answers a ping also in the middle of a frame that it sends in pieces.
+    let hub = Hub::builder().origins(["*"]).deflate(Deflate::default()).heartbeat(HeartBeat::off()).build();
     hub.on_message(|peer, text| async move { peer.send(text) });
     hub.on_binary(|peer, data| async move { peer.send(data) });
     hub
