@@ -15,6 +15,8 @@ mod log;
 mod metrics;
 mod snapshot;
 mod socket;
+mod token;
 mod worker;
 
 pub use host::{Host, HostOptions, StartError};
+pub use token::random_token;

@@ -107,13 +107,21 @@ fn fill_cache(file: &File, mut offset: u64, end: u64) {
     }
 }
 
+/// Reads into `buffer` from `offset` on, without moving the file's position. Returns how many bytes that are; 0 at the end.
+///
+/// # Errors
+/// What the OS says.
 #[cfg(unix)]
-pub(crate) fn read_at(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+pub fn read_at(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
     std::os::unix::fs::FileExt::read_at(file, buffer, offset)
 }
 
+/// Reads into `buffer` from `offset` on. Returns how many bytes that are; 0 at the end.
+///
+/// # Errors
+/// What the OS says.
 #[cfg(windows)]
-pub(crate) fn read_at(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+pub fn read_at(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
     std::os::windows::fs::FileExt::seek_read(file, buffer, offset)
 }
 

@@ -41,7 +41,7 @@ pub use acceptor::{Acceptor, Inbox};
 pub use admission::Admission;
 pub use bandwidth::Bandwidth;
 pub use exchange::{Exchange, ExchangeClosed, Rules};
-pub use file::is_local;
+pub use file::{is_local, read_at};
 pub use h1::head::{BodyLength, Version};
 pub use holder::PortHolder;
 pub use journal::{Ended, Journal, Refused};

@@ -15,7 +15,7 @@ use http::{Extensions, HeaderMap, HeaderValue, Method, Request, Response, Status
 use http_body_util::{Either, Full};
 use tower_service::Service;
 
-use crate::request::ConnectionInfo;
+use crate::request::{ConnectionInfo, client_address};
 
 /// A response instead of the app's.
 // Boxed, since it is the rare side of a result.
@@ -111,16 +111,9 @@ pub(crate) fn busy(text: &'static str) -> Answer {
     answer
 }
 
-/// The client's address, as far as the server tells it: the real one behind proxies that are trusted.
+/// Where the client is. One of IPv4 on a socket of IPv6 is a client of IPv4.
 pub(crate) fn client_ip(extensions: &Extensions) -> Option<IpAddr> {
-    let known = extensions.get::<ConnectionInfo>().map(|connection| connection.peer);
-    #[cfg(feature = "axum")]
-    let known = known.or_else(|| {
-        let known = extensions.get::<axum::extract::ConnectInfo<std::net::SocketAddr>>();
-        known.map(|axum::extract::ConnectInfo(peer)| *peer)
-    });
-    // A client of IPv4 on a socket of IPv6 is a client of IPv4.
-    known.map(|peer| peer.ip().to_canonical())
+    client_address(extensions).map(|peer| peer.ip().to_canonical())
 }
 
 /// Whether the client's connection is encrypted, as far as the server tells it.

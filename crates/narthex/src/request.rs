@@ -286,6 +286,15 @@ fn position(whole: &[u8], part: &[u8]) -> Option<Range<usize>> {
     (end <= whole.len()).then_some(start..end)
 }
 
+/// The client's address, as far as the server tells it: the real one behind proxies that are trusted.
+#[cfg(any(feature = "forward", feature = "guards"))]
+pub(crate) fn client_address(extensions: &Extensions) -> Option<SocketAddr> {
+    let known = extensions.get::<ConnectionInfo>().map(|connection| connection.peer);
+    #[cfg(feature = "axum")]
+    let known = known.or_else(|| Some(extensions.get::<axum::extract::ConnectInfo<SocketAddr>>()?.0));
+    known
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

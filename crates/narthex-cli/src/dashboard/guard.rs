@@ -38,10 +38,7 @@ impl Token {
 
     /// A new one, of 128 random bits.
     pub(crate) fn random() -> std::io::Result<Self> {
-        use std::io::Read;
-        let mut bytes = [0; 16];
-        std::fs::File::open("/dev/urandom")?.read_exact(&mut bytes)?;
-        Ok(Self::new(bytes.iter().map(|byte| format!("{byte:02x}")).collect()))
+        narthex_host::random_token().map(Self::new)
     }
 
     pub(crate) fn as_str(&self) -> &str {

@@ -32,39 +32,9 @@ pub(super) async fn page(State(inner): State<Arc<Inner>>) -> Response {
     }
 }
 
-/// The numbers of a URL, of all groups that share it.
-#[derive(Default)]
-struct Sum {
-    traffic: TrafficState,
-    buckets: BTreeMap<u64, u64>,
-}
-
-impl Sum {
-    fn add(&mut self, more: &TrafficState) {
-        let sum = &mut self.traffic;
-        let pairs = [
-            (&mut sum.requests, more.requests),
-            (&mut sum.no_answer, more.no_answer),
-            (&mut sum.informational, more.informational),
-            (&mut sum.successful, more.successful),
-            (&mut sum.redirected, more.redirected),
-            (&mut sum.client_errors, more.client_errors),
-            (&mut sum.server_errors, more.server_errors),
-            (&mut sum.bytes_sent, more.bytes_sent),
-            (&mut sum.bytes_received, more.bytes_received),
-            (&mut sum.tunnels, more.tunnels),
-            (&mut sum.tunnels_open, more.tunnels_open),
-            (&mut sum.latency_us.sum, more.latency_us.sum),
-        ];
-        pairs.into_iter().for_each(|(sum, more)| *sum += more);
-        for (bound, count) in &more.latency_buckets {
-            *self.buckets.entry(*bound).or_default() += count;
-        }
-    }
-}
-
 fn text(state: &ServiceState, certificates: &[SslcertState]) -> String {
-    let mut by_url: BTreeMap<&str, Sum> = BTreeMap::new();
+    // Of all groups that share a URL.
+    let mut by_url: BTreeMap<&str, TrafficState> = BTreeMap::new();
     for group in state.sessions.iter().flat_map(|session| &session.groups) {
         // A group is named by its first URL.
         by_url.entry(group.urls.first().map_or("", String::as_str)).or_default().add(&group.traffic);
@@ -79,10 +49,10 @@ fn text(state: &ServiceState, certificates: &[SslcertState]) -> String {
         out.sample("refused_total", &[("reason", reason)], count);
     }
     out.head("requests_total", "counter", "Requests that are over, by the first URL of their group.");
-    each(&by_url, |url, sum| out.sample("requests_total", &[("url", url)], &sum.traffic.requests));
+    each(&by_url, |url, sum| out.sample("requests_total", &[("url", url)], &sum.requests));
     out.head("responses_total", "counter", "The same by the first digit of the status; none: the client got no answer.");
     each(&by_url, |url, sum| {
-        let TrafficState { no_answer, informational, successful, redirected, client_errors, server_errors, .. } = &sum.traffic;
+        let TrafficState { no_answer, informational, successful, redirected, client_errors, server_errors, .. } = sum;
         let classes = [
             ("none", no_answer),
             ("1xx", informational),
@@ -96,11 +66,11 @@ fn text(state: &ServiceState, certificates: &[SslcertState]) -> String {
         }
     });
     out.head("sent_bytes_total", "counter", "Bytes to clients, with heads and framing.");
-    each(&by_url, |url, sum| out.sample("sent_bytes_total", &[("url", url)], &sum.traffic.bytes_sent));
+    each(&by_url, |url, sum| out.sample("sent_bytes_total", &[("url", url)], &sum.bytes_sent));
     out.head("received_bytes_total", "counter", "Bytes from clients: heads and bodies.");
-    each(&by_url, |url, sum| out.sample("received_bytes_total", &[("url", url)], &sum.traffic.bytes_received));
+    each(&by_url, |url, sum| out.sample("received_bytes_total", &[("url", url)], &sum.bytes_received));
     out.head("tunnels_open", "gauge", "WebSockets and other tunnels.");
-    each(&by_url, |url, sum| out.sample("tunnels_open", &[("url", url)], &sum.traffic.tunnels_open));
+    each(&by_url, |url, sum| out.sample("tunnels_open", &[("url", url)], &sum.tunnels_open));
     out.head("request_duration_seconds", "histogram", "From a request's first byte to its response's last one; no tunnels.");
     each(&by_url, |url, sum| out.histogram(url, sum));
     let queues =
@@ -129,7 +99,7 @@ fn text(state: &ServiceState, certificates: &[SslcertState]) -> String {
     out.0
 }
 
-fn each<'a>(by_url: &BTreeMap<&'a str, Sum>, mut write: impl FnMut(&'a str, &Sum)) {
+fn each<'a>(by_url: &BTreeMap<&'a str, TrafficState>, mut write: impl FnMut(&'a str, &TrafficState)) {
     by_url.iter().for_each(|(url, sum)| write(url, sum));
 }
 
@@ -156,15 +126,15 @@ impl Exposition {
         let _ = writeln!(self.0, "{} {value}", if labels.is_empty() { "" } else { "}" });
     }
 
-    fn histogram(&mut self, url: &str, sum: &Sum) {
+    fn histogram(&mut self, url: &str, sum: &TrafficState) {
         for bound in BOUNDS {
-            let within: u64 = sum.buckets.range(..=bound).map(|(_, count)| count).sum();
+            let within: u64 = sum.latency_buckets.iter().filter(|(upper, _)| *upper <= bound).map(|(_, count)| count).sum();
             let seconds = (bound as f64 / 1e6).to_string();
             self.sample("request_duration_seconds_bucket", &[("url", url), ("le", &seconds)], &within);
         }
-        let all: u64 = sum.buckets.values().sum();
+        let all: u64 = sum.latency_buckets.iter().map(|(_, count)| count).sum();
         self.sample("request_duration_seconds_bucket", &[("url", url), ("le", "+Inf")], &all);
-        self.sample("request_duration_seconds_sum", &[("url", url)], &(sum.traffic.latency_us.sum as f64 / 1e6));
+        self.sample("request_duration_seconds_sum", &[("url", url)], &(sum.latency_us.sum as f64 / 1e6));
         self.sample("request_duration_seconds_count", &[("url", url)], &all);
     }
 }

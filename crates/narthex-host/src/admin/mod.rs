@@ -102,6 +102,33 @@ pub struct TrafficState {
     pub latency_buckets: Vec<(u64, u64)>,
 }
 
+impl TrafficState {
+    /// Adds what went through another group. Quantiles cannot be added, only their sum and the buckets.
+    pub fn add(&mut self, more: &Self) {
+        let pairs = [
+            (&mut self.requests, more.requests),
+            (&mut self.no_answer, more.no_answer),
+            (&mut self.informational, more.informational),
+            (&mut self.successful, more.successful),
+            (&mut self.redirected, more.redirected),
+            (&mut self.client_errors, more.client_errors),
+            (&mut self.server_errors, more.server_errors),
+            (&mut self.bytes_sent, more.bytes_sent),
+            (&mut self.bytes_received, more.bytes_received),
+            (&mut self.tunnels, more.tunnels),
+            (&mut self.tunnels_open, more.tunnels_open),
+            (&mut self.latency_us.sum, more.latency_us.sum),
+        ];
+        pairs.into_iter().for_each(|(sum, more)| *sum += more);
+        for (bound, count) in &more.latency_buckets {
+            match self.latency_buckets.binary_search_by_key(bound, |(known, _)| *known) {
+                Ok(at) => self.latency_buckets[at].1 += count,
+                Err(at) => self.latency_buckets.insert(at, (*bound, *count)),
+            }
+        }
+    }
+}
+
 /// Microseconds that a share of all requests took at most, an eighth more at most.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]

@@ -20,6 +20,7 @@ use super::state::Refusal;
 use super::{SPARE_CONNECTIONS, Shared, report};
 use crate::admin::{Answer, Question};
 use crate::snapshot::AppId;
+use crate::token::random_token;
 use crate::worker::{Attach, Command};
 
 /// For the greeting. What connects and says nothing is not an app.
@@ -149,7 +150,8 @@ fn welcome(shared: &Shared, app: AppId, token: &str) -> Message {
 
 /// An app's control connection: everything the app has ends with it.
 async fn app(shared: &Rc<Shared>, connection: &mut Connection, peer: Peer, hello: Hello) -> Result<(), Ended> {
-    let token = token()?;
+    // What a data connection shows must not be guessable by another process of the same user.
+    let token = random_token()?;
     let pid = if peer.pid == 0 { hello.pid } else { peer.pid };
     let app = shared.state.borrow_mut().add_app(&hello.name, hello.workers, pid, peer.caller, token.clone());
     let served = app_messages(shared, connection, app, &token).await;
@@ -304,12 +306,4 @@ fn id_of(message: &Message) -> u64 {
         | Message::ShowServiceState { id } => *id,
         _ => 0,
     }
-}
-
-/// 128 random bits from the OS: what a data connection shows must not be guessable by another process of the same user.
-fn token() -> io::Result<String> {
-    let mut bytes = [0; 16];
-    let mut source = std::fs::File::open("/dev/urandom")?;
-    io::Read::read_exact(&mut source, &mut bytes)?;
-    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
 }

@@ -15,60 +15,45 @@ use crate::admin::TrafficState;
 /// The numbers of one URL group, or of a whole host.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Meter {
-    requests: u64,
-    /// By the first digit of the status; 0 where nothing was answered.
-    statuses: [u64; 6],
-    sent: u64,
-    received: u64,
+    /// Without latencies.
+    counts: TrafficState,
     /// Of what is no tunnel.
     latencies: Latencies,
-    tunnels: u64,
-    tunnels_open: u64,
 }
 
 impl Meter {
     fn ended(&mut self, ended: &Ended<'_>) {
-        self.requests += 1;
-        if let Some(class) = self.statuses.get_mut(usize::from(ended.status / 100)) {
-            *class += 1;
-        }
-        self.sent += ended.sent;
-        self.received += ended.received;
+        let counts = &mut self.counts;
+        counts.requests += 1;
+        *match ended.status / 100 {
+            // A tunnel's only response is informational.
+            1 => &mut counts.informational,
+            2 => &mut counts.successful,
+            3 => &mut counts.redirected,
+            4 => &mut counts.client_errors,
+            5 => &mut counts.server_errors,
+            _ => &mut counts.no_answer,
+        } += 1;
+        counts.bytes_sent += ended.sent;
+        counts.bytes_received += ended.received;
         if ended.status == 101 {
-            self.tunnels_open = self.tunnels_open.saturating_sub(1);
+            counts.tunnels_open = counts.tunnels_open.saturating_sub(1);
         } else {
             self.latencies.add(ended.taken);
         }
     }
 
     pub(crate) fn merge(&mut self, other: &Self) {
-        self.requests += other.requests;
-        self.statuses.iter_mut().zip(other.statuses).for_each(|(sum, more)| *sum += more);
-        self.sent += other.sent;
-        self.received += other.received;
+        self.counts.add(&other.counts);
         self.latencies.merge(&other.latencies);
-        self.tunnels += other.tunnels;
-        self.tunnels_open += other.tunnels_open;
     }
 
     /// For people and programs.
     pub(crate) fn state(&self) -> TrafficState {
-        let [no_answer, informational, successful, redirected, client_errors, server_errors] = self.statuses;
         TrafficState {
-            requests: self.requests,
-            no_answer,
-            // A tunnel's only response is informational.
-            informational,
-            successful,
-            redirected,
-            client_errors,
-            server_errors,
-            bytes_sent: self.sent,
-            bytes_received: self.received,
-            tunnels: self.tunnels,
-            tunnels_open: self.tunnels_open,
             latency_us: self.latencies.quantiles(),
             latency_buckets: self.latencies.buckets().collect(),
+            ..self.counts.clone()
         }
     }
 }
@@ -103,8 +88,8 @@ impl Meters {
     pub(crate) fn tunnelled(&self, tag: u32) {
         let mut counted = self.0.borrow_mut();
         let meter = counted.by_tag.entry(tag).or_default();
-        meter.tunnels += 1;
-        meter.tunnels_open += 1;
+        meter.counts.tunnels += 1;
+        meter.counts.tunnels_open += 1;
     }
 
     /// Groups that are no more are counted together, once nothing of theirs is under way.
@@ -112,7 +97,7 @@ impl Meters {
         let mut counted = self.0.borrow_mut();
         let Counted { by_tag, gone, .. } = &mut *counted;
         by_tag.retain(|tag, meter| {
-            let stays = is_live(*tag) || meter.tunnels_open > 0;
+            let stays = is_live(*tag) || meter.counts.tunnels_open > 0;
             if !stays {
                 gone.merge(meter);
             }

@@ -180,7 +180,7 @@ fn read(file: &File, offset: u64, length: u64) -> io::Result<Bytes> {
     let mut bytes = vec![0; usize::try_from(length).unwrap_or_default()];
     let mut done = 0;
     while let Some(rest) = bytes.get_mut(done..).filter(|rest| !rest.is_empty()) {
-        match read_at(file, rest, offset + done as u64) {
+        match narthex_http::read_at(file, rest, offset + done as u64) {
             Ok(0) => return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the file has become shorter while it was sent")),
             Ok(read) => done += read,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -188,16 +188,6 @@ fn read(file: &File, offset: u64, length: u64) -> io::Result<Bytes> {
         }
     }
     Ok(bytes.into())
-}
-
-#[cfg(unix)]
-fn read_at(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
-    std::os::unix::fs::FileExt::read_at(file, buffer, offset)
-}
-
-#[cfg(windows)]
-fn read_at(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
-    std::os::windows::fs::FileExt::seek_read(file, buffer, offset)
 }
 
 impl http_body::Body for FileBody {

@@ -8,7 +8,7 @@ use http::{Extensions, HeaderMap, HeaderValue, Version};
 use http_body::Frame;
 use narthex_http::TrustedProxies;
 
-use crate::request::ConnectionInfo;
+use crate::request::{ConnectionInfo, client_address};
 
 const FORWARDED: HeaderName = HeaderName::from_static("forwarded");
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
@@ -94,11 +94,8 @@ pub(super) struct Client {
 impl Client {
     /// What the request's extensions tell of it.
     pub(super) fn of(extensions: &Extensions) -> Self {
-        let connection = extensions.get::<ConnectionInfo>();
-        let address = connection.map(|connection| connection.peer);
-        #[cfg(feature = "axum")]
-        let address = address.or_else(|| Some(extensions.get::<axum::extract::ConnectInfo<SocketAddr>>()?.0));
-        Self { address, tls: connection.map(|connection| connection.tls) }
+        let tls = extensions.get::<ConnectionInfo>().map(|connection| connection.tls);
+        Self { address: client_address(extensions), tls }
     }
 
     fn is_trusted(&self, proxies: &TrustedProxies) -> bool {

@@ -1,8 +1,6 @@
 //! The ways to servers: TCP, TLS, Unix sockets; HTTP/1.1 and HTTP/2.
 
 use std::convert::Infallible;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use axum::Router;
 use axum::routing::{any, post};
@@ -13,9 +11,9 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
 use narthex::forward::{Forward, HostPolicy, Upstream};
 use narthex::{ClientCertificates, Demand, Provider, Server, Tls};
-use tokio::net::{TcpListener, UnixListener};
+use tokio::net::UnixListener;
 
-use super::stage::{running, running_with};
+use super::stage::{Connection, Scripted, running, running_with, script};
 use crate::client::{Place, Running};
 
 on_both! {
@@ -60,30 +58,21 @@ async fn a_server_may_be_at_a_unix_socket(place: &Place) {
     assert_eq!(running.get("/based").await.text(), "HTTP/1.1 /base/based a");
 }
 
-/// A server of HTTP/1.1 and HTTP/2 without TLS, and how many connections it was asked for.
-async fn http2() -> (Upstream, Arc<AtomicUsize>) {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    let connections = Arc::new(AtomicUsize::new(0));
-    let count = Arc::clone(&connections);
-    tokio::spawn(async move {
-        while let Ok((stream, _)) = listener.accept().await {
-            count.fetch_add(1, Ordering::SeqCst);
-            let service = hyper::service::service_fn(|request: Request<hyper::body::Incoming>| {
-                let app = telling();
-                async move { Ok::<_, Infallible>(tower::ServiceExt::oneshot(app, request).await.unwrap()) }
-            });
-            tokio::spawn(async move {
-                let _ = auto::Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(stream), service).await;
-            });
-        }
-    });
-    (Upstream::new(format!("http://{address}")).unwrap().http2(), connections)
+/// A server of HTTP/1.1 and HTTP/2 without TLS.
+async fn http2() -> Scripted {
+    script(|connection: Connection, _| async {
+        let service = hyper::service::service_fn(|request: Request<hyper::body::Incoming>| {
+            let app = telling();
+            async move { Ok::<_, Infallible>(tower::ServiceExt::oneshot(app, request).await.unwrap()) }
+        });
+        let _ = auto::Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(connection.0), service).await;
+    })
+    .await
 }
 
 async fn a_server_may_speak_http2_without_being_asked(place: &Place) {
-    let (upstream, connections) = http2().await;
-    let running = running(place, Forward::new().route("/", upstream)).await;
+    let server = http2().await;
+    let running = running(place, Forward::new().route("/", server.upstream().http2())).await;
     assert_eq!(running.get("/x").await.text(), "HTTP/2.0 /x a");
     for reply in join_all((0..20).map(|_| running.get("/y"))).await {
         assert_eq!(reply.text(), "HTTP/2.0 /y a");
@@ -97,7 +86,7 @@ async fn a_server_may_speak_http2_without_being_asked(place: &Place) {
         .await;
     assert_eq!(client.reply().await.text(), "3 3");
     // One of the client's bodies that has no end yet does not keep others back.
-    assert_eq!(connections.load(Ordering::SeqCst), 1);
+    assert_eq!(server.connections(), 1);
 }
 
 async fn a_server_may_have_tls(place: &Place) {
@@ -145,7 +134,7 @@ async fn a_server_may_want_to_know_who_asks() {
 
 #[tokio::test]
 async fn websockets_do_not_go_to_servers_that_are_set_to_http2() {
-    let (upstream, _) = http2().await;
+    let upstream = http2().await.upstream().http2();
     let running = running_with(upstream).await;
     let mut client = running.connect().await;
     client.send(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n").await;
