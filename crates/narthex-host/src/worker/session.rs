@@ -212,9 +212,17 @@ impl Session {
         self.woken.set(true);
         let now = || u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
         loop {
+            if self.gone.get() {
+                link.end_input();
+            }
             // Writing first gives a turn's requests one write; after reading there may be more to say (credits, windows).
             // Reading never waits for writing: if both ends did that, each would wait for the other.
-            let all_written = self.poll_write(cx, link)?;
+            let all_written = match self.poll_write(cx, link) {
+                Ok(all_written) => all_written,
+                // An app that takes no more may have answered before it left.
+                Err(_) if !self.gone.replace(true) => continue,
+                Err(_) => false,
+            };
             if !all_written && self.end.borrow_mut().output().len() > Link::HARD_LIMIT {
                 return Poll::Ready(Err(SessionError::Unread));
             }
@@ -227,10 +235,6 @@ impl Session {
             self.files.arrive(link.arrived());
             self.receive(link)?;
         }
-        // The app has left; what it had sent before was read just now.
-        if self.gone.get() {
-            return Poll::Ready(Ok(()));
-        }
         // Judged after reading: what waits to be read after a pause of ours is a sign of life.
         while heartbeat.as_mut().poll(cx).is_ready() {
             match pings.on_time(now()) {
@@ -239,7 +243,10 @@ impl Session {
                 Beat::Wait(_) => {}
             }
             heartbeat.as_mut().reset(Instant::now() + HEARTBEAT);
-            self.poll_write(cx, link)?;
+            if self.poll_write(cx, link).is_err() {
+                self.gone.set(true);
+                link.end_input();
+            }
         }
         self.woken.set(false);
         Poll::Pending

@@ -88,7 +88,8 @@ struct State {
     closed: bool,
 }
 
-type Job = Box<dyn FnOnce() + Send>;
+/// Does the work, and returns what tells its result: whoever hears of that finds the thread free.
+type Job = Box<dyn FnOnce() -> Box<dyn FnOnce()> + Send>;
 
 impl Default for BlockingPool {
     fn default() -> Self {
@@ -182,9 +183,11 @@ impl BlockingPool {
     pub async fn run<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, Overloaded> {
         let (done, is_done) = oneshot::channel();
         self.submit(Box::new(move || {
-            if !done.is_closed() {
-                let _ = done.send(catch_unwind(AssertUnwindSafe(work)));
+            if done.is_closed() {
+                return Box::new(|| ());
             }
+            let output = catch_unwind(AssertUnwindSafe(work));
+            Box::new(move || drop(done.send(output)))
         }))?;
         match is_done.await {
             Ok(Ok(output)) => Ok(output),
@@ -247,8 +250,11 @@ impl Shared {
             while let Some(job) = state.queue.pop_front() {
                 drop(state);
                 // The job catches its own panics; what is left are those of values that are dropped.
-                let _ = catch_unwind(AssertUnwindSafe(job));
+                let tell = catch_unwind(AssertUnwindSafe(job));
+                self.state().idle += 1;
+                let _ = catch_unwind(AssertUnwindSafe(|| tell.map(|tell| tell())));
                 state = self.state();
+                state.idle -= 1;
             }
             if state.closed {
                 break;
@@ -329,6 +335,14 @@ mod tests {
         drop(release);
         assert_eq!((running.await.unwrap(), waiting.await.unwrap()), (Ok(()), Ok(())));
         assert_eq!(pool.run(|| 7).await, Ok(7));
+    }
+
+    #[tokio::test]
+    async fn who_hears_of_a_result_finds_the_thread_free() {
+        let pool = BlockingPool::new().max_threads(1).queue_length(0);
+        for round in 0..1000 {
+            assert_eq!(pool.run(move || round).await, Ok(round));
+        }
     }
 
     #[tokio::test]
