@@ -9,6 +9,7 @@ pub mod client;
 pub mod grpc;
 pub mod h2;
 pub mod h3;
+pub mod load;
 pub mod matrix;
 pub mod pki;
 pub mod process;

@@ -158,8 +158,11 @@ impl Shared {
             server.set_reachable(true);
             tracing::info!("the host at {} is back, and the prefixes are registered again", path.display());
         }
-        let unregister = Message::Unregister { id: link.next_id(), urls: link.urls() };
-        let _ = timeout(UNREGISTER, link.connection.ask(unregister)).await;
+        // What a queue keeps for its next process stays registered; who is draining takes none of it.
+        if !self.group.queue.may_wait() {
+            let unregister = Message::Unregister { id: link.next_id(), urls: link.urls() };
+            let _ = timeout(UNREGISTER, link.connection.ask(unregister)).await;
+        }
         workers.stop(self.shutdown_timeout).await;
         served
     }

@@ -223,7 +223,7 @@ async fn data(
     let found = {
         let state = shared.state.borrow();
         let token = hello.token.as_deref().unwrap_or_default();
-        let found = state.apps.iter().find(|(_, app)| app.caller.uid == peer.caller.uid && app.token == token);
+        let found = state.apps.iter().find(|(_, app)| !app.has_left && app.caller.uid == peer.caller.uid && app.token == token);
         found.map(|(id, app)| (*id, Arc::clone(&app.sessions)))
     };
     let worker = hello.host_worker.and_then(|index| shared.workers.get(usize::try_from(index).ok()?));
@@ -241,7 +241,7 @@ async fn data(
     let (closed, _) = UnixStream::pair()?;
     let stream = std::mem::replace(&mut connection.stream, closed).into_std()?;
     // The app may have left meanwhile, and its Detach may be on its way: nothing may follow that.
-    if shared.state.borrow().apps.contains_key(&app) {
+    if shared.state.borrow().apps.get(&app).is_some_and(|app| !app.has_left) {
         let app_end = connection.descriptor.take();
         let _ = worker.send(Command::Attach(Attach { app, stream, app_end, begun, permits: [of_host, of_user, of_app] }));
     }

@@ -179,9 +179,16 @@ impl Shared {
         if self.stopping.get() {
             return Err(Refusal::new(RefusalCode::ShuttingDown, "the host is stopping: register when it is back"));
         }
-        let registered = self.state.borrow_mut().register(app, group, urls, into)?;
-        self.publish(registered.change).await;
-        Ok((registered.group, registered.urls))
+        let registered = self.state.borrow_mut().register(app, group, urls, into);
+        let (mut change, registered) = match registered {
+            Ok(registered) => (registered.change, Ok((registered.group, registered.urls))),
+            Err(refusal) => (PortChange::default(), Err(refusal)),
+        };
+        self.state.borrow_mut().release_unneeded(&mut change);
+        if registered.is_ok() || !change.closed.is_empty() {
+            self.publish(change).await;
+        }
+        registered
     }
 
     async fn set(&self, app: AppId, of: Owner, properties: &Properties, queue: &QueueSettings) -> Result<(), Refusal> {
@@ -197,11 +204,24 @@ impl Shared {
         self.publish(change).await;
     }
 
-    async fn app_gone(&self, app: AppId) {
+    async fn app_gone(self: &Rc<Self>, app: AppId) {
         let _one_at_a_time = self.changing.lock().await;
-        let change = self.state.borrow_mut().remove_app(app);
+        let (change, grace) = self.state.borrow_mut().app_left(app);
         self.tell(|| Command::Detach { app });
         self.publish(change).await;
+        let Some(grace) = grace.filter(|_| !self.stopping.get()) else { return };
+        tracing::info!(app, ?grace, "its queue waits for the next process");
+        let shared = Rc::clone(self);
+        spawn_local(async move {
+            tokio::time::sleep(grace).await;
+            let _one_at_a_time = shared.changing.lock().await;
+            if !shared.state.borrow().apps.contains_key(&app) {
+                return;
+            }
+            let change = shared.state.borrow_mut().remove_app(app);
+            tracing::info!(app, "nobody has come to its queue: its URLs are free");
+            shared.publish(change).await;
+        });
     }
 
     /// Makes the state's routes the ones in force. Returns when every worker uses them, and the closed addresses are free.

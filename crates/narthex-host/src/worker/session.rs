@@ -173,14 +173,17 @@ impl Session {
         link.end();
     }
 
-    /// Ends all streams. Requests that the app has not read go back to their queue; the others are lost with it.
+    /// Ends all streams. Requests that the app has not read go back to their queue, and so do, once, those that mean no harm if they
+    /// are asked twice; the others are lost with it.
     fn abandon(&self, written: u64, app_end: Option<Foreign>) {
         self.gone.set(true);
         self.held_back.take().into_iter().for_each(Waker::wake);
         let read = written.saturating_sub(app_end.map_or(0, |app_end| left_unread(&app_end, written)));
         let end = std::mem::take(&mut *self.end.borrow_mut());
         let (unread, lost): (Vec<_>, Vec<_>) =
-            end.abandon().map(|(_, stream)| stream).partition(|stream| stream.ends_at > read && stream.kept.is_some());
+            end.abandon().map(|(_, stream)| stream).partition(|stream| {
+                stream.kept.as_ref().is_some_and(|kept| stream.ends_at > read || kept.may_be_asked_again())
+            });
         for stream in lost {
             stream.exchange.refuse(Reason::ConnectionAbandonedByReqQueue);
         }
