@@ -30,16 +30,22 @@ pub struct Load {
 impl Load {
     /// Requests that the app takes `milliseconds` for, half of them with a body, on connections that are kept.
     pub fn start(address: SocketAddr, milliseconds: u64) -> Self {
+        Self::start_at(address, "", milliseconds)
+    }
+
+    /// As `start`, for an app below `path`, which has no slash at its end.
+    pub fn start_at(address: SocketAddr, path: &str, milliseconds: u64) -> Self {
         let (stop, results, next) = (Arc::new(AtomicBool::new(false)), Arc::default(), Arc::new(AtomicUsize::new(0)));
         let clients = (0..CLIENTS).map(|client| {
             let (stop, results, next) = (Arc::clone(&stop), Arc::clone(&results), Arc::clone(&next));
             let results: Arc<Mutex<BTreeMap<usize, Asked>>> = results;
+            let path = path.to_owned();
             std::thread::spawn(move || {
                 let mut connection = None;
                 let safe = client % 2 != 0;
                 while !stop.load(Ordering::Relaxed) {
                     let number = next.fetch_add(1, Ordering::Relaxed);
-                    let result = ask(&mut connection, address, number, milliseconds, safe);
+                    let result = ask(&mut connection, address, &format!("{path}/slow?ms={milliseconds}&number={number}"), safe);
                     results.lock().expect("no client has panicked").insert(number, Asked { safe, result });
                 }
             })
@@ -86,12 +92,11 @@ impl Load {
     }
 }
 
-fn ask(connection: &mut Option<Client>, address: SocketAddr, number: usize, ms: u64, safe: bool) -> Result<(), String> {
+fn ask(connection: &mut Option<Client>, address: SocketAddr, target: &str, safe: bool) -> Result<(), String> {
     let mut client = match connection.take() {
         Some(client) => client,
         None => Client::connect(address).map_err(|error| error.to_string())?,
     };
-    let target = format!("/slow?ms={ms}&number={number}");
     let request = match safe {
         true => format!("GET {target} HTTP/1.1\r\nHost: x\r\n\r\n"),
         false => format!("POST {target} HTTP/1.1\r\nHost: x\r\nContent-Length: 3000\r\n\r\n{}", "b".repeat(3000)),

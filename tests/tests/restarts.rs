@@ -5,23 +5,26 @@ use std::collections::BTreeMap;
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
+use futures_util::{SinkExt, StreamExt};
 use narthex_tests::load::{Asked, Load};
+use narthex_tests::process::narthex_program;
 use narthex_tests::{App, AppOptions, Client, Host, Provider};
 use tempfile::TempDir;
+use tokio_tungstenite::tungstenite::Message;
 
 const RESTARTS: usize = 20;
 const PATIENCE: Duration = Duration::from_secs(20);
 
 struct Stage {
     host: Host,
-    _directory: TempDir,
+    directory: TempDir,
 }
 
 impl Stage {
     fn new(settings: &str) -> Self {
         let directory = TempDir::new().unwrap();
         let host = Host::start_configured(directory.path(), 2, &format!("[settings]\n{settings}\n"));
-        Self { host, _directory: directory }
+        Self { host, directory }
     }
 
     fn app(&self, name: &str, port: u16, queue: &str) -> App {
@@ -165,4 +168,74 @@ fn grace_can_be_switched_off_for_the_whole_host() {
     let address = app.address;
     stop(app);
     assert!(is_refused(address));
+}
+
+fn processes(stage: &Stage) -> usize {
+    stage.host.operate_json(&["show", "servicestate"])["sessions"].as_array().unwrap().len()
+}
+
+#[test]
+fn a_host_is_replaced_under_load_and_no_request_fails() {
+    let mut stage = Stage::new("");
+    let named = stage.app("named", 0, "shop");
+    let prefix = format!("http://127.0.0.1:{}/blog/", named.address.port());
+    let unnamed = App::start(Provider::Shared, Some(&stage.host), &AppOptions::new("unnamed", prefix));
+    let load = Load::start(named.address, 5);
+    let other = Load::start_at(named.address, "/blog", 5);
+    let mut predecessors = Vec::new();
+    for round in 0..RESTARTS {
+        load.more(100);
+        other.more(100);
+        predecessors.push(stage.host.replace(1 + round % 3));
+    }
+    load.more(100);
+    other.more(100);
+    for results in [load.end(), other.end()] {
+        assert!(failed(&results).is_empty(), "{:?}", failed(&results));
+    }
+    for mut predecessor in predecessors {
+        assert!(predecessor.wait(Duration::from_secs(60)).success());
+    }
+    assert_eq!(processes(&stage), 2);
+    stop(unnamed);
+    stop(named);
+}
+
+#[test]
+fn a_web_socket_of_a_replaced_host_goes_on_while_new_clients_reach_its_successor() {
+    let mut stage = Stage::new("");
+    let app = stage.app("app", 0, "shop");
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let url = format!("ws://{}/ws", app.address);
+    let (mut socket, _) = runtime.block_on(tokio_tungstenite::connect_async(url)).unwrap();
+    let mut before = stage.host.replace(2);
+    let echo = runtime.block_on(async {
+        socket.send(Message::text("still there?")).await.unwrap();
+        tokio::time::timeout(PATIENCE, socket.next()).await.unwrap().unwrap().unwrap()
+    });
+    assert_eq!(echo, Message::text("still there?"));
+    assert_eq!(whoami(app.address), "app");
+    // It is the last of the host before, which ends with it.
+    assert!(!before.has_ended());
+    drop(socket);
+    assert!(before.wait(PATIENCE).success());
+    assert_eq!(whoami(app.address), "app");
+}
+
+#[test]
+fn who_cannot_take_over_says_why_and_the_host_goes_on() {
+    let stage = Stage::new("");
+    let app = stage.app("app", 0, "shop");
+    let run = |directory: &std::path::Path| {
+        let mut command = std::process::Command::new(narthex_program());
+        let output = command.args(["host", "--take-over", "--socket"]).arg(directory.join("host.sock")).output().unwrap();
+        (output.status.code(), String::from_utf8(output.stderr).unwrap())
+    };
+    let nowhere = TempDir::new().unwrap();
+    let (code, error) = run(nowhere.path());
+    assert!(code != Some(0) && error.contains("cannot take over") && error.contains("no Narthex host answers"), "{code:?} {error}");
+    std::fs::write(stage.directory.path().join("narthex.toml"), "[settings]\nsingle_acceptor = true\n").unwrap();
+    let (code, error) = run(stage.directory.path());
+    assert!(code != Some(0) && error.contains("single_acceptor"), "{code:?} {error}");
+    assert_eq!(whoami(app.address), "app");
 }
