@@ -21,7 +21,7 @@ use tower_service::Service;
 use crate::BoxError;
 use crate::body::{Body, Feed};
 use crate::delegation::Delegation;
-use crate::downstream::{Closed, Downstream, Fate};
+use crate::downstream::{Closed, Downstream, Fate, lines};
 use crate::hub::{Session, Switch};
 use crate::offer::{self, Claim, Offering};
 use crate::panic_text::panic_text;
@@ -317,6 +317,9 @@ where
         this.downstream.cancel();
         return Ok(true);
     }
+    if let Some(watched) = this.watched {
+        watched.answers(this.downstream);
+    }
     let (head, body) = response.into_parts();
     if let Some(delegation) = head.extensions.get::<Delegation>() {
         if this.feed.as_ref().is_some_and(Feed::was_read) {
@@ -487,17 +490,6 @@ fn announced(headers: &HeaderMap, exact: Option<u64>) -> BodyLength {
         digits.parse().ok()
     };
     exact.or_else(declared).map_or(BodyLength::Unknown, BodyLength::Exact)
-}
-
-fn lines(trailers: &HeaderMap) -> Vec<u8> {
-    let mut lines = Vec::new();
-    for (name, value) in trailers {
-        lines.extend_from_slice(name.as_str().as_bytes());
-        lines.extend_from_slice(b": ");
-        lines.extend_from_slice(value.as_bytes());
-        lines.extend_from_slice(b"\r\n");
-    }
-    lines
 }
 
 /// Runs the app's code so that its panic ends its own request only. What panicked is not used again.
