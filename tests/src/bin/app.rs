@@ -110,6 +110,11 @@ struct Arguments {
 #[tokio::main(worker_threads = 2)]
 async fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
+    if let Routes::General = arguments.routes {
+        // What is told of panics is looked at.
+        let errors = tracing_subscriber::filter::LevelFilter::ERROR;
+        tracing_subscriber::fmt().with_max_level(errors).with_ansi(false).with_writer(std::io::stderr).init();
+    }
     let recorder = arguments.record.as_deref().map(Recorder::create).transpose().context("cannot create the record")?;
     let settings =
         Settings { name: arguments.name.clone(), recorder, whole_bodies: arguments.whole_bodies, files: arguments.files };
