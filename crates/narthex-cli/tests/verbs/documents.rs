@@ -29,6 +29,7 @@ const VERBS: [&str; 36] = [
     "flush logbuffer",
     "host",
     "man",
+    "new",
     "reload",
     "show",
     "show cacheparam",
