@@ -12,6 +12,7 @@ pub mod h3;
 pub mod matrix;
 pub mod pki;
 pub mod process;
+pub mod responses;
 pub mod secure;
 pub mod subject;
 pub mod transport;

@@ -65,6 +65,11 @@ impl Scene {
         Self { variant, kind }
     }
 
+    /// How it is reached.
+    pub fn variant(&self) -> Variant {
+        self.variant
+    }
+
     /// Where clients reach it.
     pub fn address(&self) -> SocketAddr {
         match &self.kind {
