@@ -13,6 +13,7 @@ pub mod load;
 pub mod matrix;
 pub mod pki;
 pub mod process;
+pub mod responses;
 pub mod secure;
 pub mod subject;
 pub mod transport;

@@ -83,9 +83,18 @@ struct State {
     queue: VecDeque<Job>,
     threads: usize,
     idle: usize,
+    /// Threads that have not looked into the queue yet.
+    starting: usize,
     /// For their names.
     started: u64,
     closed: bool,
+}
+
+impl State {
+    /// Jobs that no thread is about to take.
+    fn waiting(&self) -> usize {
+        self.queue.len().saturating_sub(self.idle + self.starting)
+    }
 }
 
 /// Does the work, and returns what tells its result: whoever hears of that finds the thread free.
@@ -167,7 +176,7 @@ impl BlockingPool {
     /// Jobs that wait for a thread now.
     #[must_use]
     pub fn waiting(&self) -> usize {
-        self.0.shared.state().queue.len()
+        self.0.shared.state().waiting()
     }
 
     pub(super) fn longest_body(&self) -> usize {
@@ -204,9 +213,9 @@ impl BlockingPool {
     fn submit(&self, job: Job) -> Result<(), Overloaded> {
         let (settings, shared) = (&self.0.settings, &self.0.shared);
         let mut state = shared.state();
-        let free = state.idle > state.queue.len();
+        let free = state.idle + state.starting > state.queue.len();
         let starts = !free && state.threads < settings.threads();
-        if !free && !starts && state.queue.len() >= settings.queue_length {
+        if !free && !starts && state.waiting() >= settings.queue_length {
             return Err(self.overloaded());
         }
         state.queue.push_back(job);
@@ -215,6 +224,7 @@ impl BlockingPool {
             return Ok(());
         }
         state.threads += 1;
+        state.starting += 1;
         state.started += 1;
         let number = state.started;
         drop(state);
@@ -222,6 +232,7 @@ impl BlockingPool {
             tracing::error!("cannot start a thread for blocking work: {error}");
             let mut state = shared.state();
             state.threads -= 1;
+            state.starting -= 1;
             if state.threads == 0 {
                 // Nobody else would do them.
                 let jobs = std::mem::take(&mut state.queue);
@@ -246,6 +257,7 @@ impl Shared {
     /// What a thread does.
     fn work(&self) {
         let mut state = self.state();
+        state.starting -= 1;
         loop {
             while let Some(job) = state.queue.pop_front() {
                 drop(state);
@@ -316,6 +328,21 @@ mod tests {
             }
         };
         timeout(PATIENCE, met).await.expect("the pool comes to that");
+    }
+
+    #[test]
+    fn jobs_for_threads_that_are_still_starting_do_not_fill_the_queue() {
+        for _ in 0..20 {
+            let pool = BlockingPool::new().max_threads(2).queue_length(1);
+            let (release, released) = mpsc::channel::<()>();
+            let released = Arc::new(Mutex::new(released));
+            let submit = || {
+                let released = Arc::clone(&released);
+                pool.submit(Box::new(move || released.lock().unwrap().recv().unwrap_or_default()))
+            };
+            assert_eq!([submit(), submit(), submit(), submit()], [Ok(()), Ok(()), Ok(()), Err(Overloaded(1))]);
+            drop(release);
+        }
     }
 
     #[tokio::test]
