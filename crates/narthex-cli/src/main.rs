@@ -34,6 +34,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Delete(what) => verbs::delete(what),
         Command::Flush(what) => verbs::flush(&what),
         Command::Dump(socket) => verbs::dump(&socket),
+        Command::Restart(typed) => verbs::restart(typed),
         Command::Reload(asking) => verbs::reload(&asking),
         Command::Explain(arguments) => verbs::explain(arguments),
         Command::Completions(arguments) => documents::completions(&arguments),

@@ -86,6 +86,7 @@ pub mod sessions;
 mod settings;
 #[cfg(unix)]
 mod shared;
+mod successor;
 mod supervisor;
 mod tls;
 mod tuning;
@@ -123,6 +124,7 @@ pub use request_control::{NotInformed, RequestControl};
 pub use secret::Secret;
 pub use server::Server;
 pub use settings::{RequestQueue, Timeouts};
+pub use successor::Successor;
 pub use tls::Tls;
 pub use tuning::{FineTune, OperatingMode};
 pub use watchdog::Watchdog;

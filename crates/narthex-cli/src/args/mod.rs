@@ -31,7 +31,7 @@ pub(crate) use explain::ExplainArguments;
 pub(crate) use host::HostArguments;
 pub(crate) use iplisten::{IplistenAddress, ShowIplisten};
 pub(crate) use new::{NewArguments, Template};
-pub(crate) use queue::UpdateQueue;
+pub(crate) use queue::{RestartArguments, UpdateQueue};
 pub(crate) use servicestate::{ShowServicestate, View};
 pub(crate) use setting::{AddSetting, DeleteSetting, ShowSetting};
 pub(crate) use sslcert::{BindingOptions, ChangeSslcert, DeleteSslcert, Negotiation, ShowSslcert, Switch};
@@ -79,6 +79,8 @@ pub(crate) enum Command {
     Dump(SocketArgument),
     /// Let the host read its configuration file again; no connection is dropped
     Reload(Asking),
+    /// Restart the processes of a named request queue, one after the other: each starts its successor and leaves when that serves
+    Restart(RestartArguments),
     /// Say which registration or reservation gets a URL, which bucket decided, and what it shadows
     Explain(ExplainArguments),
     /// Print a shell's completions of this command

@@ -13,6 +13,7 @@ mod ports;
 mod queues;
 mod quic;
 mod report;
+mod restart;
 pub(crate) mod reservations;
 pub(crate) mod settings;
 mod state;
@@ -33,7 +34,7 @@ use std::time::Duration;
 use narthex_http::{Acceptor, Admission, Bandwidth};
 use narthex_proto::prefix::UrlPrefix;
 use narthex_proto::wire::{GroupSettings, Owner, Properties, QueueSettings, RefusalCode};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 use tokio::task::{JoinHandle, spawn_local};
 use tokio::time::Instant;
 
@@ -129,6 +130,8 @@ struct Shared {
     quic: RefCell<Quic>,
     acme: Acme,
     stopping: Cell<bool>,
+    /// Who is there, or has what, has changed.
+    published: Notify,
     /// The host's own socket, until it stops or another host has it.
     socket: RefCell<Option<HostSocket>>,
     /// Accepts on it.
@@ -155,6 +158,7 @@ impl Shared {
             quic: RefCell::default(),
             acme,
             stopping: Cell::new(false),
+            published: Notify::new(),
             socket: RefCell::new(Some(socket)),
             accepting: RefCell::default(),
             replaced,
@@ -272,6 +276,7 @@ impl Shared {
             self.listen(opened);
         }
         self.follow_quic();
+        self.published.notify_waiters();
     }
 
     /// Has the workers accept there.
@@ -305,6 +310,7 @@ impl Shared {
                 caller.check_operator("stopping and starting request queues")?;
                 return self.update_queue(*id, *state).await;
             }
+            Question::RestartQueue { name } => return self.restart_queue(caller, name).await,
             // Descriptors go with the answer: it is given where the connection is.
             Question::TakeOver => {
                 return Err(Refusal::new(RefusalCode::Unsupported, "a host is taken over by another one: narthex host --take-over"));
