@@ -13,6 +13,7 @@ mod log;
 mod new;
 mod output;
 mod stop;
+mod top;
 mod verbs;
 
 use args::Command;
@@ -34,6 +35,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Delete(what) => verbs::delete(what),
         Command::Flush(what) => verbs::flush(&what),
         Command::Dump(socket) => verbs::dump(&socket),
+        Command::Top(typed) => top::run(&typed),
         Command::Restart(typed) => verbs::restart(typed),
         Command::Reload(asking) => verbs::reload(&asking),
         Command::Explain(arguments) => verbs::explain(arguments),

@@ -15,6 +15,7 @@ mod servicestate;
 mod setting;
 mod sslcert;
 mod timeout;
+mod top;
 mod urlacl;
 mod words;
 
@@ -36,6 +37,7 @@ pub(crate) use servicestate::{ShowServicestate, View};
 pub(crate) use setting::{AddSetting, DeleteSetting, ShowSetting};
 pub(crate) use sslcert::{BindingOptions, ChangeSslcert, DeleteSslcert, Negotiation, ShowSslcert, Switch};
 pub(crate) use timeout::{AddTimeout, DeleteTimeout, ShowTimeout};
+pub(crate) use top::TopArguments;
 pub(crate) use urlacl::{AddUrlacl, DeleteUrlacl, ShowUrlacl};
 
 use crate::exit;
@@ -81,6 +83,8 @@ pub(crate) enum Command {
     Reload(Asking),
     /// Restart the processes of a named request queue, one after the other: each starts its successor and leaves when that serves
     Restart(RestartArguments),
+    /// Watch who gets how many requests, how fast they are answered, and what waits
+    Top(TopArguments),
     /// Say which registration or reservation gets a URL, which bucket decided, and what it shadows
     Explain(ExplainArguments),
     /// Print a shell's completions of this command
