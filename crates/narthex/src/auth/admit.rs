@@ -12,7 +12,7 @@ use super::jwt::BadToken;
 use super::login::{hide, unchecked};
 use super::users::{Checked, Unchecked};
 use crate::BoxError;
-use crate::guard::{Answer, Gate, busy, is_web_socket, status};
+use crate::guard::{Answer, Gate, busy, client_ip, is_web_socket, status};
 use crate::identity::{Identity, Scheme};
 use crate::secret::Secret;
 
@@ -83,7 +83,7 @@ impl Auth {
 
     async fn judge(&self, parts: &Parts, shown: &Credentials) -> Result<Judged, Answer> {
         match shown {
-            Credentials::Basic { name, password } => self.judge_password(name, password).await.map_err(unchecked),
+            Credentials::Basic { name, password } => self.judge_password(name, password, parts).await.map_err(unchecked),
             Credentials::Bearer(token) => self.judge_token(token).await,
             Credentials::Other { .. } => Ok(Judged::Undecided),
             Credentials::None => {
@@ -93,9 +93,9 @@ impl Auth {
         }
     }
 
-    async fn judge_password(&self, name: &str, password: &Secret) -> Result<Judged, Unchecked> {
+    async fn judge_password(&self, name: &str, password: &Secret, parts: &Parts) -> Result<Judged, Unchecked> {
         let Some(users) = &self.users else { return Ok(Judged::Undecided) };
-        Ok(match users.check(name, password).await? {
+        Ok(match users.check(name, password, client_ip(&parts.extensions)).await? {
             Checked::Right => Judged::Accepted(Identity::new(name, Scheme::Basic)),
             Checked::Wrong => Judged::Refused,
             Checked::Unknown => Judged::Undecided,
