@@ -25,6 +25,8 @@ pub struct Setup<'a> {
     pub binding: &'a [&'a str],
     /// Settings of the host, as its file has them. `{port}` is the app's port.
     pub settings: &'a str,
+    /// Workers of the host, if not two.
+    pub workers: Option<usize>,
 }
 
 /// An app, the host it needs, if any, and who certifies it.
@@ -54,7 +56,7 @@ impl Secure {
         let ca = authority.file().display().to_string();
         let host = (provider == Provider::Shared).then(|| {
             let settings = format!("[settings]\n{}\n", setup.settings.replace("{port}", &port.to_string()));
-            let host = Host::start_configured(directory.path(), 2, &settings);
+            let host = Host::start_configured(directory.path(), setup.workers.unwrap_or(2), &settings);
             let binding =
                 [format!("ipport=127.0.0.1:{port}"), format!("certfile={certificate}"), format!("keyfile={certificate}")];
             let more: Vec<_> = setup.binding.iter().map(|option| option.replace("{ca}", &ca)).collect();

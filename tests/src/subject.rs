@@ -86,6 +86,19 @@ impl Host {
         Self::start_with(directory, workers)
     }
 
+    /// Starts a host that takes over from this one, and waits until it has. Returns the one before it, which ends by itself.
+    ///
+    /// # Panics
+    /// When it does not.
+    pub fn replace(&mut self, workers: usize) -> Process {
+        let mut command = Command::new(narthex_program());
+        command.args(["host", "--take-over", "--socket"]).arg(&self.socket);
+        command.args(["--listen", "127.0.0.1", "--workers", &workers.to_string()]);
+        let mut process = Process::start("host", &mut command);
+        process.line("ready ");
+        std::mem::replace(&mut self.process, process)
+    }
+
     /// What `narthex` prints that is given these words as arguments.
     ///
     /// # Panics

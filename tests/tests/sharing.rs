@@ -1,19 +1,17 @@
 //! Four processes share one request queue, and one of them dies: what it had not read goes to the others, and nothing is
-//! answered twice.
+//! asked twice but what may be.
 #![allow(clippy::disallowed_methods, reason = "processes die in real time")]
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use narthex_tests::{App, AppOptions, Client, Host, Provider};
+use narthex_tests::load::{Asked, Load};
+use narthex_tests::{App, AppOptions, Host, Provider};
 use tempfile::TempDir;
 
 const PROCESSES: usize = 4;
-const CLIENTS: usize = 32;
 
 struct Stage {
     apps: Vec<App>,
@@ -43,74 +41,6 @@ impl Stage {
     }
 }
 
-/// What became of each request, by its number.
-#[derive(Default)]
-struct Results(Mutex<BTreeMap<usize, Result<(), String>>>);
-
-/// Clients that ask, one request after the other, until they are told to stop.
-struct Load {
-    stop: Arc<AtomicBool>,
-    results: Arc<Results>,
-    clients: Vec<std::thread::JoinHandle<()>>,
-}
-
-impl Load {
-    fn start(address: SocketAddr, milliseconds: u64) -> Self {
-        let (stop, results, next) =
-            (Arc::new(AtomicBool::new(false)), Arc::new(Results::default()), Arc::new(AtomicUsize::new(0)));
-        let clients = (0..CLIENTS).map(|client| {
-            let (stop, results, next) = (Arc::clone(&stop), Arc::clone(&results), Arc::clone(&next));
-            std::thread::spawn(move || {
-                let mut connection = None;
-                while !stop.load(Ordering::Relaxed) {
-                    let number = next.fetch_add(1, Ordering::Relaxed);
-                    let result = ask(&mut connection, address, number, milliseconds, client % 2 == 0);
-                    results.0.lock().unwrap().insert(number, result);
-                }
-            })
-        });
-        Self { clients: clients.collect(), stop, results }
-    }
-
-    fn until(&self, answered: usize) {
-        let deadline = Instant::now() + Duration::from_secs(30);
-        while self.results.0.lock().unwrap().len() < answered {
-            assert!(Instant::now() < deadline, "the load does not progress");
-            std::thread::sleep(Duration::from_millis(5));
-        }
-    }
-
-    fn answered(&self) -> usize {
-        self.results.0.lock().unwrap().len()
-    }
-
-    fn end(self) -> BTreeMap<usize, Result<(), String>> {
-        self.stop.store(true, Ordering::Relaxed);
-        self.clients.into_iter().for_each(|client| client.join().unwrap());
-        std::mem::take(&mut self.results.0.lock().unwrap())
-    }
-}
-
-/// One request of either kind: GET, or POST with a body.
-fn ask(connection: &mut Option<Client>, address: SocketAddr, number: usize, ms: u64, post: bool) -> Result<(), String> {
-    let mut client = match connection.take() {
-        Some(client) => client,
-        None => Client::connect(address).map_err(|error| error.to_string())?,
-    };
-    let target = format!("/slow?ms={ms}&number={number}");
-    let request = match post {
-        false => format!("GET {target} HTTP/1.1\r\nHost: x\r\n\r\n"),
-        true => format!("POST {target} HTTP/1.1\r\nHost: x\r\nContent-Length: 3000\r\n\r\n{}", "b".repeat(3000)),
-    };
-    client.send(request.as_bytes()).map_err(|error| error.to_string())?;
-    let response = client.response(false).map_err(|error| error.to_string())?;
-    if response.status != 200 || response.body != b"slow" {
-        return Err(format!("{} {}", response.status, response.text()));
-    }
-    *connection = Some(client);
-    Ok(())
-}
-
 /// The numbers of the requests that a process has begun to work on.
 fn begun(record: &Path) -> Vec<usize> {
     let text = std::fs::read_to_string(record).unwrap();
@@ -118,17 +48,23 @@ fn begun(record: &Path) -> Vec<usize> {
     text.lines().filter_map(number).collect()
 }
 
-/// The requests that failed although no process had begun to work on them; and that none was begun twice.
-fn lost_without_need(stage: &Stage, results: &BTreeMap<usize, Result<(), String>>) -> Vec<(usize, String)> {
+/// The requests that failed although no process had begun to work on them, or although they may be asked again; and that none
+/// was begun twice that may not.
+fn lost_without_need(stage: &Stage, results: &BTreeMap<usize, Asked>) -> Vec<(usize, String)> {
     let begun: Vec<Vec<usize>> = stage.records.iter().map(|record| begun(record)).collect();
-    let mut seen = BTreeSet::new();
+    let mut seen: BTreeMap<usize, usize> = BTreeMap::new();
     for number in begun.iter().flatten() {
-        assert!(seen.insert(*number), "request {number} was begun twice");
+        *seen.entry(*number).or_default() += 1;
+    }
+    for (number, asked) in results {
+        let most = if asked.safe { 2 } else { 1 };
+        let times = seen.get(number).copied().unwrap_or_default();
+        assert!(times <= most, "request {number} was begun {times} times");
     }
     let counts: Vec<usize> = begun.iter().map(Vec::len).collect();
     assert!(!counts.contains(&0), "every process has worked: {counts:?}");
-    let failed = results.iter().filter_map(|(number, result)| Some((*number, result.as_ref().err()?.clone())));
-    failed.filter(|(number, _)| !seen.contains(number)).collect()
+    let failed = results.iter().filter_map(|(number, asked)| Some((*number, asked.safe, asked.result.as_ref().err()?.clone())));
+    failed.filter(|(number, safe, _)| *safe || !seen.contains_key(number)).map(|(number, _, error)| (number, error)).collect()
 }
 
 /// A process reads several requests at a time. One that is killed between that and the first handler has had them.
@@ -151,14 +87,14 @@ fn what_lies_unread_at_a_stuck_process_is_answered_by_the_others_when_it_is_kill
     let load = Load::start(stage.address, 1);
     load.until(200);
     // It stops while it has nothing in hand; then some requests go to it, while its credit is not less than the others'.
-    assert!(load.end().values().all(Result::is_ok));
+    assert!(load.end().values().all(|asked| asked.result.is_ok()));
     stage.apps[0].process.pause();
     let load = Load::start(stage.address, 1);
     load.until(300);
     stage.apps[0].process.crash();
     load.until(load.answered() + 300);
     let results = load.end();
-    let failed: Vec<_> = results.iter().filter(|(_, result)| result.is_err()).collect();
+    let failed: Vec<_> = results.iter().filter(|(_, asked)| asked.result.is_err()).collect();
     assert!(failed.is_empty(), "it had read nothing, so nothing is lost: {failed:?}");
 }
 
@@ -173,6 +109,6 @@ fn the_first_process_may_leave_and_the_others_keep_the_url() {
         load.until(load.answered() + 100);
     }
     let results = load.end();
-    let failed: Vec<_> = results.iter().filter(|(_, result)| result.is_err()).collect();
+    let failed: Vec<_> = results.iter().filter(|(_, asked)| asked.result.is_err()).collect();
     assert!(failed.is_empty(), "leaving in order loses nothing: {failed:?}");
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use anyhow::Context;
 use narthex_host::{Host, HostOptions};
 use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
 
 use crate::args::HostArguments;
 use crate::dashboard::{Dashboard, Token};
@@ -13,6 +14,10 @@ use crate::stop::{Signal, StopSignals};
 
 /// How long requests in progress may take to finish once the host was asked to end.
 const DRAIN: Duration = Duration::from_secs(5);
+/// How long the clients of a host that was replaced may stay, WebSockets among them.
+const DRAIN_OF_REPLACED: Duration = Duration::from_secs(60);
+/// How long a client of such a host may be idle: with its next response it is told to connect anew.
+const IDLE: Duration = Duration::from_secs(5);
 
 /// Runs a host until it is told to stop.
 pub(crate) fn run(arguments: HostArguments) -> anyhow::Result<()> {
@@ -26,25 +31,43 @@ pub(crate) fn run(arguments: HostArguments) -> anyhow::Result<()> {
     };
     let dashboard = arguments.dashboard.clone().map(|url| (url, arguments.dashboard_token.clone()));
     let host = Host::start(options(arguments))?;
-    if let Some((url, token)) = dashboard {
-        let serving = runtime.block_on(serve_dashboard(&host, url, token));
-        // The host serves the apps all the same.
-        if let Err(error) = serving {
-            tracing::error!("there is no dashboard: {error:#}");
-        }
+    let mut dashboard = dashboard.map(|(url, token)| runtime.block_on(serve_dashboard(&host, url, token)));
+    // The host serves the apps all the same.
+    if let Some(Err(error)) = &dashboard {
+        tracing::error!("there is no dashboard: {error:#}");
     }
     print(&format!("ready {}", host.socket().display()));
     // A daemon has no terminal to lose: SIGHUP means that its configuration has changed.
-    while runtime.block_on(signals.next()) == Signal::HangUp {
-        tracing::info!("SIGHUP: the configuration is read again");
-        host.reload();
+    let replaced = host.replaced();
+    let drain = runtime.block_on(async {
+        tokio::pin!(replaced);
+        loop {
+            let signal = tokio::select! {
+                signal = signals.next() => signal,
+                () = &mut replaced => break DRAIN_OF_REPLACED,
+            };
+            if signal != Signal::HangUp {
+                break DRAIN;
+            }
+            tracing::info!("SIGHUP: the configuration is read again");
+            host.reload();
+        }
+    });
+    if drain == DRAIN_OF_REPLACED {
+        // Its successor has its own.
+        if let Some(Ok(serving)) = dashboard.take() {
+            serving.abort();
+        }
+        let ended = runtime.block_on(async { tokio::time::timeout(IDLE, signals.received()).await.is_ok() });
+        host.stop(if ended { DRAIN } else { DRAIN_OF_REPLACED });
+        return Ok(());
     }
-    host.stop(DRAIN);
+    host.stop(drain);
     Ok(())
 }
 
 /// Serves the dashboard, and returns when it can be opened.
-async fn serve_dashboard(host: &Host, url: String, token: Option<String>) -> anyhow::Result<()> {
+async fn serve_dashboard(host: &Host, url: String, token: Option<String>) -> anyhow::Result<JoinHandle<narthex::Result<()>>> {
     let chosen = token.is_some();
     let token = match token {
         Some(token) => Token::new(token),
@@ -65,9 +88,12 @@ async fn serve_dashboard(host: &Host, url: String, token: Option<String>) -> any
     });
     match is_ready.await {
         Ok(()) => tracing::info!("the dashboard is at {link}"),
-        Err(_) => serving.await??,
+        Err(_) => {
+            serving.await??;
+            anyhow::bail!("the dashboard has ended");
+        }
     }
-    Ok(())
+    Ok(serving)
 }
 
 /// Every client, session and port is a file descriptor. Services are often started with a soft limit of 1024, for the sake of
@@ -97,6 +123,7 @@ fn options(arguments: HostArguments) -> HostOptions {
         options.workers = workers.into();
     }
     options.listen = arguments.listen;
+    options.take_over = arguments.take_over;
     options.config = arguments.config.or(options.config);
     // Root's host is the system's.
     options.shared = arguments.shared || rustix::process::geteuid().is_root();
@@ -119,6 +146,7 @@ mod tests {
             shared: false,
             workers: None,
             listen,
+            take_over: false,
             dashboard: None,
             dashboard_token: None,
         });

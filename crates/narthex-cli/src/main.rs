@@ -10,6 +10,7 @@ mod exit;
 mod host;
 mod listing;
 mod log;
+mod new;
 mod output;
 mod stop;
 mod verbs;
@@ -26,6 +27,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Demo(arguments) => demo::run(&arguments),
         Command::DemoApp(arguments) => demo::app::run(&arguments),
         Command::Host(arguments) => host::run(arguments),
+        Command::New(arguments) => new::run(&arguments),
         Command::Show(what) => verbs::show(what),
         Command::Add(what) => verbs::add(what),
         Command::Update(what) => verbs::update(what),

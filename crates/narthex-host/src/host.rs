@@ -9,15 +9,17 @@ use std::time::Duration;
 use std::sync::Arc;
 
 use narthex_http::{Acceptor, Admission, Bandwidth, Settings, rendezvous};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 
+use crate::admin::AdminError;
 use crate::cache::CacheBudget;
 use crate::config::{ConfigError, ConfigFile};
 use crate::control::answers::Configuration;
 use crate::control::{self, Control, Means, settings};
 use crate::log::{LogOptions, Logs};
 use crate::socket::HostSocket;
+use crate::succession::{self, Inheritance};
 use crate::worker::{self, WorkerOptions};
 
 /// How long a stop waits for the disk that the logs are on.
@@ -40,6 +42,9 @@ pub struct HostOptions {
     /// The only addresses to listen on, whatever prefixes ask for and the configuration's `iplisten` says. Default: none,
     /// which means as each prefix and the configuration say.
     pub listen: Vec<IpAddr>,
+    /// Take over from the host that has the socket: its sockets change hands while clients connect, its apps register here, and it serves
+    /// the connections that it has to their end. Default: no; a second host on a socket is an error.
+    pub take_over: bool,
 }
 
 impl Default for HostOptions {
@@ -51,6 +56,7 @@ impl Default for HostOptions {
             shared: false,
             workers: narthex_http::default_workers(),
             listen: Vec::new(),
+            take_over: false,
         }
     }
 }
@@ -65,6 +71,9 @@ pub enum StartError {
     /// The socket cannot be made.
     #[error("cannot open the host's socket at {0}: {1}; choose another place with --socket or NARTHEX_HOST")]
     Socket(PathBuf, #[source] io::Error),
+    /// The host that has the socket cannot be taken over from. It goes on.
+    #[error("cannot take over from the host at {0}: {1}")]
+    TakeOver(PathBuf, #[source] AdminError),
     /// The configuration file has a mistake, or cannot be read.
     #[error("{0}")]
     Config(#[from] ConfigError),
@@ -79,6 +88,7 @@ pub struct Host {
     socket: PathBuf,
     stop: Option<oneshot::Sender<Duration>>,
     reload: mpsc::UnboundedSender<()>,
+    replaced: watch::Receiver<bool>,
     control: Option<JoinHandle<()>>,
     workers: Vec<JoinHandle<()>>,
     logs: Logs,
@@ -97,7 +107,16 @@ impl Host {
         };
         let configuration = Configuration::open(file)?;
         let config = Arc::clone(configuration.current());
-        let socket = HostSocket::open(&options.socket, options.shared)?;
+        let (socket, inherited) = if options.take_over {
+            let refused = |error| StartError::TakeOver(options.socket.clone(), error);
+            if config.settings.single_acceptor {
+                return Err(refused(AdminError::Refused("a host with single_acceptor cannot take sockets over".to_owned())));
+            }
+            let Inheritance { socket, listeners, apps } = succession::take_over(&options.socket).map_err(refused)?;
+            (socket, Some((listeners, apps)))
+        } else {
+            (HostSocket::open(&options.socket, options.shared)?, None)
+        };
         let path = socket.path.clone();
         let admission = Admission::new(settings::caps(&config));
         let logs = config.settings.log_directory.clone().or_else(|| options.logs.clone()).unwrap_or_else(|| beside("log"));
@@ -148,9 +167,16 @@ impl Host {
         let logs = means.logs.clone();
         let (stop, stopped) = oneshot::channel();
         let (reload, reloads) = mpsc::unbounded_channel();
-        let run = move || control::run(Control::new(&options, configuration, senders, means), socket, reloads, stopped);
+        let (replaced, is_replaced) = watch::channel(false);
+        let run = move || {
+            let mut control = Control::new(&options, configuration, senders, means);
+            if let Some((listeners, apps)) = inherited {
+                control.inherit(listeners, apps);
+            }
+            control::run(control, socket, replaced, reloads, stopped)
+        };
         let control = narthex_http::spawn_worker("narthex-control".to_owned(), run).map_err(StartError::Thread)?;
-        Ok(Self { socket: path, stop: Some(stop), logs, reload, control: Some(control), workers })
+        Ok(Self { socket: path, stop: Some(stop), logs, reload, replaced: is_replaced, control: Some(control), workers })
     }
 
     /// The path of the host's socket.
@@ -164,6 +190,18 @@ impl Host {
     pub fn reload(&self) {
         // A control thread that is gone has nothing to reload.
         let _ = self.reload.send(());
+    }
+
+    /// Waits until another host has taken over. This one should then be [stopped](Self::stop): clients are told to connect anew with
+    /// their next response, and those that are idle should get some seconds for it.
+    pub fn replaced(&self) -> impl Future<Output = ()> + Send + 'static {
+        let mut replaced = self.replaced.clone();
+        async move {
+            if replaced.wait_for(|replaced| *replaced).await.is_err() {
+                // A host that has ended is not replaced any more.
+                std::future::pending::<()>().await;
+            }
+        }
     }
 
     /// Stops accepting, lets requests in progress finish for `within`, ends what is left. Blocks until all is over.

@@ -15,6 +15,7 @@ mod log;
 mod metrics;
 mod snapshot;
 mod socket;
+mod succession;
 mod token;
 mod worker;
 

@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use narthex_http::{Bandwidth, Timeouts};
 use narthex_proto::routing::Table;
@@ -110,6 +111,8 @@ pub(crate) struct QueueRules {
     pub(crate) active: bool,
     pub(crate) verbosity: Verbosity,
     pub(crate) accepts_delegation: bool,
+    /// How long it waits for its next process.
+    pub(crate) restart_grace: Duration,
 }
 
 /// A queue, its settings, and the apps that take requests from it.
@@ -122,6 +125,8 @@ pub(crate) struct QueueEntry {
     pub(crate) stopped: bool,
     /// Its length is what the host's configuration says.
     pub(crate) inherits_length: bool,
+    /// So is how long it waits for its next process.
+    pub(crate) inherits_grace: bool,
     /// Who may open it besides its user.
     pub(crate) openers: Arc<[Principal]>,
     /// The groups of its user.
@@ -132,7 +137,9 @@ pub(crate) struct QueueEntry {
 impl QueueEntry {
     /// The rules that its requests meet.
     pub(crate) fn in_force(&self) -> QueueRules {
-        QueueRules { active: self.rules.active && !self.stopped, ..self.rules }
+        // Nobody could find a queue without a name again.
+        let restart_grace = if self.queue.name.is_some() { self.rules.restart_grace } else { Duration::ZERO };
+        QueueRules { active: self.rules.active && !self.stopped, restart_grace, ..self.rules }
     }
 }
 

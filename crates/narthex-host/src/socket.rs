@@ -2,6 +2,7 @@
 
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
@@ -13,7 +14,9 @@ pub(crate) struct HostSocket {
     pub(crate) path: PathBuf,
     pub(crate) listener: UnixListener,
     /// Held for as long as the host runs; the OS releases it whatever ends the process.
-    _lock: File,
+    lock: File,
+    /// Its file is somebody else's now.
+    handed_over: bool,
 }
 
 impl HostSocket {
@@ -41,7 +44,25 @@ impl HostSocket {
         let mode = if shared { 0o666 } else { 0o600 };
         fs::set_permissions(path, fs::Permissions::from_mode(mode)).map_err(failed)?;
         listener.set_nonblocking(true).map_err(failed)?;
-        Ok(Self { path: path.to_owned(), listener, _lock: lock })
+        Ok(Self { path: path.to_owned(), listener, lock, handed_over: false })
+    }
+
+    /// The socket of a host that has handed it over.
+    pub(crate) fn inherited(path: &Path, listener: UnixListener, lock: File) -> Self {
+        Self { path: path.to_owned(), listener, lock, handed_over: false }
+    }
+
+    /// What another host needs to have the socket: its lock, and the socket itself.
+    ///
+    /// # Errors
+    /// If there are no more descriptors.
+    pub(crate) fn copies(&self) -> io::Result<[OwnedFd; 2]> {
+        Ok([self.lock.try_clone()?.into(), self.listener.try_clone()?.into()])
+    }
+
+    /// Another host has the socket: its file stays.
+    pub(crate) fn hand_over(mut self) {
+        self.handed_over = true;
     }
 }
 
@@ -66,7 +87,9 @@ fn make_directory(directory: &Path, shared: bool) -> io::Result<()> {
 
 impl Drop for HostSocket {
     fn drop(&mut self) {
-        let _ = fs::remove_file(&self.path);
+        if !self.handed_over {
+            let _ = fs::remove_file(&self.path);
+        }
     }
 }
 

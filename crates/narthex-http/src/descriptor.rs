@@ -40,6 +40,13 @@ impl Foreign {
     }
 }
 
+impl From<Foreign> for OwnedFd {
+    /// The descriptor, from a peer who is trusted with how long closing it takes.
+    fn from(mut foreign: Foreign) -> Self {
+        foreign.0.take().expect("it is there until it is dropped")
+    }
+}
+
 impl From<OwnedFd> for Foreign {
     fn from(descriptor: OwnedFd) -> Self {
         Self(Some(descriptor))

@@ -83,6 +83,12 @@ impl Link {
         }
     }
 
+    /// The peer sends no more: what it has sent can still be read, and then comes the end of the stream. Wakes who reads, since a
+    /// runtime may not have heard yet of what came last.
+    pub fn end_input(&self) {
+        let _ = rustix::net::shutdown(&self.stream, rustix::net::Shutdown::Read);
+    }
+
     /// Ends the link with a peer that may have sent more than frames (see [`descriptor::end`]).
     pub fn end(self) {
         descriptor::end(&self.stream);
@@ -157,6 +163,8 @@ impl Link {
 mod tests {
     use std::time::Duration;
 
+    use tokio::io::AsyncWriteExt;
+
     use super::*;
 
     #[tokio::test]
@@ -180,6 +188,23 @@ mod tests {
         assert!(output.capacity() <= READ);
         drop(link);
         reader.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn what_came_before_the_input_was_ended_is_read() {
+        let (one, mut other) = UnixStream::pair().unwrap();
+        let mut link = Link::new(one, Vec::new());
+        // So the runtime has been told that there is nothing.
+        assert!(std::future::poll_fn(|cx| Poll::Ready(link.poll_read(cx))).await.is_pending());
+        other.write_all(b"last words").await.unwrap();
+        link.end_input();
+        let read = async {
+            while std::future::poll_fn(|cx| link.poll_read(cx)).await.unwrap() > 0 {}
+            link.input().to_vec()
+        };
+        // Nobody closes the other end: somebody else may hold it.
+        assert_eq!(tokio::time::timeout(Duration::from_secs(5), read).await.expect("there is an end"), b"last words");
+        drop(other);
     }
 
     #[tokio::test]

@@ -77,6 +77,7 @@ pub struct Worker {
     read_buffer: Cell<Vec<u8>>,
     scratch: Cell<Vec<u8>>,
     connections: RefCell<Slab<Served>>,
+    retiring: Cell<bool>,
     draining: Cell<bool>,
     emptied: Notify,
     requests: Cell<u64>,
@@ -111,6 +112,7 @@ impl Worker {
             read_buffer: Cell::new(Vec::new()),
             scratch: Cell::new(Vec::new()),
             connections: RefCell::new(Slab::new()),
+            retiring: Cell::new(false),
             draining: Cell::new(false),
             emptied: Notify::new(),
             requests: Cell::new(0),
@@ -147,8 +149,18 @@ impl Worker {
         }
     }
 
+    /// From now on connections end with their next response: clients that are told so open new ones, elsewhere. One that is idle stays
+    /// until then or until [`drain`](Self::drain): its client may be sending its next request right now.
+    pub fn retire(&self) {
+        self.retiring.set(true);
+        for (_, served) in &*self.connections.borrow() {
+            served.nudge();
+        }
+    }
+
     /// From now on connections end with the response in progress, and idle ones at once.
     pub fn drain(&self) {
+        self.retiring.set(true);
         self.draining.set(true);
         for (_, served) in &*self.connections.borrow() {
             served.nudge();
@@ -199,6 +211,12 @@ impl Worker {
         &self.clock
     }
 
+    /// Whether connections end with their next response.
+    pub(crate) fn is_retiring(&self) -> bool {
+        self.retiring.get()
+    }
+
+    /// Whether idle connections end, too.
     pub(crate) fn is_draining(&self) -> bool {
         self.draining.get()
     }

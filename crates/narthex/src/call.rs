@@ -10,7 +10,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, Waker, ready};
 
 use bytes::{Buf, Bytes};
-use http::header::CONTENT_LENGTH;
+use http::header::{CONTENT_LENGTH, TRAILER};
 use http::response::Parts;
 use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body::Body as HttpBody;
@@ -21,7 +21,7 @@ use tower_service::Service;
 use crate::BoxError;
 use crate::body::{Body, Feed};
 use crate::delegation::Delegation;
-use crate::downstream::{Closed, Downstream, Fate};
+use crate::downstream::{Closed, Downstream, Fate, lines};
 use crate::hub::{Session, Switch};
 use crate::offer::{self, Claim, Offering};
 use crate::panic_text::panic_text;
@@ -87,6 +87,8 @@ struct Responding {
     pending: Bytes,
     /// They are the last.
     last: bool,
+    /// What comes after them, of a body that has said it while it was asked for its end.
+    trailers: Option<HeaderMap>,
     /// What the host is asked to send.
     claim: Option<Claim>,
 }
@@ -317,6 +319,9 @@ where
         this.downstream.cancel();
         return Ok(true);
     }
+    if let Some(watched) = this.watched {
+        watched.answers(this.downstream);
+    }
     let (head, body) = response.into_parts();
     if let Some(delegation) = head.extensions.get::<Delegation>() {
         if this.feed.as_ref().is_some_and(Feed::was_read) {
@@ -349,7 +354,7 @@ where
     }
     this.phase.set(Phase::Responding {
         body,
-        response: Responding { head, begun: false, pending: Bytes::new(), last: false, claim: None },
+        response: Responding { head, begun: false, pending: Bytes::new(), last: false, trailers: None, claim: None },
     });
     Ok(false)
 }
@@ -367,6 +372,10 @@ impl Responding {
                 downstream.data(Piece::Shared(now), end)?;
             }
             if self.last {
+                return Poll::Ready(Ok(()));
+            }
+            if let Some(trailers) = self.trailers.take() {
+                downstream.trailers(&lines(&trailers))?;
                 return Poll::Ready(Ok(()));
             }
             if self.claim.is_some() {
@@ -405,11 +414,13 @@ impl Responding {
                         }
                         continue;
                     }
-                    let bytes = data.copy_to_bytes(data.remaining());
-                    let length = bytes.len() as u64;
+                    let mut bytes = data.copy_to_bytes(data.remaining());
                     // Some bodies know their length and yet not their end.
-                    self.last = body.is_end_stream()
-                        || exact == Some(length) && matches!(body.as_mut().poll_frame(cx), Poll::Ready(None));
+                    self.last = body.is_end_stream();
+                    if !self.last && exact == Some(bytes.len() as u64) {
+                        self.last = self.has_ended(body.as_mut(), &mut bytes, cx)?;
+                    }
+                    let length = bytes.len() as u64;
                     if self.last && (bytes.is_empty() || !self.begun && bytes.len() <= downstream.longest_whole()) {
                         return Poll::Ready(self.send_last(downstream, bytes).map_err(Failure::from));
                     }
@@ -426,6 +437,27 @@ impl Responding {
                 }
             }
         }
+    }
+
+    /// Whether a body that has given as much as it said has nothing more to give. If it has, that is kept.
+    fn has_ended<B>(&mut self, body: Pin<&mut B>, bytes: &mut Bytes, cx: &mut Context<'_>) -> Result<bool, Failure>
+    where
+        B: HttpBody<Error: Into<BoxError>>,
+    {
+        let Poll::Ready(frame) = body.poll_frame(cx) else { return Ok(false) };
+        let Some(frame) = frame.transpose().map_err(|error| Failure::Error(error.into()))? else { return Ok(true) };
+        match frame.into_trailers() {
+            Ok(trailers) => self.trailers = Some(trailers),
+            Err(frame) => {
+                // More than was said: whoever frames the body judges that.
+                if let Ok(mut data) = frame.into_data()
+                    && data.has_remaining()
+                {
+                    *bytes = [&**bytes, &data.copy_to_bytes(data.remaining())].concat().into();
+                }
+            }
+        }
+        Ok(false)
     }
 
     /// Takes up an offer. `whole` is the body's length, if it is known and nothing of it was sent. Returns whether the response is
@@ -478,8 +510,12 @@ fn send_bodiless<B: HttpBody>(downstream: &impl Downstream, head_only: bool, hea
     Ok(())
 }
 
-/// The body's length: what the body says of itself, else what the app says of it.
+/// The body's length: what the body says of itself, else what the app says of it. Where there are to be trailers nothing is said: in
+/// HTTP/1.1, only what comes in chunks has some.
 fn announced(headers: &HeaderMap, exact: Option<u64>) -> BodyLength {
+    if headers.contains_key(TRAILER) {
+        return BodyLength::Unknown;
+    }
     let declared = || {
         let mut values = headers.get_all(CONTENT_LENGTH).iter();
         let only = values.next().filter(|_| values.next().is_none())?;
@@ -487,17 +523,6 @@ fn announced(headers: &HeaderMap, exact: Option<u64>) -> BodyLength {
         digits.parse().ok()
     };
     exact.or_else(declared).map_or(BodyLength::Unknown, BodyLength::Exact)
-}
-
-fn lines(trailers: &HeaderMap) -> Vec<u8> {
-    let mut lines = Vec::new();
-    for (name, value) in trailers {
-        lines.extend_from_slice(name.as_str().as_bytes());
-        lines.extend_from_slice(b": ");
-        lines.extend_from_slice(value.as_bytes());
-        lines.extend_from_slice(b"\r\n");
-    }
-    lines
 }
 
 /// Runs the app's code so that its panic ends its own request only. What panicked is not used again.

@@ -1,5 +1,7 @@
 //! The settings of an app's URL group, as a server starts with them and as they are changed while it runs.
 
+use std::time::Duration;
+
 #[cfg(unix)]
 use narthex_proto::wire;
 use narthex_proto::wire::{Principal, Verbosity as Http503Verbosity};
@@ -67,6 +69,7 @@ impl GroupSettings {
             ("queue_active", queue.active.is_some()),
             ("openers", !queue.openers.is_empty()),
             ("accepts_delegation", queue.accepts_delegation.is_some()),
+            ("restart_grace", queue.restart_grace.is_some()),
         ];
         present.into_iter().filter(|(_, present)| *present).map(|(name, _)| name).collect()
     }
@@ -186,6 +189,12 @@ impl Change {
     /// Whether the request queue accepts delegated requests. The host's.
     pub fn accepts_delegation(mut self, accepts: bool) -> Self {
         self.0.queue.accepts_delegation = Some(accepts);
+        self
+    }
+
+    /// How long a named request queue waits for its next process. The host's.
+    pub fn restart_grace(mut self, grace: Duration) -> Self {
+        self.0.queue.restart_grace = Some(grace);
         self
     }
 }

@@ -6,6 +6,7 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http::response::Parts;
+use http::{HeaderMap, StatusCode};
 use narthex_http::{BodyLength, Exchange, ExchangeClosed, Piece, Reason};
 
 use crate::body::BodyError;
@@ -21,6 +22,8 @@ pub(crate) trait Downstream: 'static {
     fn take_trailers(&self) -> Option<Bytes>;
     /// The longest body that [`send`](Self::send) takes.
     fn longest_whole(&self) -> usize;
+    /// Sends an interim response.
+    fn inform(&self, status: StatusCode, headers: &HeaderMap) -> Result<(), Closed>;
     /// Sends a whole response.
     fn send(&self, head: &Parts, body: Bytes) -> Result<(), Closed>;
     /// Sends a head whose body follows.
@@ -106,6 +109,11 @@ impl Downstream for Exchange {
         usize::MAX
     }
 
+    fn inform(&self, status: StatusCode, headers: &HeaderMap) -> Result<(), Closed> {
+        let fields = headers.iter().map(|(name, value)| (name.as_str().as_bytes(), value.as_bytes()));
+        Ok(self.inform(status.as_u16(), fields)?)
+    }
+
     fn send(&self, head: &Parts, body: Bytes) -> Result<(), Closed> {
         Ok(self.send(head.status.as_u16(), fields(head), Piece::Shared(body))?)
     }
@@ -169,6 +177,18 @@ impl Downstream for Exchange {
     fn fail(&self) {
         self.refuse(Reason::Internal);
     }
+}
+
+/// Header fields as lines.
+pub(crate) fn lines(headers: &HeaderMap) -> Vec<u8> {
+    let mut lines = Vec::new();
+    for (name, value) in headers {
+        lines.extend_from_slice(name.as_str().as_bytes());
+        lines.extend_from_slice(b": ");
+        lines.extend_from_slice(value.as_bytes());
+        lines.extend_from_slice(b"\r\n");
+    }
+    lines
 }
 
 /// The header fields as bytes.

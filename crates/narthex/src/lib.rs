@@ -17,6 +17,13 @@
 //! `axum::serve`.
 //!
 //! With the feature `forward`, an app can be a reverse proxy: see the module of that name.
+//!
+//! # Errors that clients see
+//!
+//! What a part of this crate answers in the place of a handler ([`OpaqueErrors`], [`blocking()`], uploads and forwarding) is one
+//! JSON object, `{"error":"Payload Too Large"}`: the name of the status as it is registered (RFC 9110), or a text that the app
+//! has chosen, and never why. From 500 on it has `Cache-Control: no-store`, and with 503 `Retry-After`. The layers that guard an
+//! app, files and hubs answer with a line of plain text, which people look at.
 
 #[cfg(feature = "api-keys")]
 pub mod api_keys;
@@ -114,7 +121,7 @@ pub use narthex_proto::routing::Conflict;
 pub use narthex_proto::wire::{Principal, ProtocolError, RefusalCode, Verbosity as Http503Verbosity};
 pub use provider::Provider;
 pub use request::{ConnectionInfo, PathBase};
-pub use request_control::RequestControl;
+pub use request_control::{NotInformed, RequestControl};
 #[cfg(feature = "guards")]
 pub use secret::Secret;
 pub use server::Server;

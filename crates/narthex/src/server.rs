@@ -173,7 +173,7 @@ impl<S> Server<S> {
     }
 
     /// Whether requests have a [`RequestControl`](crate::RequestControl) in their extensions, which tells when the client has
-    /// gone and can break its connection off. It costs each request an allocation and a lock. Default: `false`.
+    /// gone, can break its connection off, and sends early hints. It costs each request an allocation and a lock. Default: `false`.
     pub fn request_control(mut self, wanted: bool) -> Self {
         self.plan.told.request_control = wanted;
         self

@@ -19,6 +19,7 @@ pub struct RequestQueue {
     pub(crate) verbosity: Option<Http503Verbosity>,
     pub(crate) openers: Vec<Principal>,
     pub(crate) accepts_delegation: Option<bool>,
+    pub(crate) restart_grace: Option<Duration>,
 }
 
 /// What a queue may hold, in HTTP.sys too.
@@ -72,6 +73,17 @@ impl RequestQueue {
         self
     }
 
+    /// How long a **named** queue waits for its next process once the last one has left or died: its URLs stay registered, their
+    /// ports open, and requests wait (as many as the queue's [length](Self::length)) instead of being refused. [`Duration::ZERO`]: not
+    /// at all. Default: the host's, 10 seconds. Whole seconds, rounded up.
+    ///
+    /// A process of the same user that registers the URLs with another queue takes them over at once.
+    #[must_use]
+    pub fn restart_grace(mut self, grace: Duration) -> Self {
+        self.restart_grace = Some(grace);
+        self
+    }
+
     pub(crate) fn check(&self) -> Result<()> {
         match self.length {
             Some(length) if !LENGTHS.contains(&length) => Err(Error::OutOfRange {
@@ -86,7 +98,7 @@ impl RequestQueue {
 
     /// Takes over what `change` has.
     pub(crate) fn merge(&mut self, change: &Self) {
-        let Self { name, length, active, verbosity, openers, accepts_delegation } = change;
+        let Self { name, length, active, verbosity, openers, accepts_delegation, restart_grace } = change;
         self.name = name.clone().or_else(|| self.name.take());
         self.length = length.or(self.length);
         self.active = active.or(self.active);
@@ -95,6 +107,7 @@ impl RequestQueue {
             self.openers.clone_from(openers);
         }
         self.accepts_delegation = accepts_delegation.or(self.accepts_delegation);
+        self.restart_grace = restart_grace.or(self.restart_grace);
     }
 
     /// As the host is told it.
@@ -107,8 +120,22 @@ impl RequestQueue {
             verbosity: self.verbosity,
             openers: self.openers.clone(),
             accepts_delegation: self.accepts_delegation,
+            restart_grace: self.restart_grace.map(whole_seconds),
         }
     }
+
+    /// Another process may come for what this one leaves.
+    #[cfg(unix)]
+    pub(crate) fn may_wait(&self) -> bool {
+        self.name.is_some() && self.restart_grace != Some(Duration::ZERO)
+    }
+}
+
+/// Never shorter than asked.
+#[cfg(unix)]
+fn whole_seconds(time: Duration) -> u32 {
+    let partial = u64::from(time.subsec_nanos() > 0);
+    u32::try_from(time.as_secs().saturating_add(partial)).unwrap_or(u32::MAX)
 }
 
 /// As the host is told it.
@@ -222,8 +249,7 @@ impl Timeouts {
             if limit > LONGEST {
                 return Some(wire::Timeouts::DISABLED);
             }
-            let partial = u64::from(limit.subsec_nanos() > 0);
-            Some(u32::try_from(limit.as_secs() + partial).unwrap_or(wire::Timeouts::DISABLED))
+            Some(whole_seconds(limit))
         };
         wire::Timeouts {
             header_wait: seconds(self.header_wait),

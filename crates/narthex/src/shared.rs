@@ -22,6 +22,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{sleep, timeout};
 
 use self::control::Connection;
+use self::control::Lost;
 pub(crate) use self::control::{Host, find, program_name};
 use self::worker::Attach;
 use crate::call::App;
@@ -99,7 +100,7 @@ impl Shared {
         ready(&link.prefixes);
         let mut served = Ok(());
         loop {
-            let usable = tokio::select! {
+            let lost = tokio::select! {
                 () = ending.wait() => break,
                 () = workers.one_ended() => {
                     served = Err(Error::WorkerDied);
@@ -123,12 +124,12 @@ impl Shared {
                             lasting.note(&asked.what, &answer);
                             server.set_prefixes(&link.prefixes);
                             let _ = asked.done.send(answer);
-                            true
+                            None
                         }
                         // It is done when the host is back.
                         None => {
                             asks.put_back(asked);
-                            false
+                            Some(Lost::Gone)
                         }
                     }
                 }
@@ -136,18 +137,21 @@ impl Shared {
                     let id = link.next_id();
                     tokio::select! {
                         () = ending.wait() => break,
-                        usable = orders::carry_out(order, id, &mut link.connection, &names, &path) => usable,
+                        usable = orders::carry_out(order, id, &mut link.connection, &names, &path) => (!usable).then_some(Lost::Gone),
                     }
                 }
-                () = link.lost() => false,
+                lost = link.lost() => Some(lost),
             };
-            if usable {
-                continue;
-            }
-            tracing::warn!("the host at {} went away; this app registers again as soon as it is back", path.display());
-            server.set_reachable(false);
+            let Some(lost) = lost else { continue };
             let urls = link.urls();
-            drop(link);
+            if lost == Lost::Replaced {
+                tracing::info!("another host takes over at {}: this app registers there", path.display());
+                tokio::spawn(link.finish());
+            } else {
+                tracing::warn!("the host at {} went away; this app registers again as soon as it is back", path.display());
+                server.set_reachable(false);
+                drop(link);
+            }
             link = tokio::select! {
                 link = self.establish_again(&path, &attach, urls) => link,
                 () = ending.wait() => {
@@ -158,8 +162,11 @@ impl Shared {
             server.set_reachable(true);
             tracing::info!("the host at {} is back, and the prefixes are registered again", path.display());
         }
-        let unregister = Message::Unregister { id: link.next_id(), urls: link.urls() };
-        let _ = timeout(UNREGISTER, link.connection.ask(unregister)).await;
+        // What a queue keeps for its next process stays registered; who is draining takes none of it.
+        if !self.group.queue.may_wait() {
+            let unregister = Message::Unregister { id: link.next_id(), urls: link.urls() };
+            let _ = timeout(UNREGISTER, link.connection.ask(unregister)).await;
+        }
         workers.stop(self.shutdown_timeout).await;
         served
     }
@@ -295,11 +302,16 @@ impl Link {
         }
     }
 
-    /// Waits until the control connection or a session ends.
-    async fn lost(&mut self) {
+    /// Waits until the control connection or a session ends, or until the host is replaced.
+    async fn lost(&mut self) -> Lost {
         tokio::select! {
-            () = self.connection.ended() => {}
-            _ = self.session_ended.recv() => {}
+            lost = self.connection.ended() => lost,
+            _ = self.session_ended.recv() => Lost::Gone,
         }
+    }
+
+    /// Stays until the host that was replaced has served the last of its connections.
+    async fn finish(mut self) {
+        while self.connection.ended().await == Lost::Replaced {}
     }
 }

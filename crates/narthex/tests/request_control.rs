@@ -11,9 +11,11 @@ use axum::extract::{Extension, Request};
 use axum::routing::get;
 use axum::{Router, extract::State};
 use client::{Client, Place, Running};
-use narthex::{RequestControl, Server};
+use http::header::{CONNECTION, CONTENT_LENGTH};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use narthex::{NotInformed, RequestControl, Server};
 use tokio::io::AsyncWriteExt;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, timeout};
 
 on_both! {
@@ -24,6 +26,8 @@ on_both! {
     a_response_that_was_begun_can_be_broken_off
     a_handler_that_cancels_is_not_answered_for
     requests_have_no_control_unless_it_is_wanted
+    interim_responses_come_before_the_response_and_at_once
+    an_interim_response_that_cannot_be_sent_is_refused
 }
 
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -61,6 +65,8 @@ fn app(events: Events) -> Router {
         .route("/cancel/task", get(cancel_in_a_task))
         .route("/cancel/begun", get(cancel_begun))
         .route("/cancel/now", get(cancel_now))
+        .route("/hints", get(hints))
+        .route("/refused", get(refused))
         .route("/has", get(async |request: Request| request.extensions().get::<RequestControl>().is_some().to_string()))
         .with_state(events)
 }
@@ -116,6 +122,38 @@ async fn cancel_now(Extension(control): Control, State(events): State<Events>) -
     watch(control.clone(), &events);
     control.cancel();
     "not sent"
+}
+
+/// One when the handler begins, one by a task while it works, and one just before it answers.
+async fn hints(Extension(control): Control, State(events): State<Events>) -> &'static str {
+    control.early_hints(["</a.css>; rel=preload", "</b.js>; rel=preload"].map(HeaderValue::from_static)).unwrap();
+    events.send(Event::Begun).unwrap();
+    let (go, gone) = oneshot::channel();
+    let task = control.clone();
+    std::thread::spawn(move || {
+        // Fields that only a response has, or only the server knows.
+        let fields = [(CONTENT_LENGTH, "5"), (CONNECTION, "close"), (HeaderName::from_static("x-step"), "2")];
+        let fields = fields.into_iter().map(|(name, value)| (name, HeaderValue::from_static(value))).collect();
+        task.inform(StatusCode::PROCESSING, fields).unwrap();
+        go.send(()).unwrap();
+    });
+    gone.await.unwrap();
+    control.early_hints([]).unwrap();
+    tokio::spawn(async move {
+        control.disconnected().await;
+        let late = control.early_hints([]) == Err(NotInformed::TooLate);
+        events.send(Event::Gone(late)).unwrap();
+    });
+    "the response"
+}
+
+async fn refused(Extension(control): Control) -> String {
+    let inform = |status| control.inform(StatusCode::from_u16(status).unwrap(), HeaderMap::new());
+    for status in [100, 101, 200, 404] {
+        assert_eq!(inform(status), Err(NotInformed::Status(StatusCode::from_u16(status).unwrap())));
+    }
+    let sent = (0..100).take_while(|_| inform(103).is_ok()).count();
+    format!("{sent} {:?}", inform(103))
 }
 
 fn server(place: &Place) -> (Server<Router>, mpsc::UnboundedReceiver<Event>) {
@@ -203,4 +241,37 @@ async fn requests_have_no_control_unless_it_is_wanted(place: &Place) {
     assert_eq!(running.get("/has").await.text(), "false");
     let (running, _events) = start(place).await;
     assert_eq!(running.get("/has").await.text(), "true");
+}
+
+async fn interim_responses_come_before_the_response_and_at_once(place: &Place) {
+    let (running, mut events) = start(place).await;
+    let mut client = running.connect().await;
+    for _ in 0..2 {
+        client.send(b"GET /hints HTTP/1.1\r\nHost: a\r\n\r\n").await;
+        assert_eq!(next(&mut events).await, Event::Begun);
+        let first = client.reply().await;
+        assert_eq!(first.status, 103);
+        let links: Vec<_> = first.head.lines().filter(|line| line.starts_with("link: ")).collect();
+        assert_eq!(links, ["link: </a.css>; rel=preload", "link: </b.js>; rel=preload"]);
+        let second = client.reply().await;
+        assert_eq!(second.status, 102);
+        let head = second.head.to_ascii_lowercase();
+        assert!(head.contains("x-step: 2") && !head.contains("content-length") && !head.contains("connection"), "{head}");
+        assert_eq!(client.reply().await.status, 103);
+        let reply = client.reply().await;
+        assert_eq!((reply.status, reply.text()), (200, "the response"));
+        assert_eq!(next(&mut events).await, Event::Gone(true), "after the response it is too late");
+    }
+    client.send(b"GET /hints HTTP/1.0\r\nHost: a\r\n\r\n").await;
+    assert_eq!(client.reply().await.status, 200, "HTTP/1.0 has no interim responses");
+}
+
+async fn an_interim_response_that_cannot_be_sent_is_refused(place: &Place) {
+    let (running, _events) = start(place).await;
+    let mut client = running.connect().await;
+    client.send(b"GET /refused HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    for _ in 0..16 {
+        assert_eq!(client.reply().await.status, 103);
+    }
+    assert_eq!(client.reply().await.text(), "16 Err(TooMany)");
 }

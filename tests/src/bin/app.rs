@@ -7,6 +7,7 @@ use anyhow::Context;
 use clap::{Parser, ValueEnum};
 use narthex_tests::app::{Recorder, Settings, router};
 use narthex_tests::matrix::{general, letters};
+use narthex_tests::responses;
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum Provider {
@@ -24,6 +25,8 @@ enum Routes {
     Letters,
     /// Those of its numbered rows.
     General,
+    /// Those of the suite on responses.
+    Responses,
 }
 
 #[derive(Debug, Parser)]
@@ -110,6 +113,11 @@ struct Arguments {
 #[tokio::main(worker_threads = 2)]
 async fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
+    if let Routes::General = arguments.routes {
+        // What is told of panics is looked at.
+        let errors = tracing_subscriber::filter::LevelFilter::ERROR;
+        tracing_subscriber::fmt().with_max_level(errors).with_ansi(false).with_writer(std::io::stderr).init();
+    }
     let recorder = arguments.record.as_deref().map(Recorder::create).transpose().context("cannot create the record")?;
     let settings =
         Settings { name: arguments.name.clone(), recorder, whole_bodies: arguments.whole_bodies, files: arguments.files };
@@ -122,6 +130,7 @@ async fn main() -> anyhow::Result<()> {
         Routes::Raw => router(settings),
         Routes::Letters => letters::router(),
         Routes::General => general::router(),
+        Routes::Responses => responses::router(),
     };
     let mut server = narthex::Server::new(router).prefixes(&arguments.prefix).provider(provider).workers(2);
     let mut timeouts = narthex::Timeouts::default();
@@ -149,6 +158,7 @@ async fn main() -> anyhow::Result<()> {
     }
     server = server.trusted_proxies(&arguments.trusted_proxy).proxy_protocol(arguments.proxy_protocol);
     server = server.connection_info(arguments.connection_info);
+    server = server.request_control(matches!(arguments.routes, Routes::Responses));
     if let Some(file) = &arguments.tls {
         let mut tls = narthex::Tls::pem_files(file, file).http3(!arguments.no_http3).early_data(arguments.early_data);
         if let Some(authorities) = &arguments.client_ca {

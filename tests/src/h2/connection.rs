@@ -29,6 +29,8 @@ pub enum End {
 pub struct Answer {
     /// Interim responses' statuses.
     pub interim: Vec<u16>,
+    /// Their fields, one after the other.
+    pub interim_fields: Vec<Field>,
     /// The final status; 0 before it is there.
     pub status: u16,
     /// The final response's fields.
@@ -337,7 +339,10 @@ impl Connection {
         answer.ended |= ends;
         let status = fields.iter().find(|(name, _)| name == ":status").and_then(|(_, status)| status.parse().ok());
         match status {
-            Some(interim @ 100..200) => answer.interim.push(interim),
+            Some(interim @ 100..200) => {
+                answer.interim.push(interim);
+                answer.interim_fields.extend(fields);
+            }
             Some(status) if answer.status == 0 => {
                 answer.status = status;
                 answer.headers = fields;

@@ -19,10 +19,10 @@ use axum_extra::extract::cookie::Cookie;
 use serde_json::{Value, json};
 use tokio_stream::{Stream, StreamExt};
 use tower_http::compression::CompressionLayer;
-use tower_http::services::ServeFile;
 
 use super::active::{Active, counted};
-use super::letters::{FILE, memory};
+use super::layered;
+use super::letters::memory;
 
 /// A thousand of these are what `/compressed` is answered with.
 pub const COMPRESSIBLE: &str = "to be compressed ";
@@ -31,16 +31,18 @@ pub const COMPRESSIBLE: &str = "to be compressed ";
 pub fn router() -> Router {
     let active = Active::default();
     let looked_at = active.clone();
-    Router::new()
+    let router = Router::new()
         .merge(methods())
         .merge(values())
         .merge(answers())
         .merge(streams())
+        .merge(layered::blocking())
+        .merge(layered::files_and_forms())
         .route("/ping", get(|| async { "pong" }))
         .route("/mem/active", get(move || async move { Json(json!({ "requests": looked_at.count() })) }))
         .route("/mem", get(memory))
-        .route("/panic", any(|| async { panics() }))
-        .layer(from_fn_with_state(active, counted))
+        .route("/panic", any(|| async { panics() }));
+    layered::guarded(router).layer(from_fn_with_state(active, counted))
 }
 
 fn methods() -> Router {
@@ -65,7 +67,6 @@ fn values() -> Router {
         .route("/cookies/echo", get(echo_cookies))
         .route("/headers/echo", get(echo_fields))
         .route("/raw/webrequest", get(whole_request))
-        .route("/upload", post(upload))
         .route("/echo/file", post(echo_file))
         .route("/echo/body", post(|body: String| async move { Json(json!({ "size": body.len(), "body": body })) }))
         .route("/echo/body-twice", post(body_twice))
@@ -74,18 +75,15 @@ fn values() -> Router {
 }
 
 fn answers() -> Router {
-    let attachment = [(header::CONTENT_DISPOSITION, "attachment; filename=\"testfile.txt\"")];
     let two_fields = [("x-via-rawresponse", "PATCH-RES-6-OK"), ("x-via-addheader", "AddHeader-OK")];
     let replaced = map_response(|response: Response| async { response.map(|_| Body::from("shadow-wins")) });
     Router::new()
-        .route("/download", get((attachment, "a file for Horse")))
         .route("/status/{code}", get(status))
         .route("/response/large", get(|| async { "X".repeat(65_536) }))
         .route("/raw/webresponse", get((two_fields, "two fields")))
         .route("/compat/rawbody", get("raw text that nobody is to see").layer(replaced))
         .route("/body/bytes", get(|| async { Bytes::from_static(b"BODYBYTES-OK-0123456789") }))
         .route("/compressed", get(|| async { COMPRESSIBLE.repeat(1000) }).layer(CompressionLayer::new()))
-        .route_service("/file", ServeFile::new(FILE))
         .route("/headers/set", get(set_field))
 }
 
@@ -170,22 +168,6 @@ async fn whole_request(ConnectInfo(peer): ConnectInfo<SocketAddr>, request: Requ
         "custom": field("x-custom"),
         "remoteAddr": peer.to_string(),
     }))
-}
-
-async fn upload(mut form: Multipart) -> Result<Json<Value>, MultipartError> {
-    let mut seen = json!({ "received": false });
-    while let Some(field) = form.next_field().await? {
-        if let Some(name) = field.file_name().map(str::to_owned) {
-            let size = field.bytes().await?.len();
-            seen["received"] = true.into();
-            seen["name"] = name.into();
-            seen["size"] = size.into();
-        } else {
-            let name = field.name().unwrap_or_default().to_owned();
-            seen[name] = field.text().await?.into();
-        }
-    }
-    Ok(Json(seen))
 }
 
 /// The bytes of the first part.

@@ -3,6 +3,7 @@
 
 mod active;
 pub mod general;
+pub mod layered;
 pub mod letters;
 mod rows;
 mod scene;

@@ -8,7 +8,7 @@ use crate::h2::Connection;
 use crate::matrix::wire::{Ask, Reply, Wire};
 use crate::process::Process;
 use crate::secure::{Secure, Setup};
-use crate::subject::{AppOptions, Host, Provider, Subject};
+use crate::subject::{App, AppOptions, Host, Provider, Subject};
 
 /// Which HTTP clients speak.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,11 +65,34 @@ impl Scene {
         Self { variant, kind }
     }
 
+    /// How it is reached.
+    pub fn variant(&self) -> Variant {
+        self.variant
+    }
+
     /// Where clients reach it.
     pub fn address(&self) -> SocketAddr {
         match &self.kind {
             Kind::Plain(subject) => subject.app.address,
             Kind::Tls(secure) => secure.address(),
+        }
+    }
+
+    /// A second process that wants the same prefix.
+    pub fn second(&self) -> Process {
+        let authority = self.address();
+        match &self.kind {
+            Kind::Plain(subject) => {
+                let options = AppOptions::new("second", format!("http://{authority}/"));
+                App::spawn(self.variant.provider, subject.host.as_ref(), &options)
+            }
+            Kind::Tls(secure) => {
+                let mut options = AppOptions::new("second", format!("https://{authority}/"));
+                if self.variant.provider == Provider::Embedded {
+                    options = options.arguments(["--tls".to_owned(), secure.certificate().display().to_string()]);
+                }
+                App::spawn(self.variant.provider, secure.host.as_ref(), &options)
+            }
         }
     }
 

@@ -70,6 +70,12 @@ pub struct Reply {
     pub fields: Vec<(String, String)>,
     /// The body.
     pub body: Vec<u8>,
+    /// The trailer fields.
+    pub trailers: Vec<(String, String)>,
+    /// The statuses of the interim responses before it.
+    pub interim: Vec<u16>,
+    /// Their fields, one after the other.
+    pub interim_fields: Vec<(String, String)>,
 }
 
 impl Reply {
@@ -164,17 +170,29 @@ impl Wire {
     pub fn reply(&mut self, sent: Sent) -> Result<Reply, String> {
         match &mut self.0 {
             Kind::Http1 { client, .. } => {
-                let response = client.response(sent.head).map_err(|error| error.to_string())?;
-                Ok(Reply { status: response.status, fields: response.headers, body: response.body })
+                let (mut interim, mut interim_fields) = (Vec::new(), Vec::new());
+                let response = loop {
+                    let response = client.response(sent.head).map_err(|error| error.to_string())?;
+                    if !(100..200).contains(&response.status) {
+                        break response;
+                    }
+                    interim.push(response.status);
+                    interim_fields.extend(response.headers);
+                };
+                let crate::Response { status, headers: fields, body, trailers, .. } = response;
+                Ok(Reply { status, fields, body, trailers, interim, interim_fields })
             }
             Kind::Http2(streams) => {
                 let answer = streams.connection.answer(sent.stream).map_err(|end| format!("{end:?}"))?;
                 if !answer.ended {
                     return Err(format!("the stream was reset: {answer:?}"));
                 }
-                let mut fields = answer.headers;
-                fields.retain(|(name, _)| !name.starts_with(':'));
-                Ok(Reply { status: answer.status, fields, body: answer.body })
+                let (mut fields, mut interim_fields) = (answer.headers, answer.interim_fields);
+                for fields in [&mut fields, &mut interim_fields] {
+                    fields.retain(|(name, _)| !name.starts_with(':'));
+                }
+                let crate::h2::Answer { status, body, trailers, interim, .. } = answer;
+                Ok(Reply { status, fields, body, trailers, interim, interim_fields })
             }
         }
     }

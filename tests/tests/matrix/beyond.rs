@@ -112,7 +112,7 @@ fn connections(rows: &mut Rows, scene: &Scene, wire: &mut Wire) {
             (Ask::get("/does/not/exist"), 404),
             (Ask::post("/ping", "a body that nobody reads"), 405),
             (Ask::get("/status/400"), 400),
-            (Ask::post("/upload", "no form").field("content-type", "text/plain"), 400),
+            (Ask::post("/upload", "no form").field("content-type", "text/plain"), 415),
         ] {
             let reply = wire.ask(&ask)?;
             same((reply.status, reply.header("connection")), (status, None))?;

@@ -63,7 +63,11 @@ variants! {
     sec_20_an_app_has_no_word_in_the_connections_fields: super::answers::sec_20;
     sec_21_the_content_type_is_what_the_app_says: super::answers::sec_21;
     sec_22_23_security_fields_are_there_once: super::answers::sec_22_23;
+    sec_25_an_error_of_the_app_is_told: super::servers::sec_25;
+    sec_26_more_work_than_the_pool_takes_is_refused: super::servers::sec_26_pool;
+    sec_27_a_stop_waits_for_the_pool_and_for_nobody_who_is_stuck: super::servers::sec_27;
     sec_31_a_panic_is_answered_without_its_text: super::answers::sec_31;
+    sec_32_a_second_start_is_an_error_and_the_first_goes_on: super::servers::sec_32;
 }
 
 both! {
@@ -76,10 +80,9 @@ both! {
     sec_11_the_first_requests_are_served_like_later_ones: super::servers::sec_11;
     sec_12_ambiguous_framing_is_refused: super::requests::sec_12;
     sec_17_a_host_has_to_be_there_and_sound: super::requests::sec_17;
-    sec_25_an_error_of_the_app_is_told: super::servers::sec_25;
     sec_26_more_requests_than_there_is_room_for_are_refused: super::servers::sec_26;
     sec_29_what_is_refused_never_reaches_the_app: super::requests::sec_29;
-    sec_32_a_second_start_is_an_error_and_the_first_goes_on: super::servers::sec_32;
+    sec_32_a_server_runs_once_and_restarts_when_asked_to: super::servers::sec_32_handle;
     a_forged_port_in_host_changes_nothing: super::servers::forged_port;
     a_client_that_is_too_slow_is_told_408: super::servers::slow;
     a_client_over_ipv6_is_seen_by_its_address: super::servers::ipv6;

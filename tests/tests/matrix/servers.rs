@@ -5,7 +5,8 @@ use std::net::{SocketAddr, TcpStream};
 use std::sync::mpsc::channel;
 use std::time::{Duration, Instant};
 
-use narthex_tests::matrix::{Ask, Reply, Scene, Wire, with_http1};
+use narthex_tests::matrix::layered::{THREADS, WAITING};
+use narthex_tests::matrix::{Ask, Reply, Scene, Variant, Wire, with_http1};
 use narthex_tests::{App, AppOptions, Client, Host, Process, Provider, Subject};
 use serde_json::json;
 use tempfile::TempDir;
@@ -122,10 +123,78 @@ pub(crate) fn sec_11(provider: Provider) {
     }
 }
 
-pub(crate) fn sec_25(provider: Provider) {
-    let mut scene = start(provider);
-    assert_eq!(ask(&mut scene.wire(), &Ask::get("/panic")).status, 500);
-    eventually("the panic is in the app's log", || scene.app().log().contains("secret words of a handler"));
+/// A line of the app's own log, with the id that the client was told.
+pub(crate) fn sec_25(variant: Variant) {
+    let mut scene = Scene::start(variant, &["--routes", "general"]);
+    for (nth, target) in ["/panic", "/blocking/panic"].into_iter().enumerate() {
+        let reply = ask(&mut scene.wire(), &Ask::get(target));
+        let id = reply.header("x-request-id").unwrap_or_else(|| panic!("{reply:?} has no id")).to_owned();
+        let mut told = Vec::new();
+        eventually("the panic is in the app's log", || {
+            let log = scene.app().log();
+            told = log.lines().filter(|line| line.contains("failed to answer a request")).map(str::to_owned).collect();
+            told.len() > nth
+        });
+        let whole = |line: &&String| line.contains("secret words") && line.contains(&id) && line.contains(target);
+        assert_eq!((told.len(), told.iter().filter(whole).count()), (nth + 1, 1), "{id}: {told:?}");
+    }
+    let chosen = ask(&mut scene.wire(), &Ask::get("/panic").field("x-request-id", "chosen-1"));
+    assert_eq!(chosen.header("x-request-id"), Some("chosen-1"));
+    eventually("that one is told too", || scene.app().log().contains("chosen-1"));
+}
+
+/// Two handlers that block run, and one waits. Horse drops what it has no thread for, or says 503 and not when to come again.
+pub(crate) fn sec_26_pool(variant: Variant) {
+    let scene = Scene::start(variant, &["--routes", "general"]);
+    let mut wire = scene.wire();
+    let mut clients: Vec<_> = (0..THREADS + WAITING).map(|_| scene.wire()).collect();
+    let mut held = Vec::new();
+    for (nth, client) in clients.iter_mut().enumerate() {
+        held.push(client.send(&Ask::get("/blocking/held")));
+        let wanted = json!({ "running": THREADS.min(nth + 1), "waiting": (nth + 1).saturating_sub(THREADS) });
+        eventually("the pool has them", || ask(&mut wire, &Ask::get("/blocking")).json().as_ref() == Ok(&wanted));
+    }
+    for _ in 0..3 {
+        let refused = ask(&mut wire, &Ask::get("/blocking/held"));
+        assert_eq!((refused.status, refused.text().as_str()), (503, "{\"error\":\"Service Unavailable\"}"));
+        assert_eq!((refused.header("retry-after"), refused.header("cache-control")), (Some("1"), Some("no-store")));
+    }
+    assert_eq!(ask(&mut wire, &Ask::get("/ping")).text(), "pong", "what does not block is served");
+    assert_eq!(ask(&mut wire, &Ask::post("/blocking/open", "")).status, 200);
+    for (client, sent) in clients.iter_mut().zip(held) {
+        let reply = client.reply(sent).expect("it is answered");
+        assert_eq!((reply.status, reply.text().as_str()), (200, "done"));
+    }
+    assert_eq!(ask(&mut wire, &Ask::get("/blocking/held")).text(), "done", "there is room again");
+}
+
+/// What blocks when the app is told to stop is finished, and what waits for a thread too; one that is stuck is not waited for.
+pub(crate) fn sec_27(variant: Variant) {
+    let busy = |scene: &Scene| {
+        let mut wire = scene.wire();
+        let wanted = json!({ "running": THREADS, "waiting": WAITING });
+        eventually("the pool is full", || ask(&mut wire, &Ask::get("/blocking")).json().as_ref() == Ok(&wanted));
+    };
+    let mut scene = Scene::start(variant, &["--routes", "general", "--shutdown-timeout", "10000"]);
+    let mut clients: Vec<_> = (0..THREADS + WAITING).map(|_| scene.wire()).collect();
+    let sent: Vec<_> = clients.iter_mut().map(|client| client.send(&Ask::get("/blocking/slow/1500"))).collect();
+    busy(&scene);
+    scene.app().terminate();
+    for (client, sent) in clients.iter_mut().zip(sent) {
+        let reply = client.reply(sent).expect("it is answered");
+        assert_eq!((reply.status, reply.text().as_str()), (200, "done"));
+    }
+    drop(clients);
+    assert!(scene.app().wait(SOON).success(), "{}", scene.app().log());
+
+    let mut scene = Scene::start(variant, &["--routes", "general", "--shutdown-timeout", "500"]);
+    let mut clients: Vec<_> = (0..THREADS + WAITING).map(|_| scene.wire()).collect();
+    let _stuck: Vec<_> = clients.iter_mut().map(|client| client.send(&Ask::get("/blocking/slow/60000"))).collect();
+    busy(&scene);
+    let stopped = Instant::now();
+    scene.app().terminate();
+    scene.app().wait(Duration::from_secs(20));
+    assert!(stopped.elapsed() < Duration::from_secs(5), "a stuck thread was waited for: {:?}", stopped.elapsed());
 }
 
 /// A queue's length is looked at by the suite `failures`; an embedded app has connections to count, and no queue.
@@ -138,31 +207,43 @@ pub(crate) fn sec_26(provider: Provider) {
     two.iter_mut().for_each(|wire| assert_eq!(ask(wire, &Ask::get("/ping")).status, 200));
 }
 
-pub(crate) fn sec_32(provider: Provider) {
-    // By a second process: the prefix is taken.
-    let subject = Subject::start(provider);
-    let prefix = format!("http://{}/", subject.authority());
-    let mut second = App::spawn(provider, subject.host.as_ref(), &AppOptions::new("second", prefix));
+/// By a second process: the prefix is taken, and that is said.
+pub(crate) fn sec_32(variant: Variant) {
+    let scene = Scene::start(variant, &["--routes", "general"]);
+    let mut wire = scene.wire();
+    assert_eq!(ask(&mut wire, &Ask::get("/ping")).text(), "pong");
+    let mut second = scene.second();
     assert!(!second.wait(SOON).success());
-    assert_eq!(whoami(subject.app.address, "x"), "app");
-    // In one process: a server runs once.
-    let chosen = |host: Option<&Host>| match host {
+    let log = second.log();
+    assert!(log.contains(&scene.address().port().to_string()) && !log.contains("panicked"), "{log}");
+    for mut wire in [wire, scene.wire()] {
+        assert_eq!(ask(&mut wire, &Ask::get("/ping")).text(), "pong", "the first one goes on");
+    }
+}
+
+/// In one process: a server runs once, and says so to whoever starts it again. Horse ends the old one first, which here is what
+/// `restart` is for.
+pub(crate) fn sec_32_handle(provider: Provider) {
+    let directory = TempDir::new().expect("a temporary directory can be made");
+    let host = (provider == Provider::Shared).then(|| Host::start(directory.path()));
+    let chosen = match &host {
         Some(host) => narthex::Provider::shared_at(host.socket()),
         None => narthex::Provider::embedded(),
     };
-    let server = server(0).provider(chosen(subject.host.as_ref()));
+    let server = server(0).provider(chosen);
     in_a_runtime(async {
-        let (ready, is_ready) = channel();
-        let first =
-            tokio::spawn(server.clone().on_ready(move |prefixes| ready.send(port(prefixes)).expect("somebody waits")).run());
-        let port = tokio::task::spawn_blocking(move || is_ready.recv_timeout(SOON)).await;
-        let address = SocketAddr::from(([127, 0, 0, 1], port.expect("waiting ends").expect("the first one starts")));
-        let second = server.clone().run().await;
-        assert!(matches!(second, Err(narthex::Error::AlreadyRunning)), "{second:?}");
-        let served = tokio::task::spawn_blocking(move || whoami(address, "x")).await;
-        assert_eq!(served.expect("asking ends"), "mine");
-        server.handle().stop();
-        first.await.expect("it does not panic").expect("it ends in order");
+        let handle = server.clone().start().await.expect("the first one starts");
+        let address = SocketAddr::from(([127, 0, 0, 1], port(&handle.prefixes())));
+        let served = || tokio::task::spawn_blocking(move || whoami(address, "x"));
+        let already = |error| matches!(error, Some(narthex::Error::AlreadyRunning));
+        assert!(already(server.clone().run().await.err()), "run");
+        assert!(already(server.clone().start().await.err()), "start");
+        assert!(already(handle.start().await.err()), "start by the handle");
+        assert_eq!(served().await.expect("asking ends"), "mine", "the first one goes on");
+        handle.restart().await.expect("it starts again");
+        assert_eq!(served().await.expect("asking ends"), "mine", "on the same port");
+        handle.stop();
+        handle.stopped().await.expect("it ends in order");
     });
 }
 

@@ -23,6 +23,10 @@ pub(crate) struct HostArguments {
     /// Listen only on this address; may be repeated [default: as each prefix says]
     #[arg(long, value_name = "IP")]
     pub(crate) listen: Vec<IpAddr>,
+    /// Take over from the host that runs on the socket: no client is refused, its apps register here, and it serves the connections that
+    /// it has to their end
+    #[arg(long)]
+    pub(crate) take_over: bool,
     /// Serve the dashboard here, as one of the host's own registrations. Whoever reaches it over loopback may look; to act, and from
     /// elsewhere, takes the token, which is in the link that the host logs
     #[arg(long, value_name = "URL", num_args = 0..=1, default_missing_value = "http://localhost:8900/")]

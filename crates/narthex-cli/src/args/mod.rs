@@ -8,6 +8,7 @@ mod documents;
 mod explain;
 mod host;
 mod iplisten;
+mod new;
 mod number;
 mod queue;
 mod servicestate;
@@ -29,6 +30,7 @@ pub(crate) use documents::{CompletionsArguments, ManArguments};
 pub(crate) use explain::ExplainArguments;
 pub(crate) use host::HostArguments;
 pub(crate) use iplisten::{IplistenAddress, ShowIplisten};
+pub(crate) use new::{NewArguments, Template};
 pub(crate) use queue::UpdateQueue;
 pub(crate) use servicestate::{ShowServicestate, View};
 pub(crate) use setting::{AddSetting, DeleteSetting, ShowSetting};
@@ -56,6 +58,8 @@ pub(crate) enum Command {
     DemoApp(DemoAppArguments),
     /// Run the host in the foreground: it owns the ports and gives each app its own requests
     Host(HostArguments),
+    /// Start a project: an app that builds, runs and has tests
+    New(NewArguments),
     /// Show what a running host knows and how it is configured
     #[command(subcommand)]
     Show(Show),

@@ -140,6 +140,8 @@ pub(crate) struct Settings {
     /// Bytes per second to all clients; `None` is no limit.
     pub(crate) max_bandwidth: Option<u64>,
     pub(crate) queue_length: u32,
+    /// Seconds.
+    pub(crate) restart_grace: u32,
     pub(crate) response_cache: bool,
     pub(crate) max_cache_response_size: u64,
     pub(crate) cache_range_chunk_size: u64,
@@ -262,6 +264,7 @@ impl Default for Settings {
             max_connections_per_client: None,
             max_bandwidth: None,
             queue_length: 1000,
+            restart_grace: 10,
             response_cache: true,
             max_cache_response_size: 262_144,
             cache_range_chunk_size: 262_144,

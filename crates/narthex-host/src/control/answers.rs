@@ -130,6 +130,7 @@ impl Configuration {
             Question::ShowCachestate { .. }
                 | Question::DeleteCache { .. }
                 | Question::FlushLogbuffer
+                | Question::TakeOver
                 | Question::UpdateQueue { .. }
                 | Question::Explain { .. }
                 | Question::ShowSslcert { .. }

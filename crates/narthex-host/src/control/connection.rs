@@ -17,7 +17,7 @@ use tokio::time::timeout;
 
 use super::reservations::Caller;
 use super::state::Refusal;
-use super::{SPARE_CONNECTIONS, Shared, report};
+use super::{SPARE_CONNECTIONS, Shared, report, succession};
 use crate::admin::{Answer, Question};
 use crate::snapshot::AppId;
 use crate::token::random_token;
@@ -49,9 +49,9 @@ enum Ended {
     TooLarge(#[from] MessageTooLarge),
 }
 
-struct Connection {
-    stream: UnixStream,
-    control: ControlConnection,
+pub(super) struct Connection {
+    pub(super) stream: UnixStream,
+    pub(super) control: ControlConnection,
     /// The last descriptor that came with the messages: the peer's end of the stream.
     descriptor: Option<Foreign>,
 }
@@ -86,9 +86,10 @@ impl Connection {
     }
 
     async fn flush(&mut self) -> Result<(), Ended> {
-        let output = std::mem::take(self.control.output());
-        if !output.is_empty() {
-            self.stream.write_all(&output).await?;
+        // Cancel safe: what is not written stays.
+        while !self.control.output().is_empty() {
+            let written = self.stream.write(self.control.output()).await?;
+            self.control.output().drain(..written);
         }
         Ok(())
     }
@@ -162,7 +163,19 @@ async fn app(shared: &Rc<Shared>, connection: &mut Connection, peer: Peer, hello
 
 async fn app_messages(shared: &Rc<Shared>, connection: &mut Connection, app: AppId, token: &str) -> Result<(), Ended> {
     connection.send(&welcome(shared, app, token)).await?;
-    while let Some(message) = connection.receive().await? {
+    let mut replaced = shared.replaced.subscribe();
+    let mut told = false;
+    loop {
+        let received = tokio::select! {
+            received = connection.receive() => received?,
+            Ok(_) = replaced.wait_for(|replaced| *replaced), if !told => {
+                told = true;
+                // It registers with the other host now, and has both until this one is done.
+                connection.send(&Message::Drain).await?;
+                connection.receive().await?
+            }
+        };
+        let Some(message) = received else { return Ok(()) };
         let answer = match message {
             Message::Register { id, group, urls, into } => {
                 let registered = shared.register(app, &group, &urls, into).await;
@@ -209,7 +222,6 @@ async fn app_messages(shared: &Rc<Shared>, connection: &mut Connection, app: App
         };
         connection.send(&answer).await?;
     }
-    Ok(())
 }
 
 /// A data connection: after the greeting, its stream belongs to a worker.
@@ -223,7 +235,7 @@ async fn data(
     let found = {
         let state = shared.state.borrow();
         let token = hello.token.as_deref().unwrap_or_default();
-        let found = state.apps.iter().find(|(_, app)| app.caller.uid == peer.caller.uid && app.token == token);
+        let found = state.apps.iter().find(|(_, app)| !app.has_left && app.caller.uid == peer.caller.uid && app.token == token);
         found.map(|(id, app)| (*id, Arc::clone(&app.sessions)))
     };
     let worker = hello.host_worker.and_then(|index| shared.workers.get(usize::try_from(index).ok()?));
@@ -241,7 +253,7 @@ async fn data(
     let (closed, _) = UnixStream::pair()?;
     let stream = std::mem::replace(&mut connection.stream, closed).into_std()?;
     // The app may have left meanwhile, and its Detach may be on its way: nothing may follow that.
-    if shared.state.borrow().apps.contains_key(&app) {
+    if shared.state.borrow().apps.get(&app).is_some_and(|app| !app.has_left) {
         let app_end = connection.descriptor.take();
         let _ = worker.send(Command::Attach(Attach { app, stream, app_end, begun, permits: [of_host, of_user, of_app] }));
     }
@@ -256,6 +268,12 @@ async fn admin(shared: &Rc<Shared>, connection: &mut Connection, peer: &Peer) ->
             Message::ShowServiceState { .. } => {
                 let state = report::service_state(shared).await;
                 Message::ServiceState { id, state: serde_json::to_value(state).unwrap_or_default() }
+            }
+            Message::Ask { question, .. } if succession::is_asked_for(&question) => {
+                match succession::hand_over(shared, connection, &peer.caller, id).await {
+                    Ok(()) => return Ok(()),
+                    Err(Refusal { code, message }) => Message::Refused { id, code, message },
+                }
             }
             Message::Ask { question, .. } => match ask(shared, peer, question).await {
                 Ok(answer) => Message::Answer { id, answer: serde_json::to_value(answer).unwrap_or_default() },

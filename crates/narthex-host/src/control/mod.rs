@@ -16,6 +16,7 @@ mod report;
 pub(crate) mod reservations;
 pub(crate) mod settings;
 mod state;
+mod succession;
 #[cfg(test)]
 mod strangers;
 #[cfg(test)]
@@ -23,6 +24,7 @@ mod tests;
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
+use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -31,8 +33,8 @@ use std::time::Duration;
 use narthex_http::{Acceptor, Admission, Bandwidth};
 use narthex_proto::prefix::UrlPrefix;
 use narthex_proto::wire::{GroupSettings, Owner, Properties, QueueSettings, RefusalCode};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
-use tokio::task::spawn_local;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
+use tokio::task::{JoinHandle, spawn_local};
 use tokio::time::Instant;
 
 use crate::admin::{Answer, Question};
@@ -51,6 +53,7 @@ use ports::{Opened, PortChange};
 use quic::Quic;
 use reservations::Caller;
 use state::{Refusal, State};
+use succession::Awaited;
 
 /// Connections to the host's socket: apps, their data connections, operators. A host of many workers takes more, since an app
 /// connects every worker of its own to every one of the host's.
@@ -81,6 +84,7 @@ pub(crate) struct Control {
     configuration: Configuration,
     workers: Vec<mpsc::UnboundedSender<Command>>,
     means: Means,
+    awaited: Option<Awaited>,
 }
 
 impl Control {
@@ -97,7 +101,13 @@ impl Control {
         if means.acceptor.is_some() {
             state.ports.one_socket_each();
         }
-        Self { state, configuration, workers, means }
+        Self { state, configuration, workers, means, awaited: None }
+    }
+
+    /// Uses what another host has handed over, and waits for its apps.
+    pub(crate) fn inherit(&mut self, listeners: Vec<(SocketAddr, TcpListener)>, apps: Vec<u32>) {
+        self.state.ports.inherit(listeners);
+        self.awaited = Some(Awaited::new(apps));
     }
 }
 
@@ -119,10 +129,18 @@ struct Shared {
     quic: RefCell<Quic>,
     acme: Acme,
     stopping: Cell<bool>,
+    /// The host's own socket, until it stops or another host has it.
+    socket: RefCell<Option<HostSocket>>,
+    /// Accepts on it.
+    accepting: RefCell<Option<JoinHandle<()>>>,
+    /// Whether another host has taken over.
+    replaced: watch::Sender<bool>,
+    /// The apps that are on their way from the host before this one.
+    awaited: RefCell<Option<Awaited>>,
 }
 
 impl Shared {
-    fn new(control: Control) -> Rc<Self> {
+    fn new(control: Control, socket: HostSocket, replaced: watch::Sender<bool>) -> Rc<Self> {
         let most = MOST_CONNECTIONS.max(16 * control.workers.len().saturating_pow(2));
         let acme = Acme::new(&control.configuration.directory());
         Rc::new(Self {
@@ -137,6 +155,10 @@ impl Shared {
             quic: RefCell::default(),
             acme,
             stopping: Cell::new(false),
+            socket: RefCell::new(Some(socket)),
+            accepting: RefCell::default(),
+            replaced,
+            awaited: RefCell::new(control.awaited),
         })
     }
 
@@ -179,9 +201,20 @@ impl Shared {
         if self.stopping.get() {
             return Err(Refusal::new(RefusalCode::ShuttingDown, "the host is stopping: register when it is back"));
         }
-        let registered = self.state.borrow_mut().register(app, group, urls, into)?;
-        self.publish(registered.change).await;
-        Ok((registered.group, registered.urls))
+        let registered = self.state.borrow_mut().register(app, group, urls, into);
+        let (mut change, registered) = match registered {
+            Ok(registered) => (registered.change, Ok((registered.group, registered.urls))),
+            Err(refusal) => (PortChange::default(), Err(refusal)),
+        };
+        self.state.borrow_mut().release_unneeded(&mut change);
+        if registered.is_ok() || !change.closed.is_empty() {
+            self.publish(change).await;
+        }
+        if registered.is_ok() {
+            let pid = self.state.borrow().apps.get(&app).map(|app| app.pid);
+            pid.into_iter().for_each(|pid| self.has_come(pid));
+        }
+        registered
     }
 
     async fn set(&self, app: AppId, of: Owner, properties: &Properties, queue: &QueueSettings) -> Result<(), Refusal> {
@@ -197,16 +230,30 @@ impl Shared {
         self.publish(change).await;
     }
 
-    async fn app_gone(&self, app: AppId) {
+    async fn app_gone(self: &Rc<Self>, app: AppId) {
         let _one_at_a_time = self.changing.lock().await;
-        let change = self.state.borrow_mut().remove_app(app);
+        let (change, grace) = self.state.borrow_mut().app_left(app);
         self.tell(|| Command::Detach { app });
         self.publish(change).await;
+        let Some(grace) = grace.filter(|_| !self.stopping.get()) else { return };
+        tracing::info!(app, ?grace, "its queue waits for the next process");
+        let shared = Rc::clone(self);
+        spawn_local(async move {
+            tokio::time::sleep(grace).await;
+            let _one_at_a_time = shared.changing.lock().await;
+            if !shared.state.borrow().apps.contains_key(&app) {
+                return;
+            }
+            let change = shared.state.borrow_mut().remove_app(app);
+            tracing::info!(app, "nobody has come to its queue: its URLs are free");
+            shared.publish(change).await;
+        });
     }
 
     /// Makes the state's routes the ones in force. Returns when every worker uses them, and the closed addresses are free.
     /// The caller holds `changing`.
-    async fn publish(&self, change: PortChange) {
+    async fn publish(&self, mut change: PortChange) {
+        self.hold_back(&mut change);
         let snapshot: Arc<Snapshot> = Arc::new(self.state.borrow().snapshot.clone());
         let mut answers = Vec::new();
         let mut closing = Vec::new();
@@ -221,18 +268,25 @@ impl Shared {
         for closed in closing {
             closed.await;
         }
-        for Opened { address, scheme, mut listeners } in change.opened {
-            if let Some(acceptor) = &self.means.acceptor {
-                if let Some(listener) = listeners.pop() {
-                    acceptor.listen(address, listener, scheme);
-                }
-                continue;
-            }
-            for (worker, listener) in self.workers.iter().zip(listeners) {
-                let _ = worker.send(Command::Listen { address, listener, scheme });
-            }
+        for opened in change.opened {
+            self.listen(opened);
         }
         self.follow_quic();
+    }
+
+    /// Has the workers accept there.
+    fn listen(&self, opened: Opened) {
+        let Opened { address, scheme, mut listeners } = opened;
+        if let Some(acceptor) = &self.means.acceptor {
+            if let Some(listener) = listeners.pop() {
+                acceptor.listen(address, listener, scheme);
+            }
+            return;
+        }
+        // Connections may wait in each: those of a host that had more workers, too.
+        for (worker, listener) in self.workers.iter().cycle().zip(listeners) {
+            let _ = worker.send(Command::Listen { address, listener, scheme });
+        }
     }
 
     /// Answers an operator.
@@ -250,6 +304,10 @@ impl Shared {
             Question::UpdateQueue { id, state } => {
                 caller.check_operator("stopping and starting request queues")?;
                 return self.update_queue(*id, *state).await;
+            }
+            // Descriptors go with the answer: it is given where the connection is.
+            Question::TakeOver => {
+                return Err(Refusal::new(RefusalCode::Unsupported, "a host is taken over by another one: narthex host --take-over"));
             }
             Question::ShowSslcert { binding } => return self.sslcerts(binding.as_ref()),
             Question::Explain { url, local, user } => return explain::answer(self, caller, url, *local, *user),
@@ -343,13 +401,16 @@ async fn all<T>(answers: Vec<oneshot::Receiver<T>>) -> Vec<T> {
 pub(crate) async fn run(
     control: Control,
     socket: HostSocket,
+    replaced: watch::Sender<bool>,
     mut reload: mpsc::UnboundedReceiver<()>,
     stop: oneshot::Receiver<Duration>,
 ) {
-    let shared = Shared::new(control);
+    let listener = socket.listener.try_clone();
+    let shared = Shared::new(control, socket, replaced);
+    shared.expect_apps();
     let accepting = {
         let shared = Rc::clone(&shared);
-        let listener = socket.listener.try_clone().and_then(tokio::net::UnixListener::from_std);
+        let listener = listener.and_then(tokio::net::UnixListener::from_std);
         spawn_local(async move {
             let listener = match listener {
                 Ok(listener) => listener,
@@ -373,6 +434,7 @@ pub(crate) async fn run(
             }
         })
     };
+    shared.accepting.replace(Some(accepting));
     let following = {
         let shared = Rc::clone(&shared);
         let mut watch = shared.configuration.borrow().watch();
@@ -404,9 +466,11 @@ pub(crate) async fn run(
     let within = stop.await.unwrap_or(Duration::ZERO);
     following.abort();
     renewing.abort();
-    accepting.abort();
+    if let Some(accepting) = shared.accepting.take() {
+        accepting.abort();
+    }
     // New apps find no socket from here on; the present ones finish what they have.
-    drop(socket);
+    drop(shared.socket.take());
     shared.stop(within).await;
     // What the tasks have left to be undone was, as long as connections could end.
     automatic.abort();

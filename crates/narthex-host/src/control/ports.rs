@@ -1,5 +1,6 @@
 //! The addresses that the host listens on: opened with the first registration that needs them, closed with the last.
 
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 use std::num::NonZeroU16;
@@ -36,6 +37,8 @@ pub(crate) struct Ports {
     users: HashMap<SocketAddr, usize>,
     /// The ports that are open for CAs, what they speak, and for how many questions. No registration is there to say it.
     doors: HashMap<u16, (Scheme, usize)>,
+    /// What the host before this one was listening on, for those who register there again.
+    inherited: RefCell<HashMap<SocketAddr, Vec<TcpListener>>>,
 }
 
 /// Addresses that are open because a CA is to come to them.
@@ -47,7 +50,37 @@ pub(crate) struct Door {
 
 impl Ports {
     pub(crate) fn new(sockets: usize, iplisten: Vec<IpAddr>) -> Self {
-        Self { sockets, iplisten, users: HashMap::new(), doors: HashMap::new() }
+        Self { sockets, iplisten, users: HashMap::new(), doors: HashMap::new(), inherited: RefCell::default() }
+    }
+
+    /// Sockets of another host, to be used where they are asked for.
+    pub(crate) fn inherit(&self, listeners: Vec<(SocketAddr, TcpListener)>) {
+        let mut inherited = self.inherited.borrow_mut();
+        for (address, listener) in listeners {
+            inherited.entry(address).or_default().push(listener);
+        }
+    }
+
+    /// Closes what was inherited and nobody has asked for. Returns where.
+    pub(crate) fn disinherit(&self) -> Vec<SocketAddr> {
+        self.inherited.take().into_keys().collect()
+    }
+
+    /// Opens an address, or takes its inherited sockets.
+    fn listen(&self, ip: IpAddr, port: u16, beside_own: bool) -> Result<Vec<TcpListener>, ListenError> {
+        let inherited = self.inherited.borrow_mut().remove(&SocketAddr::new(ip, port));
+        let Some(mut listeners) = inherited else {
+            let listen = if beside_own { narthex_http::listen_beside_own } else { narthex_http::listen };
+            return listen(ip, port, self.sockets);
+        };
+        // One for each thread that accepts; there may be more of them than there were.
+        let missing = self.sockets.saturating_sub(listeners.len());
+        if missing > 0
+            && let Ok(more) = narthex_http::listen_beside_own(ip, port, missing)
+        {
+            listeners.extend(more);
+        }
+        Ok(listeners)
     }
 
     /// One thread accepts for all.
@@ -144,8 +177,7 @@ impl Ports {
                 continue;
             }
             let beside_own = port != 0 && ip.is_unspecified() && self.has_literal_on(port, ip, change);
-            let listen = if beside_own { narthex_http::listen_beside_own } else { narthex_http::listen };
-            match listen(ip, port, self.sockets) {
+            match self.listen(ip, port, beside_own) {
                 Ok(listeners) => {
                     port = listeners.first().and_then(|first| first.local_addr().ok()).map_or(port, |address| address.port());
                     change.opened.push(Opened { address: SocketAddr::new(ip, port), scheme: spec.scheme(), listeners });

@@ -70,6 +70,7 @@ pub(crate) fn find(
         rules: queue_rules(settings, defaults),
         stopped: false,
         inherits_length: settings.length.is_none(),
+        inherits_grace: settings.restart_grace.is_none(),
         openers: settings.openers.as_slice().into(),
         gids: opener.gids.into(),
         apps: Vec::new(),

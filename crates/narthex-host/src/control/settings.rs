@@ -22,6 +22,8 @@ const MOST_QUEUED: u32 = 65_535;
 const LONGEST_QUEUE_NAME: usize = 260;
 /// Less cannot be paced evenly (HTTP.sys: `MIN_ALLOWED_BANDWIDTH_THROTTLING_RATE`).
 const LEAST_BANDWIDTH: u64 = 1024;
+/// Seconds.
+const LONGEST_GRACE: u32 = 3_600;
 /// A queue's list of users and groups.
 const MOST_OPENERS: usize = 64;
 
@@ -29,6 +31,7 @@ const MOST_OPENERS: usize = 64;
 #[derive(Clone, Debug)]
 pub(crate) struct Defaults {
     pub(crate) queue_length: u32,
+    pub(crate) restart_grace: Duration,
     pub(crate) timeouts: Timeouts,
     pub(crate) max_body: Option<u64>,
     pub(crate) response_cache: bool,
@@ -40,6 +43,7 @@ impl Defaults {
         let settings = &config.settings;
         Self {
             queue_length: settings.queue_length,
+            restart_grace: Duration::from_secs(settings.restart_grace.into()),
             timeouts: machine_timeouts(config),
             max_body: settings.max_request_body,
             response_cache: settings.response_cache,
@@ -260,6 +264,9 @@ pub(crate) fn check_queue(settings: &QueueSettings) -> Result<(), Refusal> {
     if let Some(length) = settings.length.filter(|length| !(1..=MOST_QUEUED).contains(length)) {
         return invalid(format!("a request queue cannot hold {length} requests: choose 1 to {MOST_QUEUED}"));
     }
+    if let Some(grace) = settings.restart_grace.filter(|grace| *grace > LONGEST_GRACE) {
+        return invalid(format!("a request queue cannot wait {grace} seconds for its next process: choose 0 to {LONGEST_GRACE}"));
+    }
     if settings.openers.len() > MOST_OPENERS {
         return invalid(format!("a request queue can name at most {MOST_OPENERS} users and groups: use a group"));
     }
@@ -279,6 +286,7 @@ pub(crate) fn queue_rules(settings: &QueueSettings, defaults: &Defaults) -> Queu
         active: true,
         verbosity: wire::Verbosity::default(),
         accepts_delegation: false,
+        restart_grace: defaults.restart_grace,
     };
     changed_rules(rules, settings)
 }
@@ -289,6 +297,9 @@ pub(crate) fn changed_rules(mut rules: QueueRules, change: &QueueSettings) -> Qu
     rules.active = change.state.map_or(rules.active, |state| state == Activity::Active);
     rules.verbosity = change.verbosity.unwrap_or(rules.verbosity);
     rules.accepts_delegation = change.accepts_delegation.unwrap_or(rules.accepts_delegation);
+    if let Some(seconds) = change.restart_grace {
+        rules.restart_grace = Duration::from_secs(seconds.into());
+    }
     rules
 }
 
@@ -298,7 +309,7 @@ mod tests {
 
     fn defaults() -> Defaults {
         let timeouts = Timeouts::default();
-        Defaults { queue_length: 1000, timeouts, max_body: Some(30_000_000), response_cache: true, logging: None }
+        Defaults { queue_length: 1000, restart_grace: Duration::ZERO, timeouts, max_body: Some(30_000_000), response_cache: true, logging: None }
     }
 
     fn resolved(own: &Properties, session: &Properties) -> Group {

@@ -5,6 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU16;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use narthex_proto::prefix::{PrefixSpec, UrlPrefix};
 use narthex_proto::routing::Conflict;
@@ -50,6 +51,8 @@ pub(crate) struct App {
     pub(crate) sessions: Arc<Semaphore>,
     /// How many of its registrations need each address.
     addresses: HashMap<SocketAddr, usize>,
+    /// The process has left. What is kept of it waits for the next one of its queues.
+    pub(crate) has_left: bool,
 }
 
 /// A URL group of an app.
@@ -108,6 +111,8 @@ pub(crate) struct State {
     /// Prefixes that several processes of one queue have registered: those beside the one in the routes, and their groups'
     /// places in the snapshot. When that one leaves, the next takes its place.
     co_owners: HashMap<UrlPrefix, Vec<(AppId, usize)>>,
+    /// Addresses that were taken from apps that have left, until they are released.
+    unneeded: Vec<SocketAddr>,
     next: u64,
     next_registration: u32,
 }
@@ -126,6 +131,7 @@ impl State {
             snapshot: Snapshot::empty(),
             apps: BTreeMap::new(),
             co_owners: HashMap::new(),
+            unneeded: Vec::new(),
             next: 1,
             next_registration: 0,
         };
@@ -146,8 +152,13 @@ impl State {
             self.ports.iplisten.clone_from(&config.iplisten);
             change = self.listen_anew();
         }
-        for entry in self.snapshot.queues.iter_mut().flatten().filter(|entry| entry.inherits_length) {
-            entry.rules.length = self.defaults.queue_length as usize;
+        for entry in self.snapshot.queues.iter_mut().flatten() {
+            if entry.inherits_length {
+                entry.rules.length = self.defaults.queue_length as usize;
+            }
+            if entry.inherits_grace {
+                entry.rules.restart_grace = self.defaults.restart_grace;
+            }
         }
         self.config = config;
         self.resolve_groups(None);
@@ -199,7 +210,7 @@ impl State {
         let sessions = 4 * workers * self.workers.max(1) + SPARE_SESSIONS;
         let sessions = Arc::new(Semaphore::new(sessions.min(Semaphore::MAX_PERMITS)));
         let (session, groups, addresses) = (Properties::default(), Vec::new(), HashMap::new());
-        self.apps.insert(id, App { name, pid, caller, token, session, groups, sessions, addresses });
+        self.apps.insert(id, App { name, pid, caller, token, session, groups, sessions, addresses, has_left: false });
         id
     }
 
@@ -214,6 +225,8 @@ impl State {
         let (group_id, queue_id) = (self.next_id(), self.next_id());
         let owner = self.apps.get(&app).ok_or_else(Refusal::app_has_left)?;
         check_room(owner, urls, into.is_none())?;
+        self.push_aside(app, urls, settings.queue.name.as_deref());
+        let owner = self.apps.get(&app).ok_or_else(Refusal::app_has_left)?;
         let mut taken = self.taken_by_user(owner);
         taken.check_urls(urls, into.is_none())?;
         let present = into.map(|id| owner.group(id)).transpose()?;
@@ -299,6 +312,9 @@ impl State {
         if let Some(owned) = owner.groups.iter_mut().find(|owned| owned.id == group) {
             owned.urls.append(&mut held);
         }
+        if let Some(queue) = queue {
+            self.succeed(queue);
+        }
         Ok(Registered { group, urls: registered, change })
     }
 
@@ -379,6 +395,7 @@ impl State {
         {
             entry.rules = settings::changed_rules(entry.rules, change);
             entry.inherits_length &= change.length.is_none();
+            entry.inherits_grace &= change.restart_grace.is_none();
             if !change.openers.is_empty() {
                 entry.openers = change.openers.as_slice().into();
             }
@@ -407,27 +424,91 @@ impl State {
     /// Gives URLs back. Those that the app does not have are passed over. A group goes with its last URL.
     pub(crate) fn unregister(&mut self, app: AppId, urls: &[UrlPrefix]) -> PortChange {
         let urls: HashSet<&UrlPrefix> = urls.iter().collect();
-        self.give_back(app, |prefix| urls.contains(prefix))
+        self.give_back(app, |_, prefix| urls.contains(prefix))
     }
 
-    /// The app's connection has ended: everything it had is free.
+    /// The app's connection has ended: everything it had is free, except for what is kept for the next process of a queue of which
+    /// it was the last. Until when that may come, it says, too.
+    pub(crate) fn app_left(&mut self, app: AppId) -> (PortChange, Option<Duration>) {
+        let Some(owner) = self.apps.get(&app) else { return <_>::default() };
+        let graces = owner.groups.iter().filter_map(|group| Some((group.queue, self.grace(group.queue, app)?)));
+        let graces: HashMap<usize, Duration> = graces.collect();
+        if graces.is_empty() {
+            return (self.remove_app(app), None);
+        }
+        let change = self.give_back(app, |queue, _| !graces.contains_key(&queue));
+        if let Some(owner) = self.apps.get_mut(&app) {
+            owner.has_left = true;
+        }
+        (change, graces.into_values().max())
+    }
+
+    /// How long a queue waits for another process, if `app` was the last.
+    fn grace(&self, queue: usize, app: AppId) -> Option<Duration> {
+        let entry = self.snapshot.queue(queue)?;
+        let grace = entry.in_force().restart_grace;
+        (!grace.is_zero() && entry.apps == [app]).then_some(grace)
+    }
+
+    /// Nobody has come for what was kept of an app.
     pub(crate) fn remove_app(&mut self, app: AppId) -> PortChange {
-        let change = self.give_back(app, |_| true);
+        let change = self.give_back(app, |_, _| true);
         self.apps.remove(&app);
         change
     }
 
-    fn give_back(&mut self, app: AppId, gives: impl Fn(&UrlPrefix) -> bool) -> PortChange {
-        let mut change = PortChange::default();
-        let Some(owner) = self.apps.get_mut(&app) else { return change };
+    /// A process has come to a queue: it has taken over what was kept of those that have left.
+    fn succeed(&mut self, queue: usize) {
+        self.forget_left(|owner| owner.groups.iter().any(|group| group.queue == queue), |of, _| of == queue);
+    }
+
+    /// Takes the URLs from apps that have left, where the process that registers them does not come to their queue. It has to be of
+    /// their user, or an operator's: the others wait until nobody can come any more.
+    fn push_aside(&mut self, app: AppId, urls: &[String], queue: Option<&str>) {
+        let Some(caller) = self.apps.get(&app).map(|owner| owner.caller.clone()) else { return };
+        let urls: HashSet<UrlPrefix> = urls.iter().filter_map(|url| url.parse::<PrefixSpec>().ok()?.resolve()).collect();
+        let names: HashMap<usize, Option<String>> =
+            self.snapshot.queues.iter().enumerate().filter_map(|(at, slot)| Some((at, slot.as_ref()?.queue.name.clone()))).collect();
+        let may = |owner: &App| owner.caller.uid == caller.uid || caller.is_operator();
+        let elsewhere = |of| names.get(&of).is_none_or(|name| name.as_deref() != queue);
+        self.forget_left(may, |of, prefix| urls.contains(prefix) && elsewhere(of));
+    }
+
+    /// Gives up what is kept of apps that have left, all but the addresses: who comes may need them.
+    fn forget_left(&mut self, of: impl Fn(&App) -> bool, gives: impl Fn(usize, &UrlPrefix) -> bool) {
+        let left: Vec<AppId> = self.apps.iter().filter(|(_, owner)| owner.has_left && of(owner)).map(|(id, _)| *id).collect();
+        for app in left {
+            let mut addresses = self.take_back(app, &gives);
+            self.unneeded.append(&mut addresses);
+            if self.apps.get(&app).is_some_and(|owner| owner.groups.is_empty()) {
+                self.apps.remove(&app);
+            }
+        }
+    }
+
+    /// Closes the addresses of those that were pushed aside, if nobody else needs them.
+    pub(crate) fn release_unneeded(&mut self, change: &mut PortChange) {
+        let unneeded = std::mem::take(&mut self.unneeded);
+        change.closed.extend(unneeded.into_iter().filter(|address| self.ports.release(*address)));
+    }
+
+    fn give_back(&mut self, app: AppId, gives: impl Fn(usize, &UrlPrefix) -> bool) -> PortChange {
+        let addresses = self.take_back(app, gives);
+        let closed = addresses.into_iter().filter(|address| self.ports.release(*address)).collect();
+        PortChange { closed, ..PortChange::default() }
+    }
+
+    /// Takes URLs away from an app. Returns the addresses that they needed.
+    fn take_back(&mut self, app: AppId, gives: impl Fn(usize, &UrlPrefix) -> bool) -> Vec<SocketAddr> {
+        let mut addresses = Vec::new();
+        let Some(owner) = self.apps.get_mut(&app) else { return addresses };
         for group in &mut owner.groups {
-            for url in group.urls.extract_if(.., |url| gives(&url.prefix)) {
+            let queue = group.queue;
+            for url in group.urls.extract_if(.., |url| gives(queue, &url.prefix)) {
                 give_up(&mut self.snapshot.routes, &mut self.co_owners, &url.prefix, group.index);
                 for address in url.addresses {
                     release(&mut owner.addresses, address);
-                    if self.ports.release(address) {
-                        change.closed.push(address);
-                    }
+                    addresses.push(address);
                 }
             }
         }
@@ -438,7 +519,7 @@ impl State {
         }
         trim_gaps(&mut self.snapshot.groups);
         self.leave_unused_queues(app);
-        change
+        addresses
     }
 
     fn leave_unused_queues(&mut self, app: AppId) {

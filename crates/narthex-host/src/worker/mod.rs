@@ -75,6 +75,10 @@ pub(crate) enum Command {
     Listen { address: SocketAddr, listener: TcpListener, scheme: Scheme },
     /// Accept QUIC connections here.
     ListenQuic { address: SocketAddr, socket: UdpSocket },
+    /// Say where this worker accepts, and give copies of the sockets.
+    Listeners { reply: oneshot::Sender<Vec<(SocketAddr, TcpListener)>> },
+    /// Another host accepts from now on: end connections with their next response, and accept none.
+    Retire,
     /// Stop accepting QUIC connections there.
     CloseQuic { address: SocketAddr },
     /// Tell clients that HTTP/3 is served on these ports.
@@ -101,6 +105,19 @@ pub(crate) struct Attach {
     pub(crate) begun: Vec<u8>,
     /// What it counts against; they go back with its end.
     pub(crate) permits: [OwnedSemaphorePermit; 3],
+}
+
+/// A socket that a worker accepts on.
+struct Accepting {
+    task: JoinHandle<()>,
+    /// The same socket, for a host that takes over.
+    copy: TcpListener,
+}
+
+impl Accepting {
+    fn abort(self) {
+        self.task.abort();
+    }
 }
 
 /// How it goes on one worker.
@@ -280,7 +297,7 @@ pub(crate) async fn run(options: WorkerOptions, mut commands: UnboundedReceiver<
         let (worker, relay) = (Rc::clone(&worker), Rc::clone(&relay));
         spawn_local(async move { worker.accept_dealt(inbox, relay).await })
     });
-    let mut listeners: HashMap<SocketAddr, JoinHandle<()>> = HashMap::new();
+    let mut listeners: HashMap<SocketAddr, Vec<Accepting>> = HashMap::new();
     let mut quic: HashMap<SocketAddr, JoinHandle<()>> = HashMap::new();
     let mut stopping = false;
     while let Some(command) = commands.recv().await {
@@ -326,20 +343,31 @@ pub(crate) async fn run(options: WorkerOptions, mut commands: UnboundedReceiver<
             // Its Register came just before the host was stopped.
             Command::Listen { .. } if stopping => {}
             Command::Listen { address, listener, scheme } => {
-                let listener = match tokio::net::TcpListener::from_std(listener) {
-                    Ok(listener) => listener,
+                let opened = listener.try_clone().and_then(|copy| Ok((copy, tokio::net::TcpListener::from_std(listener)?)));
+                let (copy, listener) = match opened {
+                    Ok(opened) => opened,
                     Err(error) => {
                         tracing::error!(%address, %error, "cannot accept connections");
                         continue;
                     }
                 };
                 let (worker, relay) = (Rc::clone(&worker), Rc::clone(&relay));
-                let accepting = spawn_local(async move {
+                let task = spawn_local(async move {
                     if let Err(error) = worker.accept(listener, scheme, relay).await {
                         tracing::error!(%address, %error, "accepting has ended");
                     }
                 });
-                listeners.insert(address, accepting);
+                listeners.entry(address).or_default().push(Accepting { task, copy });
+            }
+            Command::Listeners { reply } => {
+                let all = listeners.iter().flat_map(|(address, sockets)| sockets.iter().map(|socket| (*address, socket)));
+                let copies = all.filter_map(|(address, socket)| Some((address, socket.copy.try_clone().ok()?)));
+                let _ = reply.send(copies.collect());
+            }
+            Command::Retire => {
+                stopping = true;
+                listeners.drain().flat_map(|(_, sockets)| sockets).for_each(Accepting::abort);
+                worker.retire();
             }
             Command::ListenQuic { .. } if stopping => {}
             Command::ListenQuic { address, socket } => {
@@ -358,12 +386,13 @@ pub(crate) async fn run(options: WorkerOptions, mut commands: UnboundedReceiver<
             }
             Command::AltSvc(ports) => worker.set_alt_svc(ports),
             Command::Close { address, done } => {
-                let accepting = listeners.remove(&address);
+                let sockets = listeners.remove(&address).unwrap_or_default();
                 spawn_local(async move {
-                    if let Some(accepting) = accepting {
-                        accepting.abort();
+                    for Accepting { task, copy } in sockets {
+                        drop(copy);
+                        task.abort();
                         // The task ends, and its socket with it, at its next turn.
-                        let _ = accepting.await;
+                        let _ = task.await;
                     }
                     let _ = done.send(());
                 });
@@ -379,7 +408,7 @@ pub(crate) async fn run(options: WorkerOptions, mut commands: UnboundedReceiver<
             }
             Command::Stop { within, done } => {
                 stopping = true;
-                listeners.drain().for_each(|(_, accepting)| accepting.abort());
+                listeners.drain().flat_map(|(_, sockets)| sockets).for_each(Accepting::abort);
                 dealt.iter().for_each(JoinHandle::abort);
                 worker.drain();
                 let worker = Rc::clone(&worker);

@@ -46,6 +46,8 @@ pub(crate) struct Waiting {
     kept: Cell<bool>,
     /// How often it was delegated.
     hops: Cell<u8>,
+    /// An app that had read it has died before it answered.
+    asked_again: Cell<bool>,
     /// For the cache, until an app has it.
     watch: RefCell<Option<Box<Watch>>>,
     /// What to send again then. Bounded by a stream's first window.
@@ -72,6 +74,7 @@ impl Waiting {
             shard: RefCell::new(Rc::clone(shard)),
             kept: Cell::new(false),
             hops: Cell::new(0),
+            asked_again: Cell::new(false),
             watch: RefCell::default(),
             sent: RefCell::default(),
             registration: Cell::new(request.registration),
@@ -123,6 +126,17 @@ impl Waiting {
     /// Whether it may come back.
     pub(crate) fn is_kept(&self) -> bool {
         self.kept.get()
+    }
+
+    /// Whether another app may be asked although one has read the request and died: its method is safe (RFC 9110 section 9.2.1), nothing
+    /// of an answer has come, and it is the first time. What kills every app that reads it must not go round.
+    pub(crate) fn may_be_asked_again(&self) -> bool {
+        let safe = [&b"GET "[..], b"HEAD ", b"OPTIONS ", b"TRACE "];
+        let head = self.head.strip_prefix(b"\r\n").unwrap_or(&self.head);
+        self.is_kept()
+            && self.length == BodyLength::None
+            && safe.iter().any(|method| head.starts_with(method))
+            && !self.asked_again.replace(true)
     }
 
     /// Notes what else the app was sent of the body.
@@ -246,7 +260,7 @@ impl Shard {
     }
 
     fn keeps(&self) -> bool {
-        self.shared.get()
+        self.shared.get() || !self.rules.get().restart_grace.is_zero()
     }
 
     pub(crate) fn set_sessions(&self, sessions: Vec<Rc<Session>>) {

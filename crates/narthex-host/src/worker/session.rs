@@ -173,14 +173,17 @@ impl Session {
         link.end();
     }
 
-    /// Ends all streams. Requests that the app has not read go back to their queue; the others are lost with it.
+    /// Ends all streams. Requests that the app has not read go back to their queue, and so do, once, those that mean no harm if they
+    /// are asked twice; the others are lost with it.
     fn abandon(&self, written: u64, app_end: Option<Foreign>) {
         self.gone.set(true);
         self.held_back.take().into_iter().for_each(Waker::wake);
         let read = written.saturating_sub(app_end.map_or(0, |app_end| left_unread(&app_end, written)));
         let end = std::mem::take(&mut *self.end.borrow_mut());
         let (unread, lost): (Vec<_>, Vec<_>) =
-            end.abandon().map(|(_, stream)| stream).partition(|stream| stream.ends_at > read && stream.kept.is_some());
+            end.abandon().map(|(_, stream)| stream).partition(|stream| {
+                stream.kept.as_ref().is_some_and(|kept| stream.ends_at > read || kept.may_be_asked_again())
+            });
         for stream in lost {
             stream.exchange.refuse(Reason::ConnectionAbandonedByReqQueue);
         }
@@ -212,9 +215,17 @@ impl Session {
         self.woken.set(true);
         let now = || u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
         loop {
+            if self.gone.get() {
+                link.end_input();
+            }
             // Writing first gives a turn's requests one write; after reading there may be more to say (credits, windows).
             // Reading never waits for writing: if both ends did that, each would wait for the other.
-            let all_written = self.poll_write(cx, link)?;
+            let all_written = match self.poll_write(cx, link) {
+                Ok(all_written) => all_written,
+                // An app that takes no more may have answered before it left.
+                Err(_) if !self.gone.replace(true) => continue,
+                Err(_) => false,
+            };
             if !all_written && self.end.borrow_mut().output().len() > Link::HARD_LIMIT {
                 return Poll::Ready(Err(SessionError::Unread));
             }
@@ -227,10 +238,6 @@ impl Session {
             self.files.arrive(link.arrived());
             self.receive(link)?;
         }
-        // The app has left; what it had sent before was read just now.
-        if self.gone.get() {
-            return Poll::Ready(Ok(()));
-        }
         // Judged after reading: what waits to be read after a pause of ours is a sign of life.
         while heartbeat.as_mut().poll(cx).is_ready() {
             match pings.on_time(now()) {
@@ -239,7 +246,10 @@ impl Session {
                 Beat::Wait(_) => {}
             }
             heartbeat.as_mut().reset(Instant::now() + HEARTBEAT);
-            self.poll_write(cx, link)?;
+            if self.poll_write(cx, link).is_err() {
+                self.gone.set(true);
+                link.end_input();
+            }
         }
         self.woken.set(false);
         Poll::Pending

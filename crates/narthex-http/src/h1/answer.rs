@@ -152,7 +152,7 @@ impl Conn {
             && state.output.is_empty()
             && !state.read_closed
             && state.deadlines.timer_is_right()
-            && !self.worker().is_draining();
+            && !self.worker().is_retiring();
         if !asleep_is_fine {
             self.nudge_with(state);
         }

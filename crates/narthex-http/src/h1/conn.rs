@@ -473,7 +473,7 @@ impl Conn {
             if self.worker.is_journaled() {
                 state.keep_line(head.raw);
             }
-            let persistent = head.persistent && !self.worker.is_draining();
+            let persistent = head.persistent && !self.worker.is_retiring();
             let asked = Asked { version: head.version, head_only: head.method == "HEAD", persistent, alt_svc: self.alt_svc };
             state.begin(asked, head.body, head.expects_continue, limits.max_body);
             state.client.clone_from(&client);

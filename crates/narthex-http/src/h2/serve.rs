@@ -130,7 +130,7 @@ impl<H: Handler> Task<H> {
             if let Some(code) = self.verdict() {
                 self.send_away(code);
             }
-            if self.connection.worker.is_draining() {
+            if self.connection.worker.is_retiring() {
                 self.end();
             }
             match self.h2.poll_accept(cx) {

@@ -79,7 +79,7 @@ impl Door {
         let peer = incoming.remote_address();
         let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
         let local = incoming.local_ip().map_or(self.local, |ip| SocketAddr::new(ip.to_canonical(), self.local.port()));
-        let config = if self.worker.is_draining() { None } else { self.config(local) };
+        let config = if self.worker.is_retiring() { None } else { self.config(local) };
         let Some(config) = config else { return incoming.refuse() };
         if self.handshakes.get() >= UNPROVED && !incoming.remote_address_validated() {
             // It fails only for those that are validated.

@@ -161,7 +161,7 @@ async fn run<H: Handler>(shared: Rc<Shared>, handler: Rc<H>) {
         if connection.is_killed() || told && deadline <= now {
             return shared.close(code::NO_ERROR);
         }
-        if !told && (worker.is_draining() || deadline <= now) {
+        if !told && (worker.is_retiring() || deadline <= now) {
             told = true;
             idle_since = is_idle.then_some(now);
             // A few bytes: the client gives the control stream more room than that.

@@ -280,6 +280,9 @@ pub struct QueueSettings {
     /// Whether other queues may delegate requests to this one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub accepts_delegation: Option<bool>,
+    /// Seconds that the queue of that name, its URLs and its requests wait for the next process once the last has left. 0: not at all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub restart_grace: Option<u32>,
 }
 
 impl QueueSettings {

@@ -83,12 +83,22 @@ struct State {
     queue: VecDeque<Job>,
     threads: usize,
     idle: usize,
+    /// Threads that have not looked into the queue yet.
+    starting: usize,
     /// For their names.
     started: u64,
     closed: bool,
 }
 
-type Job = Box<dyn FnOnce() + Send>;
+impl State {
+    /// Jobs that no thread is about to take.
+    fn waiting(&self) -> usize {
+        self.queue.len().saturating_sub(self.idle + self.starting)
+    }
+}
+
+/// Does the work, and returns what tells its result: whoever hears of that finds the thread free.
+type Job = Box<dyn FnOnce() -> Box<dyn FnOnce()> + Send>;
 
 impl Default for BlockingPool {
     fn default() -> Self {
@@ -166,7 +176,7 @@ impl BlockingPool {
     /// Jobs that wait for a thread now.
     #[must_use]
     pub fn waiting(&self) -> usize {
-        self.0.shared.state().queue.len()
+        self.0.shared.state().waiting()
     }
 
     pub(super) fn longest_body(&self) -> usize {
@@ -182,9 +192,11 @@ impl BlockingPool {
     pub async fn run<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, Overloaded> {
         let (done, is_done) = oneshot::channel();
         self.submit(Box::new(move || {
-            if !done.is_closed() {
-                let _ = done.send(catch_unwind(AssertUnwindSafe(work)));
+            if done.is_closed() {
+                return Box::new(|| ());
             }
+            let output = catch_unwind(AssertUnwindSafe(work));
+            Box::new(move || drop(done.send(output)))
         }))?;
         match is_done.await {
             Ok(Ok(output)) => Ok(output),
@@ -201,9 +213,9 @@ impl BlockingPool {
     fn submit(&self, job: Job) -> Result<(), Overloaded> {
         let (settings, shared) = (&self.0.settings, &self.0.shared);
         let mut state = shared.state();
-        let free = state.idle > state.queue.len();
+        let free = state.idle + state.starting > state.queue.len();
         let starts = !free && state.threads < settings.threads();
-        if !free && !starts && state.queue.len() >= settings.queue_length {
+        if !free && !starts && state.waiting() >= settings.queue_length {
             return Err(self.overloaded());
         }
         state.queue.push_back(job);
@@ -212,6 +224,7 @@ impl BlockingPool {
             return Ok(());
         }
         state.threads += 1;
+        state.starting += 1;
         state.started += 1;
         let number = state.started;
         drop(state);
@@ -219,6 +232,7 @@ impl BlockingPool {
             tracing::error!("cannot start a thread for blocking work: {error}");
             let mut state = shared.state();
             state.threads -= 1;
+            state.starting -= 1;
             if state.threads == 0 {
                 // Nobody else would do them.
                 let jobs = std::mem::take(&mut state.queue);
@@ -243,12 +257,16 @@ impl Shared {
     /// What a thread does.
     fn work(&self) {
         let mut state = self.state();
+        state.starting -= 1;
         loop {
             while let Some(job) = state.queue.pop_front() {
                 drop(state);
                 // The job catches its own panics; what is left are those of values that are dropped.
-                let _ = catch_unwind(AssertUnwindSafe(job));
+                let tell = catch_unwind(AssertUnwindSafe(job));
+                self.state().idle += 1;
+                let _ = catch_unwind(AssertUnwindSafe(|| tell.map(|tell| tell())));
                 state = self.state();
+                state.idle -= 1;
             }
             if state.closed {
                 break;
@@ -312,6 +330,21 @@ mod tests {
         timeout(PATIENCE, met).await.expect("the pool comes to that");
     }
 
+    #[test]
+    fn jobs_for_threads_that_are_still_starting_do_not_fill_the_queue() {
+        for _ in 0..20 {
+            let pool = BlockingPool::new().max_threads(2).queue_length(1);
+            let (release, released) = mpsc::channel::<()>();
+            let released = Arc::new(Mutex::new(released));
+            let submit = || {
+                let released = Arc::clone(&released);
+                pool.submit(Box::new(move || released.lock().unwrap().recv().unwrap_or_default()))
+            };
+            assert_eq!([submit(), submit(), submit(), submit()], [Ok(()), Ok(()), Ok(()), Err(Overloaded(1))]);
+            drop(release);
+        }
+    }
+
     #[tokio::test]
     async fn work_runs_on_a_named_thread_and_gives_its_result() {
         let name = BlockingPool::new().run(|| thread::current().name().map(str::to_owned)).await;
@@ -329,6 +362,14 @@ mod tests {
         drop(release);
         assert_eq!((running.await.unwrap(), waiting.await.unwrap()), (Ok(()), Ok(())));
         assert_eq!(pool.run(|| 7).await, Ok(7));
+    }
+
+    #[tokio::test]
+    async fn who_hears_of_a_result_finds_the_thread_free() {
+        let pool = BlockingPool::new().max_threads(1).queue_length(0);
+        for round in 0..1000 {
+            assert_eq!(pool.run(move || round).await, Ok(round));
+        }
     }
 
     #[tokio::test]

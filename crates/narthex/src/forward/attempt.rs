@@ -13,12 +13,13 @@ use tokio::time::{Instant, sleep_until};
 
 use super::connect::{ConnectError, connect};
 use super::error::ForwardError;
+use super::fields;
 use super::moment::now;
 use super::outgoing::{Outgoing, Progress};
 use super::pool::Lease;
 use super::server::{InFlight, Server};
 use super::upstream::{HostPolicy, Inner};
-use crate::BoxError;
+use crate::{BoxError, RequestControl};
 
 /// A request, ready but for what depends on the server and the connection.
 pub(super) struct Outbound {
@@ -36,6 +37,8 @@ pub(super) struct Outbound {
     /// The client waits to be told that its body is wanted.
     pub(super) expects: bool,
     pub(super) upgrade: Option<HeaderValue>,
+    /// Who is told of the server's interim responses.
+    pub(super) control: Option<RequestControl>,
     pub(super) body: Outgoing,
 }
 
@@ -250,10 +253,16 @@ fn request(upstream: &Inner, server: &Server, outbound: &mut Outbound, http2: bo
     *request.uri_mut() = uri;
     *request.version_mut() = if http2 { Version::HTTP_2 } else { Version::HTTP_11 };
     *request.headers_mut() = headers;
-    if let Some(wanted) = wanted {
+    let control = outbound.control.clone();
+    if wanted.is_some() || control.is_some() {
         hyper::ext::on_informational(&mut request, move |response| {
             if response.status() == StatusCode::CONTINUE {
-                wanted.notify_one();
+                wanted.iter().for_each(|wanted| wanted.notify_one());
+            } else if let Some(control) = &control {
+                let mut headers = response.headers().clone();
+                fields::strip_hop_by_hop(&mut headers);
+                // What the client's server does not send is not needed for the response.
+                let _ = control.inform(response.status(), headers);
             }
         });
     }

@@ -2,16 +2,18 @@
 
 use std::time::Duration;
 
-use http::header::{CONTENT_TYPE, RETRY_AFTER};
-use http::{HeaderValue, Response, StatusCode};
+use http::header::RETRY_AFTER;
+use http::{Response, StatusCode};
 
 use super::response_body::ResponseBody;
 use crate::BoxError;
+use crate::json_error::json_error;
 
 /// Why there is no response from a server.
 ///
 /// A hook of [`Forward::after`](super::Forward::after) sees it. Clients get its [`status`](Self::status) and a JSON body that says
-/// no more: `{"error":"bad gateway","status":502}`. The text of the error is for logs, and names servers.
+/// no more, `{"error":"Bad Gateway"}`: [what all of Narthex's parts answer](crate#errors-that-clients-see). The text of the error is
+/// for logs, and names servers.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ForwardError {
@@ -115,13 +117,12 @@ impl ForwardError {
     #[must_use]
     pub fn response(&self) -> Response<ResponseBody> {
         let status = self.status();
-        let mut response = Response::new(ResponseBody::empty());
-        *response.status_mut() = status;
-        if status != StatusCode::NO_CONTENT {
-            let reason = status.canonical_reason().unwrap_or("error").to_ascii_lowercase();
-            *response.body_mut() = format!("{{\"error\":\"{reason}\",\"status\":{}}}", status.as_u16()).into();
-            response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        if status == StatusCode::NO_CONTENT {
+            let mut response = Response::new(ResponseBody::empty());
+            *response.status_mut() = status;
+            return response;
         }
+        let mut response = json_error(status);
         if let Self::Unavailable { retry_after } = self {
             // Rounded up: who comes back at the very second is not too early.
             let seconds = retry_after.as_secs().saturating_add(u64::from(retry_after.subsec_nanos() > 0)).max(1);

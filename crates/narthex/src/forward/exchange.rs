@@ -123,6 +123,7 @@ async fn prepared(
     };
     fields::write_prefix(&mut parts.headers, &stripped);
     let outbound = Outbound {
+        control: parts.extensions.get().cloned(),
         path,
         query: parts.uri.query().map(|query| format!("?{query}")).unwrap_or_default(),
         method: parts.method,

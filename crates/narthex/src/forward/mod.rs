@@ -17,7 +17,8 @@
 //! `nest_service` or `fallback_service`.
 //!
 //! **Messages.** Bodies are streamed both ways as fast as the slower end takes them, trailers come along (to servers over HTTP/1.1
-//! those that `Trailer` names). Each connection frames messages anew. Fields that belong to one connection (RFC 9110 section 7.6.1)
+//! those that `Trailer` names), and so do interim responses such as `103 Early Hints`, if the app's server gives requests a
+//! [`RequestControl`](crate::RequestControl). Each connection frames messages anew. Fields that belong to one connection (RFC 9110 section 7.6.1)
 //! are taken off in both directions, and so are those that `Connection` names. Redirects are passed on, never followed. If the
 //! client leaves, the server's work is given up; if the server breaks off, so does the client's response.
 //!

@@ -105,11 +105,22 @@ impl From<ProtocolError> for Failure {
     }
 }
 
+/// Why a host is no longer the app's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Lost {
+    /// It is not there any more.
+    Gone,
+    /// Another has its socket. It still has its connections, and their requests for the app.
+    Replaced,
+}
+
 /// A connection to the host's socket that speaks in messages.
 pub(super) struct Connection {
     stream: UnixStream,
     control: ControlConnection,
     heard: bool,
+    /// The host has said that another takes over.
+    replaced: bool,
 }
 
 impl Connection {
@@ -117,7 +128,7 @@ impl Connection {
     pub(super) async fn greet(path: &Path, hello: Hello) -> Result<(Self, Welcome), Failure> {
         let greeting = async {
             let stream = UnixStream::connect(path).await?;
-            let mut connection = Self { stream, control: ControlConnection::new(), heard: false };
+            let mut connection = Self { stream, control: ControlConnection::new(), heard: false, replaced: false };
             let shows_its_end = hello.role == Role::Data;
             connection.say(Message::Hello(hello))?;
             if shows_its_end {
@@ -154,8 +165,9 @@ impl Connection {
     async fn answer(&mut self) -> Result<Message, Failure> {
         loop {
             match self.receive().await? {
-                // Says that the host is about to go; the answer still comes.
-                Message::Drain | Message::Unknown => {}
+                // The answer still comes.
+                Message::Drain => self.replaced = true,
+                Message::Unknown => {}
                 answer => return Ok(answer),
             }
         }
@@ -182,18 +194,22 @@ impl Connection {
         }
     }
 
-    /// Waits for the end of the connection, or of the host's patience with our pings. Cancel safe.
-    pub(super) async fn ended(&mut self) {
+    /// Waits for the end of the connection, or of our patience with the host, or until it says that another host takes over. Cancel safe.
+    pub(super) async fn ended(&mut self) -> Lost {
         let started = Instant::now();
         let now = || u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
         let mut pings = PingTimer::new(0);
         loop {
+            if std::mem::take(&mut self.replaced) {
+                return Lost::Replaced;
+            }
             tokio::select! {
                 received = self.receive() => match received {
+                    Ok(Message::Drain) => return Lost::Replaced,
                     Ok(message) => tracing::debug!(?message, "a message from the host"),
                     Err(failure) => {
                         tracing::debug!(?failure, "the control connection has ended");
-                        return;
+                        return Lost::Gone;
                     }
                 },
                 () = sleep(HEARTBEAT) => {}
@@ -206,7 +222,7 @@ impl Connection {
                 Beat::Wait(_) => {}
                 Beat::Dead => {
                     tracing::warn!("the host does not answer pings");
-                    return;
+                    return Lost::Gone;
                 }
             }
         }

@@ -161,6 +161,11 @@ impl Session {
         self.sent(asked.map(|()| None)).map(|()| true)
     }
 
+    pub(super) fn inform(&self, id: StreamId, status: u16, lines: &[u8]) -> Result<(), Closed> {
+        let sent = self.end.borrow_mut().inform(id, status, lines);
+        self.sent(sent.map(|()| None))
+    }
+
     pub(super) fn send_trailers(&self, id: StreamId, lines: &[u8]) -> Result<(), Closed> {
         let mut app = self.end.borrow_mut();
         let sent = app.send_trailers(id, lines);

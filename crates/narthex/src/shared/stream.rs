@@ -7,6 +7,7 @@ use std::task::{Context, Poll, Waker};
 
 use bytes::{Bytes, BytesMut};
 use http::response::Parts;
+use http::{HeaderMap, StatusCode};
 use narthex_http::{BodyLength, Piece};
 use narthex_proto::wire::{self, CancelCode, ResponseHead, StreamId};
 
@@ -15,7 +16,7 @@ use crate::body::BodyError;
 use crate::cache::CachePolicy;
 use crate::call::{App, Running};
 use crate::delegation::Delegation;
-use crate::downstream::{Closed, Downstream, Fate, fields};
+use crate::downstream::{Closed, Downstream, Fate, fields, lines};
 use crate::offer::{FilePart, Part};
 
 /// What has come of a stream and was not yet taken. Bounded by the stream's window.
@@ -128,6 +129,10 @@ impl Downstream for WireStream {
 
     fn longest_whole(&self) -> usize {
         self.session.window(self.id)
+    }
+
+    fn inform(&self, status: StatusCode, headers: &HeaderMap) -> Result<(), Closed> {
+        self.session.inform(self.id, status.as_u16(), &lines(headers))
     }
 
     fn send(&self, head: &Parts, body: Bytes) -> Result<(), Closed> {

@@ -27,7 +27,7 @@ async fn what_is_no_http_is_a_bad_gateway() {
         .await;
         let running = running_with(origin.upstream()).await;
         let reply = running.get("/").await;
-        assert_eq!((reply.status, reply.text()), (502, r#"{"error":"bad gateway","status":502}"#), "{garbage:?}");
+        assert_eq!((reply.status, reply.text()), (502, r#"{"error":"Bad Gateway"}"#), "{garbage:?}");
         assert_eq!(origin.connections(), 1, "it is an answer, and not asked for again");
     }
 }
@@ -55,7 +55,7 @@ async fn a_server_that_does_not_answer_is_a_gateway_timeout() {
     let origin = script(async |mut connection, _| connection.closed().await).await;
     let running = running_with(origin.upstream().head_timeout(Duration::from_millis(50))).await;
     let reply = running.get("/").await;
-    assert_eq!((reply.status, reply.text()), (504, r#"{"error":"gateway timeout","status":504}"#));
+    assert_eq!((reply.status, reply.text()), (504, r#"{"error":"Gateway Timeout"}"#));
     assert_eq!(origin.connections(), 1, "a timeout is no reason to ask again");
 }
 

@@ -41,7 +41,7 @@ async fn a_server_that_fails_is_left_alone_for_a_while() {
         assert_eq!(client.get("/").await.text(), "bad");
     }
     let reply = client.get("/").await;
-    assert_eq!((reply.status, reply.text()), (503, r#"{"error":"service unavailable","status":503}"#));
+    assert_eq!((reply.status, reply.text()), (503, r#"{"error":"Service Unavailable"}"#));
     assert!(reply.head.contains("retry-after: 100\r\n"), "{}", reply.head);
     let status = forward.status();
     let [(pattern, upstream)] = status.as_slice() else { panic!("there is one") };

@@ -6,11 +6,12 @@ use axum::Router;
 use axum::response::Redirect;
 use axum::routing::{any, get, post};
 use http::StatusCode;
+use narthex::forward::Forward;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
 
 use super::stage::{PATIENCE, always, app, read_until, running_to, running_with, script};
-use crate::client::Place;
+use crate::client::{Place, Running};
 
 on_both! {
     methods_statuses_and_bodies_come_through
@@ -20,6 +21,7 @@ on_both! {
     a_refusal_comes_before_a_body_that_waits_to_be_wanted
     a_body_that_waits_to_be_wanted_comes_when_it_is
     a_server_that_breaks_off_breaks_the_response_off
+    interim_responses_come_through_where_requests_have_a_control
 }
 
 async fn methods_statuses_and_bodies_come_through(place: &Place) {
@@ -327,5 +329,26 @@ async fn a_response_may_end_with_its_connection() {
     for _ in 0..2 {
         let reply = client.get("/").await;
         assert!(reply.text() == "all of it" && !reply.cut_off, "{reply:?}");
+    }
+}
+
+async fn interim_responses_come_through_where_requests_have_a_control(place: &Place) {
+    let answer = "HTTP/1.1 103 Early Hints\r\nLink: </a.css>; rel=preload\r\nConnection: x-hop\r\nX-Hop: 1\r\n\r\n\
+                  HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\ndone";
+    let server = always(answer).await;
+    let forward = || Forward::new().route("/", server.upstream());
+    let server = |control| place.serving(forward(), "http://127.0.0.1:0/").request_control(control);
+    for control in [true, false] {
+        let running = Running::start(server(control)).await;
+        let mut client = running.connect().await;
+        client.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
+        let mut reply = client.reply().await;
+        if control {
+            let head = reply.head.to_ascii_lowercase();
+            assert!(reply.status == 103 && head.contains("link: </a.css>; rel=preload") && !head.contains("hop"), "{head}");
+            reply = client.reply().await;
+        }
+        assert_eq!((reply.status, reply.text()), (200, "done"));
+        running.stop().await;
     }
 }

@@ -87,7 +87,7 @@ async fn a_request_that_comes_back_is_a_loop() {
     let running = running(&Place::embedded(), forward).await;
     tell.send_replace(Some(Upstream::new(format!("http://{}", running.address())).unwrap()));
     let reply = running.get("/").await;
-    assert_eq!((reply.status, reply.text()), (508, r#"{"error":"loop detected","status":508}"#));
+    assert_eq!((reply.status, reply.text()), (508, r#"{"error":"Loop Detected"}"#));
 }
 
 #[tokio::test]

@@ -180,6 +180,12 @@ pub const SETTINGS: &[Setting] = &[
         count!(queue_length, 1, 65_535)
     ),
     setting!(
+        "restart_grace",
+        "Seconds that a named request queue which does not say waits for its next process when the last has left; 0 is not at all.",
+        [],
+        count!(restart_grace, 0, 3_600)
+    ),
+    setting!(
         "response_cache",
         "Whether responses are cached that apps or their headers allow to be.",
         ["UriEnableCache"],
