@@ -63,6 +63,7 @@ pub mod hub;
 mod identity;
 mod json_error;
 pub mod layers;
+mod lifecycle;
 mod lifetime;
 #[cfg(feature = "rate-limit")]
 pub mod limits;
@@ -81,6 +82,8 @@ mod request_control;
 )]
 mod secret;
 mod server;
+#[cfg(feature = "service")]
+pub mod service;
 #[cfg(feature = "sessions")]
 pub mod sessions;
 mod settings;

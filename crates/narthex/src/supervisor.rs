@@ -8,6 +8,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::call::App;
 use crate::error::{Error, Result};
+use crate::lifecycle::{Event, ServerId};
 use crate::lifetime::{Active, Asks, Course, Ending, Lasting, ServerHandle, Waiter, Why};
 use crate::plan::{Hooks, Plan};
 use crate::watchdog::{Watchdog, probing};
@@ -18,6 +19,7 @@ pub(crate) struct Supervisor<S> {
     hooks: Hooks,
     ending: Ending,
     lasting: Lasting,
+    id: ServerId,
     /// Who waits for the start.
     starter: Option<Waiter>,
 }
@@ -35,8 +37,9 @@ impl<S: App> Supervisor<S> {
     /// # Errors
     /// If there is one already.
     pub(crate) fn new(plan: Plan<S>, mut hooks: Hooks, server: &ServerHandle) -> Result<Self> {
-        let ending = Ending::new(hooks.stop.take(), server)?;
-        Ok(Self { plan, hooks, ending, lasting: Lasting::default(), starter: None })
+        let id = ServerId::new();
+        let ending = Ending::new(hooks.stop.take(), server, (id, plan.shutdown_timeout))?;
+        Ok(Self { plan, hooks, ending, lasting: Lasting::default(), id, starter: None })
     }
 
     /// Runs the server until it ends.
@@ -83,6 +86,7 @@ impl<S: App> Supervisor<S> {
         let mut attempts = 0;
         let mut by_watchdog = false;
         let mut waiters = Vec::new();
+        let _part = self.id.begin();
         loop {
             waiters.append(&mut self.ending.begin());
             let lived = self.live(server, &mut asks, &mut waiters, by_watchdog).await;
@@ -95,6 +99,7 @@ impl<S: App> Supervisor<S> {
                 (Ok(()), Some(Why::Unresponsive(error))) | (Err(error), _) => Arc::new(error),
                 (Ok(()), _) => {
                     by_watchdog = false;
+                    self.id.tell(Event::Restarting);
                     continue;
                 }
             };
@@ -105,6 +110,7 @@ impl<S: App> Supervisor<S> {
             else {
                 return Err(failure);
             };
+            self.id.tell(Event::Restarting);
             let Watchdog { interval, .. } = watchdog;
             tracing::warn!("{failure}; the watchdog restarts the server in {interval:?}");
             by_watchdog = tokio::select! {
@@ -130,7 +136,7 @@ impl<S: App> Supervisor<S> {
         if let Some(Watchdog { interval, probe: Some(limit), .. }) = watchdog {
             self.ending.probe(Box::pin(probing(server.clone(), interval, limit, Arc::clone(&answered))));
         }
-        let Self { plan, hooks, ending, lasting, starter } = self;
+        let Self { plan, hooks, ending, lasting, id, starter } = self;
         let Hooks { on_bind, on_ready, on_shutdown, .. } = hooks;
         let mut ready_at = None;
         let ready = |prefixes: &[UrlPrefix], behind_host: bool| {
@@ -142,6 +148,7 @@ impl<S: App> Supervisor<S> {
             if let Some(on_ready) = on_ready {
                 on_ready(prefixes);
             }
+            id.tell(Event::Ready);
             for waiter in waiters.drain(..).chain(starter.take()) {
                 let _ = waiter.send(Ok(()));
             }

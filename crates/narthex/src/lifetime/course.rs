@@ -2,6 +2,7 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use narthex_proto::prefix::{PrefixSpec, UrlPrefix};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -10,6 +11,7 @@ use super::signals::{StopSignal, Watching, process_signals};
 use super::{Answer, Asks, Return, ServerHandle, What};
 use crate::change::GroupSettings;
 use crate::error::{Error, Result};
+use crate::lifecycle::{Event, ServerId};
 use crate::lifetime::handle::Command;
 
 /// Somebody who waits for the server's next start.
@@ -42,21 +44,24 @@ pub(crate) struct Ending {
     commands: mpsc::UnboundedReceiver<Command>,
     probing: Option<Pin<Box<dyn Future<Output = Error> + Send>>>,
     why: Option<Why>,
+    /// Whose it is, and how long requests that run may take then.
+    server: (ServerId, Duration),
     /// Who wait for a restart.
     restarts: Vec<Waiter>,
 }
 
 impl Ending {
     /// A server that ends when `signal` does, and by its handle.
-    pub(crate) fn new(signal: Option<StopSignal>, server: &ServerHandle) -> Result<Self> {
+    pub(crate) fn new(signal: Option<StopSignal>, handle: &ServerHandle, server: (ServerId, Duration)) -> Result<Self> {
         Ok(Self {
             signal,
             _watching: None,
-            stops: server.stops(),
+            stops: handle.stops(),
             past_stops: 0,
-            commands: server.take_commands()?,
+            commands: handle.take_commands()?,
             probing: None,
             why: None,
+            server,
             restarts: Vec::new(),
         })
     }
@@ -86,6 +91,9 @@ impl Ending {
 
     /// Waits until the life is to end. Cancel safe.
     pub(crate) async fn wait(&mut self) {
+        if self.why.is_some() {
+            return;
+        }
         while self.why.is_none() {
             let past = self.past_stops;
             tokio::select! {
@@ -103,6 +111,10 @@ impl Ending {
                     self.why = Some(Why::Unresponsive(error));
                 }
             }
+        }
+        if matches!(self.why, Some(Why::Stop)) {
+            let (id, grace) = self.server;
+            id.tell(Event::Stopping(grace));
         }
     }
 

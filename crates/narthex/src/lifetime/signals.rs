@@ -50,20 +50,27 @@ impl Signals {
     }
 }
 
-/// Ctrl-C.
+/// Ctrl-C, and what the service manager asks.
 #[cfg(not(unix))]
-struct Signals;
+struct Signals {
+    /// It asks once.
+    was_asked: bool,
+}
 
 #[cfg(not(unix))]
 impl Signals {
     fn new() -> std::io::Result<Self> {
-        Ok(Self)
+        Ok(Self { was_asked: false })
     }
 
     async fn next(&mut self) -> i32 {
-        match tokio::signal::ctrl_c().await {
-            Ok(()) => 130,
-            Err(_) => std::future::pending().await,
+        tokio::select! {
+            () = crate::lifecycle::stop_asked(), if !self.was_asked => {
+                self.was_asked = true;
+                0
+            }
+            Ok(()) = tokio::signal::ctrl_c() => 130,
+            else => std::future::pending().await,
         }
     }
 }

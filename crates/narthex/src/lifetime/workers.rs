@@ -8,6 +8,7 @@ use tokio::time::timeout;
 
 use super::ServerHandle;
 use crate::error::{Error, Result};
+use crate::lifecycle::Heart;
 
 /// After the grace period, how long workers get to close what is left.
 const CLOSING: Duration = Duration::from_secs(2);
@@ -71,6 +72,8 @@ pub(crate) struct Workers {
     ended: mpsc::UnboundedReceiver<()>,
     end: mpsc::UnboundedSender<()>,
     running: usize,
+    /// Looked at as long as the server lives: a thread that hangs is nobody's concern after that.
+    hearts: Vec<Heart>,
 }
 
 /// Tells the server that a worker has ended, even if it panicked.
@@ -85,7 +88,7 @@ impl Drop for Running {
 impl Workers {
     pub(crate) fn new(server: ServerHandle) -> Self {
         let (end, ended) = mpsc::unbounded_channel();
-        Self { server, phase: watch::Sender::new(Phase::Running), ended, end, running: 0 }
+        Self { server, phase: watch::Sender::new(Phase::Running), ended, end, running: 0, hearts: Vec::new() }
     }
 
     pub(crate) fn phases(&self) -> Phases {
@@ -100,9 +103,14 @@ impl Workers {
     {
         let running = Running(self.end.clone());
         let works_for = (self.server.clone(), self.phases());
+        let heart = Heart::new();
+        self.hearts.extend(heart.clone());
         let work = move || async move {
             let _running = running;
             WORKS_FOR.set(Some(works_for));
+            if let Some(heart) = heart {
+                tokio::task::spawn_local(heart.beat());
+            }
             start().await;
         };
         // The thread is not joined: an app that blocks in a handler would block the shutdown.
