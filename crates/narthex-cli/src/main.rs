@@ -11,6 +11,7 @@ mod host;
 mod listing;
 mod log;
 mod output;
+mod run;
 mod stop;
 mod verbs;
 
@@ -26,6 +27,9 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Demo(arguments) => demo::run(&arguments),
         Command::DemoApp(arguments) => demo::app::run(&arguments),
         Command::Host(arguments) => host::run(arguments),
+        Command::Run(arguments) => run::run(*arguments),
+        Command::RunChild(arguments) => run::become_child(&arguments),
+        Command::RunGuard => run::guard(),
         Command::Show(what) => verbs::show(what),
         Command::Add(what) => verbs::add(what),
         Command::Update(what) => verbs::update(what),

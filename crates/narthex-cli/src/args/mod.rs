@@ -10,6 +10,7 @@ mod host;
 mod iplisten;
 mod number;
 mod queue;
+mod run;
 mod servicestate;
 mod setting;
 mod sslcert;
@@ -30,6 +31,7 @@ pub(crate) use explain::ExplainArguments;
 pub(crate) use host::HostArguments;
 pub(crate) use iplisten::{IplistenAddress, ShowIplisten};
 pub(crate) use queue::UpdateQueue;
+pub(crate) use run::{Listen, ProgramArguments, RunArguments, RunChildArguments, Span, Variable, name, path};
 pub(crate) use servicestate::{ShowServicestate, View};
 pub(crate) use setting::{AddSetting, DeleteSetting, ShowSetting};
 pub(crate) use sslcert::{BindingOptions, ChangeSslcert, DeleteSslcert, Negotiation, ShowSslcert, Switch};
@@ -56,6 +58,14 @@ pub(crate) enum Command {
     DemoApp(DemoAppArguments),
     /// Run the host in the foreground: it owns the ports and gives each app its own requests
     Host(HostArguments),
+    /// Run programs of any language as apps of the host: started, watched, restarted and ended, with logs
+    Run(Box<RunArguments>),
+    /// Becomes a program that `run` starts
+    #[command(hide = true)]
+    RunChild(RunChildArguments),
+    /// Ends the programs of a `run` that has been killed
+    #[command(hide = true)]
+    RunGuard,
     /// Show what a running host knows and how it is configured
     #[command(subcommand)]
     Show(Show),

@@ -5,7 +5,7 @@ use std::path::Path;
 use crate::fake_host::{narthex, stderr, stdout};
 
 /// Every verb of the command line. One that is added without being listed here fails the test below.
-const VERBS: [&str; 36] = [
+const VERBS: [&str; 37] = [
     "add",
     "add cacheparam",
     "add iplisten",
@@ -30,6 +30,7 @@ const VERBS: [&str; 36] = [
     "host",
     "man",
     "reload",
+    "run",
     "show",
     "show cacheparam",
     "show cachestate",
