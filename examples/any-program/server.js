@@ -49,6 +49,7 @@ server.on("upgrade", (request, socket) => {
   open.add(socket);
   socket.on("close", () => open.delete(socket));
   socket.on("error", () => socket.destroy());
+  socket.on("end", () => socket.end());
   let rest = Buffer.alloc(0);
   socket.on("data", (data) => {
     rest = Buffer.concat([rest, data]);

@@ -31,11 +31,11 @@ pub(super) struct Child {
 
 impl Child {
     /// Starts a process of a program, the `instance`th, from 1.
-    pub(super) fn start(label: &Label, program: &Program, instance: u16, endpoint: &mut Endpoint, guard: &Arc<Guard>) -> anyhow::Result<Self> {
+    pub(super) fn start(label: &Label, program: &Program, instance: u16, endpoint: &Endpoint, guard: &Arc<Guard>) -> anyhow::Result<Self> {
         let launch = &program.launch;
         let mut command = Command::new(this_program()?);
         command.args(["run-child", "--parent", &std::process::id().to_string()]);
-        if let Some(listener) = endpoint.take_listener() {
+        if let Some(listener) = endpoint.listener().context("cannot pass a socket")? {
             command.arg("--listening");
             command.fd_mappings(vec![FdMapping { parent_fd: listener, child_fd: 3 }]).context("cannot pass a socket")?;
         }

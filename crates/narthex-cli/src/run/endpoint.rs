@@ -21,8 +21,8 @@ pub(super) enum Endpoint {
     Port(u16),
     /// Removed when this goes.
     Socket(SocketFile),
-    /// The same, already listening, until the process has it.
-    Passed(SocketFile, Option<OwnedFd>),
+    /// The same, already listening. It stays open here, too: what the process has not accepted when it dies, the next one does.
+    Passed(SocketFile, OwnedFd),
 }
 
 /// The file of a socket.
@@ -55,7 +55,7 @@ impl Endpoint {
             Listen::Fd => {
                 let file = SocketFile::new(directory);
                 let listener = UnixListener::bind(&file.0).with_context(|| format!("cannot listen on {}", file.0.display()))?;
-                Ok(Self::Passed(file, Some(listener.into())))
+                Ok(Self::Passed(file, listener.into()))
             }
         }
     }
@@ -79,12 +79,17 @@ impl Endpoint {
         }
     }
 
-    /// The socket to pass on, once.
-    pub(super) fn take_listener(&mut self) -> Option<OwnedFd> {
+    /// The socket to pass on.
+    pub(super) fn listener(&self) -> std::io::Result<Option<OwnedFd>> {
         match self {
-            Self::Passed(_, listener) => listener.take(),
-            _ => None,
+            Self::Passed(_, listener) => listener.try_clone().map(Some),
+            _ => Ok(None),
         }
+    }
+
+    /// Whether the next process can have it when this one has died.
+    pub(super) fn survives(&self) -> bool {
+        matches!(self, Self::Passed(..))
     }
 
     /// Whether somebody accepts connections there.
@@ -126,9 +131,9 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let port = Endpoint::new(Listen::Port, directory.path()).unwrap();
         assert!(!port.accepts().await && port.hint().contains("PORT"));
-        let mut passed = Endpoint::new(Listen::Fd, directory.path()).unwrap();
-        assert!(passed.accepts().await);
-        drop(passed.take_listener().unwrap());
-        assert!(!passed.accepts().await && passed.take_listener().is_none());
+        let passed = Endpoint::new(Listen::Fd, directory.path()).unwrap();
+        assert!(passed.accepts().await && passed.survives());
+        drop(passed.listener().unwrap().unwrap());
+        assert!(passed.accepts().await, "it listens on without the process that had it");
     }
 }

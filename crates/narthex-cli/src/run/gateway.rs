@@ -8,12 +8,12 @@ use std::task::{Context, Poll};
 
 use axum::extract::OriginalUri;
 use bytes::Bytes;
-use http::header::{CONTENT_TYPE, RETRY_AFTER};
+use http::header::{CONTENT_TYPE, LOCATION, RETRY_AFTER};
 use http::request::Parts;
 use http::{HeaderValue, Method, Request, Response, StatusCode};
 use http_body::{Body as _, Frame, SizeHint};
 use narthex::forward::{Forward, ForwardError, ResponseBody};
-use narthex::{Body, BodyError, BoxError};
+use narthex::{Body, BodyError, BoxError, PathBase};
 use tokio::time::Instant;
 use tower_service::Service;
 
@@ -47,6 +47,8 @@ impl Gateway {
         let (mut parts, body) = request.into_parts();
         if self.keep_prefix {
             put_prefix_back(&mut parts);
+        } else if let Some(inside) = place_inside(&parts) {
+            return moved(&inside);
         }
         let body = Lent::new(body);
         let deadline = self.fleet.deadline();
@@ -115,6 +117,28 @@ fn put_prefix_back(parts: &mut Parts) {
     if let Some(OriginalUri(original)) = parts.extensions.get() {
         parts.uri = original.clone();
     }
+}
+
+/// `/blog/` for the prefix without its last slash: the program would take it for its root, whose relative links lead out of the prefix
+/// there. `None`: the path is another one.
+fn place_inside(parts: &Parts) -> Option<String> {
+    let OriginalUri(original) = parts.extensions.get()?;
+    let base = PathBase::of(&parts.extensions);
+    if !parts.method.is_safe() || base.as_str().is_empty() || original.path() != base.as_str() {
+        return None;
+    }
+    let query = original.query().map(|query| format!("?{query}")).unwrap_or_default();
+    // Two slashes at the beginning would name another host.
+    Some(format!("/{}/{query}", base.as_str().trim_start_matches('/')))
+}
+
+fn moved(to: &str) -> Response<Answer> {
+    let mut response = Response::new(Answer { body: ResponseBody::empty(), _ticket: None });
+    if let Ok(to) = HeaderValue::from_str(to) {
+        *response.status_mut() = StatusCode::PERMANENT_REDIRECT;
+        response.headers_mut().insert(LOCATION, to);
+    }
+    response
 }
 
 fn unavailable(refused: Refused) -> Response<Answer> {

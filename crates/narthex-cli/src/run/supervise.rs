@@ -18,6 +18,7 @@ use super::guard::Guard;
 use super::logs::Label;
 use super::programs::{Launch, Program};
 use super::ready::{Check, FAILED_CHECKS, ready};
+use crate::args::Listen;
 
 /// Shorter than what servers themselves allow (gunicorn 2 s, node and uvicorn 5 s): of a connection that the server closes at the
 /// very moment, nobody knows whether a request has arrived.
@@ -61,17 +62,23 @@ pub(super) struct Supervisor {
 /// A process that is ready.
 struct Running {
     child: Child,
-    /// Its socket goes when it does.
-    _endpoint: Endpoint,
+    endpoint: Endpoint,
+    generation: u64,
     instance: Arc<Instance>,
     check: Option<Check>,
     launch: Launch,
     since: Instant,
 }
 
+impl Running {
+    fn died(self) -> Gone {
+        Gone::Died { ready_for: self.since.elapsed(), endpoint: self.endpoint }
+    }
+}
+
 /// Why a process is none any more.
 enum Gone {
-    Died,
+    Died { ready_for: Duration, endpoint: Endpoint },
     /// There is nothing to do.
     Idle,
     /// It is not to be.
@@ -90,6 +97,8 @@ impl Supervisor {
     pub(super) async fn run(mut self) -> End {
         let mut backoff = Backoff::default();
         let mut leaving = JoinSet::new();
+        // The socket of a process that has died, with what waits there.
+        let mut left_over = None;
         let end = loop {
             tokio::select! {
                 biased;
@@ -99,15 +108,17 @@ impl Supervisor {
             let order = self.orders.borrow_and_update().clone();
             // Dropped when the order comes, a process that is still starting is killed.
             let started = tokio::select! {
-                started = self.start(&order.program) => started,
+                started = self.start(&order, left_over.take()) => started,
                 () = self.is_over() => break End::Ordered,
             };
             let ready_for = match started {
                 Ok(running) => {
                     self.fleet.add(Arc::clone(&running.instance), None);
-                    let (gone, ready_for) = self.keep(running, &mut leaving).await;
-                    match gone {
-                        Gone::Died => ready_for,
+                    match self.keep(running, &mut leaving).await {
+                        Gone::Died { ready_for, endpoint } => {
+                            left_over = endpoint.survives().then_some(endpoint);
+                            ready_for
+                        }
                         Gone::Idle => continue,
                         Gone::Ordered => break End::Ordered,
                     }
@@ -136,9 +147,10 @@ impl Supervisor {
     }
 
     /// Watches a process until it is gone. Those that replace it are kept as it was.
-    async fn keep(&mut self, mut running: Running, leaving: &mut JoinSet<()>) -> (Gone, Duration) {
+    async fn keep(&mut self, mut running: Running, leaving: &mut JoinSet<()>) -> Gone {
         let label = self.label();
-        let mut generation = self.orders.borrow().generation;
+        // Of the order that was last obeyed, or could not be.
+        let mut generation = running.generation;
         loop {
             while leaving.try_join_next().is_some() {}
             let failing = async {
@@ -151,12 +163,12 @@ impl Supervisor {
                 how = running.child.ended() => {
                     self.fleet.remove(running.instance.id);
                     tracing::warn!("{label} (process {}) has ended: {how}", running.child.id());
-                    return (Gone::Died, running.since.elapsed());
+                    return running.died();
                 }
                 () = running.instance.retired() => {
                     tracing::info!("{label} (process {}) has nothing to do, and is ended", running.child.id());
                     leaving.spawn(leave(running, Duration::ZERO));
-                    return (Gone::Idle, Duration::ZERO);
+                    return Gone::Idle;
                 }
                 () = failing => format!("has failed {FAILED_CHECKS} health checks in a row"),
                 changed = self.orders.changed() => {
@@ -164,10 +176,9 @@ impl Supervisor {
                         self.fleet.remove(running.instance.id);
                         let drain = self.orders.borrow().program.drain;
                         leave(running, drain).await;
-                        return (Gone::Ordered, Duration::ZERO);
+                        return Gone::Ordered;
                     }
-                    let order = self.orders.borrow().clone();
-                    if order.generation == generation {
+                    if self.orders.borrow().generation == generation {
                         continue;
                     }
                     "is to be another one".to_owned()
@@ -183,7 +194,7 @@ impl Supervisor {
                     leaving.spawn(leave(old, order.program.drain));
                 }
                 Replaced::Not => {}
-                Replaced::OldDied => return (Gone::Died, running.since.elapsed()),
+                Replaced::OldDied => return running.died(),
                 // The order is still to be looked at, above.
                 Replaced::Over => self.orders.mark_changed(),
             }
@@ -197,7 +208,7 @@ impl Supervisor {
         let starting = async {
             // Closed by nobody.
             let _turn = self.turn.acquire().await;
-            self.start(&order.program).await
+            self.start(order, None).await
         };
         tokio::pin!(starting);
         let mut old_lives = true;
@@ -235,16 +246,18 @@ impl Supervisor {
     /// Starts a process and waits until it is ready.
     ///
     /// Dropping the future kills it.
-    async fn start(&self, program: &Program) -> anyhow::Result<Running> {
+    async fn start(&self, order: &Order, left_over: Option<Endpoint>) -> anyhow::Result<Running> {
+        let program = &order.program;
         let launch = &program.launch;
-        let mut endpoint = Endpoint::new(launch.listen, &self.shop.sockets)?;
+        let left_over = left_over.filter(|_| launch.listen == Listen::Fd);
+        let endpoint = left_over.map_or_else(|| Endpoint::new(launch.listen, &self.shop.sockets), Ok)?;
         let upstream = endpoint.upstream()?;
         let check = launch.health.as_deref().map(|path| Check::new(path, upstream.clone()));
         // Whether a process gets requests is decided here, by who knows whether it lives.
         let ejection = narthex::forward::Ejection::new().failures(u32::MAX);
         let upstream = upstream.ejection(ejection).retries(1).keep_alive(KEEP_ALIVE, IDLE_CONNECTIONS);
         let upstream = upstream.head_timeout(launch.timeout).body_timeout(SILENCE);
-        let mut child = Child::start(&Label::new(&self.label()), program, self.instance, &mut endpoint, &self.shop.guard)?;
+        let mut child = Child::start(&Label::new(&self.label()), program, self.instance, &endpoint, &self.shop.guard)?;
         tracing::info!("{} is started as process {}", self.label(), child.id());
         let is_ready = tokio::select! {
             is_ready = ready(&endpoint, check.as_ref(), launch.ready_within) => is_ready,
@@ -256,7 +269,7 @@ impl Supervisor {
         }
         tracing::info!("{} is ready", self.label());
         let (launch, since) = (launch.clone(), Instant::now());
-        Ok(Running { child, _endpoint: endpoint, instance: Instance::new(upstream), check, launch, since })
+        Ok(Running { child, endpoint, generation: order.generation, instance: Instance::new(upstream), check, launch, since })
     }
 
     /// As in logs.
