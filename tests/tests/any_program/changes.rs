@@ -36,6 +36,21 @@ async fn a_web_socket_is_told_goodbye_by_its_program_and_can_come_back() {
     assert_eq!(socket.next().await.unwrap().unwrap(), Message::text("again"));
 }
 
+#[tokio::test]
+async fn the_end_does_not_wait_for_web_sockets_which_are_told_goodbye() {
+    let mut stage = tokio::task::spawn_blocking(|| Stage::start(&[], &NODE)).await.unwrap();
+    let url = format!("ws://{}/blog/echo", stage.address());
+    let (mut socket, _) = tokio_tungstenite::connect_async(&url).await.expect("the program wants a WebSocket");
+    let begun = std::time::Instant::now();
+    stage.run.terminate();
+    let goodbye = socket.next().await.expect("something comes").expect("it is a message");
+    assert!(matches!(&goodbye, Message::Close(Some(close)) if u16::from(close.code) == 1012), "{goodbye:?}");
+    // The answer to it; then the connection ends.
+    while socket.next().await.is_some() {}
+    assert!(stage.run.wait(super::stage::PATIENCE).success(), "{}", stage.run.log());
+    assert!(begun.elapsed() < Duration::from_secs(8), "{:?}", begun.elapsed());
+}
+
 #[test]
 fn a_new_process_that_does_not_start_leaves_the_old_one_where_it_is() {
     let directory = tempfile::tempdir().unwrap();
@@ -94,6 +109,13 @@ fn a_changed_file_changes_what_has_changed_in_it_and_nothing_else() {
     stage.until_logged("one.2 is ready");
     stage.until(|| stage.pid("/one/") != one);
     stage.until(|| stage.pid("/one/") == one);
+
+    // And fewer again.
+    stage.configure(&TWO.replace("/two/\"", "/zwei/\""));
+    stage.signal(Signal::HUP);
+    let second = || (0..4).find_map(|_| Some(stage.pid("/one/")).filter(|pid| *pid != one));
+    stage.until(|| second().is_none());
+    assert!(is_alive(one));
     load.nothing_was_lost();
 }
 

@@ -8,6 +8,7 @@ use anyhow::Context;
 use command_fds::{CommandFdExt, FdMapping};
 use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::process::Command;
+use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use super::endpoint::Endpoint;
@@ -20,6 +21,9 @@ use super::programs::Program;
 const NOT_INHERITED: [&str; 8] =
     ["LISTEN_FDS", "LISTEN_FDNAMES", "LISTEN_PID", "NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC", "PORT", "HOST"];
 
+/// How long what it printed may take to be passed on when it is gone.
+const LAST_WORDS: Duration = Duration::from_millis(500);
+
 /// A running process, and what it has started: a process group. Dropped, it is killed.
 #[derive(Debug)]
 pub(super) struct Child {
@@ -27,6 +31,8 @@ pub(super) struct Child {
     group: Pid,
     ended: bool,
     guard: Arc<Guard>,
+    /// What it prints is passed on while these run.
+    logs: JoinSet<()>,
 }
 
 impl Child {
@@ -62,13 +68,14 @@ impl Child {
         let id = process.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
         let group = id.context("the process has no id")?;
         guard.watch(group);
+        let mut logs = JoinSet::new();
         if let Some(out) = process.stdout.take() {
-            tokio::spawn(logs::pass_on(out, label.clone(), To::Out));
+            logs.spawn(logs::pass_on(out, label.clone(), To::Out));
         }
         if let Some(err) = process.stderr.take() {
-            tokio::spawn(logs::pass_on(err, label.clone(), To::Err));
+            logs.spawn(logs::pass_on(err, label.clone(), To::Err));
         }
-        Ok(Self { process, group, ended: false, guard: Arc::clone(guard) })
+        Ok(Self { process, group, ended: false, guard: Arc::clone(guard), logs })
     }
 
     /// Its process id.
@@ -82,6 +89,7 @@ impl Child {
     pub(super) async fn ended(&mut self) -> String {
         let status = self.process.wait().await;
         self.end_group();
+        self.last_words().await;
         status.map_or_else(|error| error.to_string(), describe)
     }
 
@@ -98,6 +106,13 @@ impl Child {
             let _ = self.process.wait().await;
         }
         self.end_group();
+        self.last_words().await;
+    }
+
+    /// Waits until all is passed on that it printed, unless somebody outside of the group has its pipes.
+    async fn last_words(&mut self) {
+        let all = async { while self.logs.join_next().await.is_some() {} };
+        let _ = timeout(LAST_WORDS, all).await;
     }
 
     /// The process is gone. Its id is that of its group as long as anybody is left in it.

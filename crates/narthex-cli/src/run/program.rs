@@ -21,6 +21,9 @@ use crate::output::print;
 /// Once it stops, a program that has only WebSockets left is told to end: it alone can say goodbye to them.
 const QUIET: Duration = Duration::from_millis(300);
 
+/// How long clients may take to hear a goodbye when the processes have ended.
+const FAREWELL: Duration = Duration::from_secs(1);
+
 /// What a running program is told.
 pub(super) enum Command {
     /// It is to be this one. The gate is the same: another one is another registration.
@@ -206,9 +209,9 @@ impl Running {
         }
         self.fleet.close();
         self.orders.send_modify(|order| order.instances = 0);
-        let drain = self.program.drain;
-        let ended = async { while self.supervisors.join_next().await.is_some() {} };
-        tokio::join!(ended, async { drop(timeout(drain, stopped).await) });
+        while self.supervisors.join_next().await.is_some() {}
+        // What is left are clients that have not closed their end.
+        let _ = timeout(FAREWELL, stopped).await;
     }
 
     /// Other processes are started, one after the other, and take the place of those that there are.
