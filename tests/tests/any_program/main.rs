@@ -2,8 +2,8 @@
 #![allow(clippy::disallowed_methods, reason = "black-box tests wait for real processes, in real time")]
 
 mod changes;
-mod demand;
 mod deaths;
+mod demand;
 mod neighbours;
 mod requests;
 mod stage;

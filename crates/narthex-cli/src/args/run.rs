@@ -278,7 +278,8 @@ mod tests {
 
     #[test]
     fn what_is_behind_the_dashes_is_the_programs_own() {
-        let typed = run("narthex run --prefix http://+:80/blog/ --env A=b=c --idle 5m --on-demand -- node server.js --port=1 x=y");
+        let typed =
+            run("narthex run --prefix http://+:80/blog/ --env A=b=c --idle 5m --on-demand -- node server.js --port=1 x=y");
         let program = typed.program.unwrap();
         assert_eq!(program.command, ["node", "server.js", "--port=1", "x=y"]);
         assert_eq!(program.prefix, ["http://+:80/blog/"]);

@@ -37,7 +37,13 @@ pub(super) struct Child {
 
 impl Child {
     /// Starts a process of a program, the `instance`th, from 1.
-    pub(super) fn start(label: &Label, program: &Program, instance: u16, endpoint: &Endpoint, guard: &Arc<Guard>) -> anyhow::Result<Self> {
+    pub(super) fn start(
+        label: &Label,
+        program: &Program,
+        instance: u16,
+        endpoint: &Endpoint,
+        guard: &Arc<Guard>,
+    ) -> anyhow::Result<Self> {
         let launch = &program.launch;
         let mut command = Command::new(this_program()?);
         command.args(["run-child", "--parent", &std::process::id().to_string()]);
@@ -89,7 +95,6 @@ impl Child {
     pub(super) async fn ended(&mut self) -> String {
         let status = self.process.wait().await;
         self.end_group();
-        self.last_words().await;
         status.map_or_else(|error| error.to_string(), describe)
     }
 
@@ -109,8 +114,8 @@ impl Child {
         self.last_words().await;
     }
 
-    /// Waits until all is passed on that it printed, unless somebody outside of the group has its pipes.
-    async fn last_words(&mut self) {
+    /// When it has ended: waits until all is passed on that it printed, unless somebody outside of the group has its pipes.
+    pub(super) async fn last_words(&mut self) {
         let all = async { while self.logs.join_next().await.is_some() {} };
         let _ = timeout(LAST_WORDS, all).await;
     }

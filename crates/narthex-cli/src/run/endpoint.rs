@@ -103,8 +103,12 @@ impl Endpoint {
     /// What to look at if nobody does.
     pub(super) fn hint(&self) -> String {
         match self {
-            Self::Port(port) => format!("nothing accepts connections at 127.0.0.1:{port}: the program has to listen at the port in PORT"),
-            Self::Socket(_) => "nothing accepts connections at its socket: the program has to listen at the path in NARTHEX_SOCKET".to_owned(),
+            Self::Port(port) => {
+                format!("nothing accepts connections at 127.0.0.1:{port}: the program has to listen at the port in PORT")
+            }
+            Self::Socket(_) => {
+                "nothing accepts connections at its socket: the program has to listen at the path in NARTHEX_SOCKET".to_owned()
+            }
             Self::Passed(..) => "its socket does not accept connections".to_owned(),
         }
     }

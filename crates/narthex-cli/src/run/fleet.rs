@@ -28,7 +28,13 @@ pub(super) struct Instance {
 impl Instance {
     pub(super) fn new(upstream: Upstream) -> Arc<Self> {
         let id = NEXT_ID.fetch_add(1, Ordering::Relaxed);
-        Arc::new(Self { id, upstream, requests: AtomicUsize::new(0), ended_one: Notify::new(), retired: watch::Sender::new(false) })
+        Arc::new(Self {
+            id,
+            upstream,
+            requests: AtomicUsize::new(0),
+            ended_one: Notify::new(),
+            retired: watch::Sender::new(false),
+        })
     }
 
     /// Waits until its last request has ended. It must not get new ones.
@@ -60,6 +66,7 @@ impl Instance {
 #[derive(Debug)]
 pub(super) struct Fleet {
     state: watch::Sender<State>,
+    on_demand: bool,
     wait: Duration,
     most_waiting: usize,
     waiting: AtomicUsize,
@@ -117,6 +124,7 @@ impl Fleet {
     pub(super) fn new(on_demand: bool, wait: Duration, most_waiting: u32) -> Arc<Self> {
         Arc::new(Self {
             state: watch::Sender::new(State { wanted: !on_demand, ..State::default() }),
+            on_demand,
             wait,
             most_waiting: usize::try_from(most_waiting).unwrap_or(usize::MAX),
             waiting: AtomicUsize::new(0),
@@ -191,6 +199,16 @@ impl Fleet {
         self.state.send_modify(|state| {
             state.instances.retain(|instance| Some(instance.id) != old);
             state.instances.push(instance);
+            // There may have been nothing to do while it was started in the place of another one.
+            state.wanted = true;
+        });
+    }
+
+    /// No processes are wanted any more, if they run on demand, and there is neither one nor a request that waits for it.
+    pub(super) fn rest_unless_waited_for(&self) {
+        self.state.send_if_modified(|state| {
+            let rests = self.on_demand && state.instances.is_empty() && self.waiting.load(Ordering::Relaxed) == 0;
+            rests && std::mem::replace(&mut state.wanted, false)
         });
     }
 
@@ -278,6 +296,23 @@ mod tests {
         fleet.admit(avoid, fleet.deadline()).await
     }
 
+    #[tokio::test(start_paused = true)]
+    async fn a_program_on_demand_that_fails_rests_when_nobody_waits_for_it() {
+        let (fleet, always) = (fleet(true, 10), fleet(false, 10));
+        let waiting = tokio::spawn({
+            let fleet = Arc::clone(&fleet);
+            async move { admit(&fleet, None).await }
+        });
+        fleet.wanted().await;
+        fleet.rest_unless_waited_for();
+        fleet.wanted().await;
+        assert_eq!(waiting.await.unwrap().unwrap_err(), Refused::TimedOut);
+        fleet.rest_unless_waited_for();
+        assert!(timeout(LONG, fleet.wanted()).await.is_err());
+        always.rest_unless_waited_for();
+        always.wanted().await;
+    }
+
     #[tokio::test]
     async fn the_least_busy_process_is_chosen_and_equals_take_turns() {
         let fleet = fleet(false, 10);
@@ -344,13 +379,13 @@ mod tests {
             async move { fleet.retire_when_idle(idle).await }
         });
         let ticket = admit(&fleet, None).await.unwrap();
-        tokio::time::sleep(idle * 3).await;
+        sleep(idle * 3).await;
         assert!(!*one.retired.borrow());
         drop(ticket);
         let ended = Instant::now();
         one.retired().await;
         assert!(ended.elapsed() >= idle && ended.elapsed() < idle + Duration::from_secs(2), "{:?}", ended.elapsed());
-        assert!(tokio::time::timeout(LONG, fleet.wanted()).await.is_err());
+        assert!(timeout(LONG, fleet.wanted()).await.is_err());
         watching.abort();
     }
 
@@ -361,7 +396,7 @@ mod tests {
         fleet.add(Arc::clone(&one), None);
         let ticket = admit(&fleet, None).await.unwrap();
         fleet.remove(one.id);
-        assert!(tokio::time::timeout(LONG, one.drained()).await.is_err());
+        assert!(timeout(LONG, one.drained()).await.is_err());
         drop(ticket);
         one.drained().await;
     }

@@ -112,7 +112,7 @@ impl Runner {
                     self.running.retain(|_, task| task.number != number);
                     match outcome {
                         Ok(()) => {}
-                        Err(error) if self.ground.persistent => tracing::error!("{error:#}. {name} starts again when its table changes"),
+                        Err(error) if self.ground.persistent => tracing::error!("{error:#}. {name} rests until the file is read again"),
                         Err(error) => return Err(error),
                     }
                 }

@@ -145,7 +145,10 @@ pub(super) fn read(file: &Path) -> anyhow::Result<Programs> {
 
 fn parse(text: &str, directory: &Path) -> anyhow::Result<Programs> {
     let tables: BTreeMap<String, ProgramArguments> = toml_edit::de::from_str(text)?;
-    ensure!(!tables.is_empty(), "there is no program in it: write a table for each, as in\n[blog]\nprefix = \"http://+:80/blog/\"\ncommand = [\"node\", \"server.js\"]");
+    ensure!(
+        !tables.is_empty(),
+        "there is no program in it: write a table for each, as in\n[blog]\nprefix = \"http://+:80/blog/\"\ncommand = [\"node\", \"server.js\"]"
+    );
     let mut programs = Programs::new();
     for (name, typed) in tables {
         args::name(&name).map_err(|problem| anyhow::anyhow!("[{name}]: {problem}"))?;

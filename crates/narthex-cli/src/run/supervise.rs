@@ -78,7 +78,10 @@ impl Running {
 
 /// Why a process is none any more.
 enum Gone {
-    Died { ready_for: Duration, endpoint: Endpoint },
+    Died {
+        ready_for: Duration,
+        endpoint: Endpoint,
+    },
     /// There is nothing to do.
     Idle,
     /// It is not to be.
@@ -129,7 +132,7 @@ impl Supervisor {
                 }
             };
             let pause = backoff.failed(ready_for, f64::from(fastrand::u8(..)) / 255.0);
-            if order.program.give_up_after.is_some_and(|limit| backoff.failures() >= limit) {
+            if self.orders.borrow().program.give_up_after.is_some_and(|limit| backoff.failures() >= limit) {
                 tracing::error!("{} has failed {} times in a row: given up", self.label(), backoff.failures());
                 break End::GaveUp;
             }
@@ -141,6 +144,7 @@ impl Supervisor {
                 // Perhaps it was the command that was wrong.
                 _ = self.orders.changed() => backoff = Backoff::default(),
             }
+            self.fleet.rest_unless_waited_for();
         };
         while leaving.join_next().await.is_some() {}
         end
@@ -162,6 +166,7 @@ impl Supervisor {
             let why = tokio::select! {
                 how = running.child.ended() => {
                     self.fleet.remove(running.instance.id);
+                    running.child.last_words().await;
                     tracing::warn!("{label} (process {}) has ended: {how}", running.child.id());
                     return running.died();
                 }
@@ -261,7 +266,10 @@ impl Supervisor {
         tracing::info!("{} is started as process {}", self.label(), child.id());
         let is_ready = tokio::select! {
             is_ready = ready(&endpoint, check.as_ref(), launch.ready_within) => is_ready,
-            how = child.ended() => bail!("it has ended before it was ready: {how}; what it printed is above"),
+            how = child.ended() => {
+                child.last_words().await;
+                bail!("it has ended before it was ready: {how}; what it printed is above")
+            }
         };
         if let Err(missing) = is_ready {
             child.stop(launch.stop_within).await;
