@@ -124,7 +124,17 @@ fn a_queue_whose_successor_does_not_come_goes_on() {
     let program = stage.directory.path().join("app");
     std::fs::copy(narthex_tests::process::app_program(), &program).unwrap();
     let mut command = std::process::Command::new(&program);
-    command.args(["--provider", "shared", "--name", "app", "--prefix", "http://127.0.0.1:0/", "--queue", "shop", "--host-socket"]);
+    command.args([
+        "--provider",
+        "shared",
+        "--name",
+        "app",
+        "--prefix",
+        "http://127.0.0.1:0/",
+        "--queue",
+        "shop",
+        "--host-socket",
+    ]);
     let mut process = Process::start("app", command.arg(stage.host.socket()));
     process.line("ready ");
     std::fs::remove_file(&program).unwrap();
@@ -323,7 +333,10 @@ fn who_cannot_take_over_says_why_and_the_host_goes_on() {
     };
     let nowhere = TempDir::new().unwrap();
     let (code, error) = run(nowhere.path());
-    assert!(code != Some(0) && error.contains("cannot take over") && error.contains("no Narthex host answers"), "{code:?} {error}");
+    assert!(
+        code != Some(0) && error.contains("cannot take over") && error.contains("no Narthex host answers"),
+        "{code:?} {error}"
+    );
     std::fs::write(stage.directory.path().join("narthex.toml"), "[settings]\nsingle_acceptor = true\n").unwrap();
     let (code, error) = run(stage.directory.path());
     assert!(code != Some(0) && error.contains("single_acceptor"), "{code:?} {error}");

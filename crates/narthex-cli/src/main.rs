@@ -12,6 +12,7 @@ mod listing;
 mod log;
 mod new;
 mod output;
+mod run;
 mod stop;
 mod top;
 mod verbs;
@@ -29,6 +30,9 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::DemoApp(arguments) => demo::app::run(&arguments),
         Command::Host(arguments) => host::run(arguments),
         Command::New(arguments) => new::run(&arguments),
+        Command::Run(arguments) => run::run(*arguments),
+        Command::RunChild(arguments) => run::become_child(&arguments),
+        Command::RunGuard => run::guard(),
         Command::Show(what) => verbs::show(what),
         Command::Add(what) => verbs::add(what),
         Command::Update(what) => verbs::update(what),

@@ -22,8 +22,8 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{sleep, timeout};
 
 use self::control::Connection;
-use self::control::{Lost, News};
 pub(crate) use self::control::{Host, find, program_name};
+use self::control::{Lost, News};
 use self::worker::Attach;
 use crate::call::App;
 use crate::change::GroupSettings;

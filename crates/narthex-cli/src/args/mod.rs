@@ -11,6 +11,7 @@ mod iplisten;
 mod new;
 mod number;
 mod queue;
+mod run;
 mod servicestate;
 mod setting;
 mod sslcert;
@@ -33,6 +34,7 @@ pub(crate) use host::HostArguments;
 pub(crate) use iplisten::{IplistenAddress, ShowIplisten};
 pub(crate) use new::{NewArguments, Template};
 pub(crate) use queue::{RestartArguments, UpdateQueue};
+pub(crate) use run::{Listen, ProgramArguments, RunArguments, RunChildArguments, Span, Variable, name, path};
 pub(crate) use servicestate::{ShowServicestate, View};
 pub(crate) use setting::{AddSetting, DeleteSetting, ShowSetting};
 pub(crate) use sslcert::{BindingOptions, ChangeSslcert, DeleteSslcert, Negotiation, ShowSslcert, Switch};
@@ -62,6 +64,14 @@ pub(crate) enum Command {
     Host(HostArguments),
     /// Start a project: an app that builds, runs and has tests
     New(NewArguments),
+    /// Run programs of any language as apps of the host: started, watched, restarted and ended, with logs
+    Run(Box<RunArguments>),
+    /// Becomes a program that `run` starts
+    #[command(hide = true)]
+    RunChild(RunChildArguments),
+    /// Ends the programs of a `run` that has been killed
+    #[command(hide = true)]
+    RunGuard,
     /// Show what a running host knows and how it is configured
     #[command(subcommand)]
     Show(Show),

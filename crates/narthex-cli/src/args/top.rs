@@ -44,7 +44,10 @@ mod tests {
             once: true,
             socket: SocketArgument { socket: Some("/s".into()) },
         };
-        let lines = ["narthex top --interval 0.5 --order latency --once --socket /s", "narthex top interval=.5 order=Latency --once --socket=/s"];
+        let lines = [
+            "narthex top --interval 0.5 --order latency --once --socket /s",
+            "narthex top interval=.5 order=Latency --once --socket=/s",
+        ];
         all_mean(&lines, Command::Top(meaning));
         for wrong in ["0", "nan", "-1", "soon", "1e9"] {
             usage_error(&format!("narthex top --interval={wrong}"));

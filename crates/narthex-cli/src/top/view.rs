@@ -184,7 +184,9 @@ mod tests {
     #[test]
     fn the_text_says_who_gets_what_and_rings_no_bell() {
         let text = text(&shown());
-        for expected in ["narthex 1.2.3, process 42, up 1 h 1 min", "9 connections, 5.0 requests/s", "2.5 MB cached", "12.3k  900 us  2.5 s"] {
+        for expected in
+            ["narthex 1.2.3, process 42, up 1 h 1 min", "9 connections, 5.0 requests/s", "2.5 MB cached", "12.3k  900 us  2.5 s"]
+        {
             assert!(text.contains(expected), "{expected} in {text}");
         }
         assert!(!text.contains('\u{7}'));

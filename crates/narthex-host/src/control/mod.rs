@@ -13,13 +13,13 @@ mod ports;
 mod queues;
 mod quic;
 mod report;
-mod restart;
 pub(crate) mod reservations;
+mod restart;
 pub(crate) mod settings;
 mod state;
-mod succession;
 #[cfg(test)]
 mod strangers;
+mod succession;
 #[cfg(test)]
 mod tests;
 
@@ -313,7 +313,10 @@ impl Shared {
             Question::RestartQueue { name } => return self.restart_queue(caller, name).await,
             // Descriptors go with the answer: it is given where the connection is.
             Question::TakeOver => {
-                return Err(Refusal::new(RefusalCode::Unsupported, "a host is taken over by another one: narthex host --take-over"));
+                return Err(Refusal::new(
+                    RefusalCode::Unsupported,
+                    "a host is taken over by another one: narthex host --take-over",
+                ));
             }
             Question::ShowSslcert { binding } => return self.sslcerts(binding.as_ref()),
             Question::Explain { url, local, user } => return explain::answer(self, caller, url, *local, *user),

@@ -70,7 +70,8 @@ impl Shared {
         let has_come = timeout(REGISTERING, self.until(|| self.is_process_of(queue, successor))).await;
         if has_come.is_err() {
             let seconds = REGISTERING.as_secs();
-            let why = format!("its successor, process {successor}, has not registered within {seconds} s; what that prints says why");
+            let why =
+                format!("its successor, process {successor}, has not registered within {seconds} s; what that prints says why");
             return Err(failed(why));
         }
         self.say(app, Saying { message: Message::Leave, answer: None });
@@ -90,7 +91,9 @@ impl Shared {
     fn is_process_of(&self, queue: &str, pid: u32) -> bool {
         let state = self.state.borrow();
         let entry = state.snapshot.queues.iter().flatten().find(|entry| entry.queue.name.as_deref() == Some(queue));
-        entry.is_some_and(|entry| entry.apps.iter().filter_map(|app| state.apps.get(app)).any(|app| app.pid == pid && !app.has_left))
+        entry.is_some_and(|entry| {
+            entry.apps.iter().filter_map(|app| state.apps.get(app)).any(|app| app.pid == pid && !app.has_left)
+        })
     }
 
     /// Waits until who is there has changed so that `condition` holds.

@@ -470,8 +470,13 @@ impl State {
     fn push_aside(&mut self, app: AppId, urls: &[String], queue: Option<&str>) {
         let Some(caller) = self.apps.get(&app).map(|owner| owner.caller.clone()) else { return };
         let urls: HashSet<UrlPrefix> = urls.iter().filter_map(|url| url.parse::<PrefixSpec>().ok()?.resolve()).collect();
-        let names: HashMap<usize, Option<String>> =
-            self.snapshot.queues.iter().enumerate().filter_map(|(at, slot)| Some((at, slot.as_ref()?.queue.name.clone()))).collect();
+        let names: HashMap<usize, Option<String>> = self
+            .snapshot
+            .queues
+            .iter()
+            .enumerate()
+            .filter_map(|(at, slot)| Some((at, slot.as_ref()?.queue.name.clone())))
+            .collect();
         let may = |owner: &App| owner.caller.uid == caller.uid || caller.is_operator();
         let elsewhere = |of| names.get(&of).is_none_or(|name| name.as_deref() != queue);
         self.forget_left(may, |of, prefix| urls.contains(prefix) && elsewhere(of));

@@ -156,9 +156,7 @@ pub(super) fn perform(service: &Service, verb: &Verb) -> Result<Outcome, Service
             command: format!("{} {}", as_typed(), verb.word()),
             message: "access is denied: run it in a console that was opened with \"Run as administrator\"".to_owned(),
         },
-        Some(NO_SUCH_SERVICE) => {
-            ServiceError::NotInstalled { name: name.clone(), command: format!("{} install", as_typed()) }
-        }
+        Some(NO_SUCH_SERVICE) => ServiceError::NotInstalled { name: name.clone(), command: format!("{} install", as_typed()) },
         _ => ServiceError::Refused { command: verb.word().to_owned(), message: said(&error) },
     };
     let mut rights = ServiceManagerAccess::CONNECT;

@@ -130,7 +130,9 @@ pub(super) enum Lost {
 pub(super) enum News {
     Lost(Lost),
     /// The app's successor is to be started.
-    Restart { id: u64 },
+    Restart {
+        id: u64,
+    },
     /// The app's successor is there.
     Leave,
 }
