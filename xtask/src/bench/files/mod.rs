@@ -19,9 +19,9 @@ use super::{SERVER_CORE, load};
 /// The names that the page refers to.
 pub(super) mod name {
     pub(crate) const NGINX: &str = "nginx, sendfile on";
-    pub(crate) const EMBEDDED: &str = "narthex embedded (SendFile)";
-    pub(crate) const PASSED: &str = "narthex shared (SendFile, passed as a descriptor)";
-    pub(crate) const COPIED: &str = "narthex shared (SendFile, copied through the app)";
+    pub(crate) const EMBEDDED: &str = "narthex embedded";
+    pub(crate) const PASSED: &str = "narthex shared, passed as a descriptor";
+    pub(crate) const COPIED: &str = "narthex shared, copied through the app";
 }
 
 /// What is sent and received each time.
@@ -89,8 +89,8 @@ pub(super) fn run(subjects: &[Subject], binaries: &Binaries, counters: &Counters
     for round in 1..=options.rounds {
         for subject in subjects {
             let mut running = subject.start(binaries, &Watched::No)?;
-            // nginx takes no forms.
-            let upload = (subject.group == Group::Narthex).then_some(Direction::Upload);
+            // nginx takes no forms, and how files are sent makes no difference to them.
+            let upload = [name::EMBEDDED, name::PASSED].contains(&subject.name).then_some(Direction::Upload);
             for direction in [Direction::Download].into_iter().chain(upload) {
                 let transfer = measure(subject, &running, direction, counters)
                     .with_context(|| format!("{} (round {round})", subject.name))?;
