@@ -143,7 +143,7 @@ struct Shared {
 }
 
 impl Shared {
-    fn new(control: Control, socket: HostSocket, replaced: watch::Sender<bool>) -> Rc<Self> {
+    fn new(control: Control, socket: Option<HostSocket>, replaced: watch::Sender<bool>) -> Rc<Self> {
         let most = MOST_CONNECTIONS.max(16 * control.workers.len().saturating_pow(2));
         let acme = Acme::new(&control.configuration.directory());
         Rc::new(Self {
@@ -159,7 +159,7 @@ impl Shared {
             acme,
             stopping: Cell::new(false),
             published: Notify::new(),
-            socket: RefCell::new(Some(socket)),
+            socket: RefCell::new(socket),
             accepting: RefCell::default(),
             replaced,
             awaited: RefCell::new(control.awaited),
@@ -415,7 +415,7 @@ pub(crate) async fn run(
     stop: oneshot::Receiver<Duration>,
 ) {
     let listener = socket.listener.try_clone();
-    let shared = Shared::new(control, socket, replaced);
+    let shared = Shared::new(control, Some(socket), replaced);
     shared.expect_apps();
     let accepting = {
         let shared = Rc::clone(&shared);
