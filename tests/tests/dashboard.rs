@@ -201,6 +201,11 @@ async fn the_page_shows_it_live_and_asks_before_it_acts() {
     browser.until(&page, &format!("{row}.textContent.includes('inactive')")).await;
     browser.evaluate(&page, &format!("{row}.querySelector('button').click()")).await;
     browser.until(&page, &format!("{row}.querySelector('.good')")).await;
+    // An app is sent away, after a question.
+    let drain = "document.querySelector('#urls button[aria-label^=\"Drain\"]')";
+    browser.evaluate(&page, &format!("{drain}.click()")).await;
+    browser.until(&page, "document.querySelector('#question').textContent.includes('finishes what it has')").await;
+    browser.evaluate(&page, "document.querySelector('#confirm button[value=no]').click()").await;
     // A page of another app on the port is of the same origin, and has no rights by that.
     let other = browser.open(&format!("http://localhost:{}/shop/whoami", stage.address.port())).await;
     let wish = r#"fetch('/dashboard/act', {method: 'POST', headers: {'content-type': 'application/json'}, body: '{"do": "flush-logs"}'})"#;

@@ -342,3 +342,38 @@ fn who_cannot_take_over_says_why_and_the_host_goes_on() {
     assert!(code != Some(0) && error.contains("single_acceptor"), "{code:?} {error}");
     assert_eq!(whoami(app.address), "app");
 }
+
+#[test]
+fn an_operator_drains_an_app_and_kicks_one_that_may_not_come_back() {
+    let stage = Stage::new("");
+    let prefix = format!("http://127.0.0.1:{}/", free_port());
+    let start = |name: &str| App::start(Provider::Shared, Some(&stage.host), &AppOptions::new(name, &prefix));
+    let id = || stage.host.operate_json(&["show", "servicestate"])["sessions"][0]["id"].to_string();
+    let mut drained = start("drained");
+    let address = drained.address;
+    let mut client = Client::connect(address).unwrap();
+    client.send(b"GET /slow?ms=300 HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
+    let in_progress = || stage.host.operate_json(&["show", "servicestate"])["queues"][0]["in_progress"].clone();
+    let deadline = Instant::now() + PATIENCE;
+    while in_progress() != 1 {
+        assert!(Instant::now() < deadline, "the request does not reach the app");
+    }
+    stage.host.operate(&["delete", "session", &format!("id={}", id())]);
+    assert_eq!(client.response(false).unwrap().text(), "slow");
+    assert!(drained.process.wait(PATIENCE).success());
+
+    let mut kicked = start("kicked");
+    let said = stage.host.operate(&["delete", "session", &format!("id={}", id()), "mode=kick"]);
+    assert!(said.contains(&format!("process {} is cut off", kicked.process.id())), "{said}");
+    let deadline = Instant::now() + PATIENCE;
+    while !is_refused(address) {
+        assert!(Instant::now() < deadline, "its URL is still there");
+    }
+    // Long enough for it to have tried to come back.
+    for _ in 0..20 {
+        assert!(is_refused(address) && !kicked.process.has_ended());
+        std::thread::sleep(Duration::from_millis(25));
+    }
+    let after = start("after");
+    assert_eq!(whoami(after.address), "after");
+}

@@ -13,6 +13,7 @@ mod number;
 mod queue;
 mod run;
 mod servicestate;
+mod session;
 mod setting;
 mod sslcert;
 mod timeout;
@@ -36,6 +37,7 @@ pub(crate) use new::{NewArguments, Template};
 pub(crate) use queue::{RestartArguments, UpdateQueue};
 pub(crate) use run::{Listen, ProgramArguments, RunArguments, RunChildArguments, Span, Variable, name, path};
 pub(crate) use servicestate::{ShowServicestate, View};
+pub(crate) use session::DeleteSession;
 pub(crate) use setting::{AddSetting, DeleteSetting, ShowSetting};
 pub(crate) use sslcert::{BindingOptions, ChangeSslcert, DeleteSslcert, Negotiation, ShowSslcert, Switch};
 pub(crate) use timeout::{AddTimeout, DeleteTimeout, ShowTimeout};
@@ -167,6 +169,8 @@ pub(crate) enum Delete {
     Sslcert(DeleteSslcert),
     /// Remove responses from the cache
     Cache(DeleteCache),
+    /// Send an app away: in order, or at once and for good
+    Session(DeleteSession),
 }
 
 #[derive(Debug, PartialEq, Eq, Subcommand)]

@@ -6,7 +6,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
-use narthex_host::admin::{AdminError, Answer, Question};
+use narthex_host::admin::{AdminError, Answer, Leaving, Question};
 use narthex_proto::wire::Activity;
 use serde::Deserialize;
 
@@ -20,6 +20,9 @@ use super::look::unavailable;
 pub(super) enum Wish {
     StopQueue { id: u64 },
     StartQueue { id: u64 },
+    RestartQueue { name: String },
+    DrainApp { id: u64 },
+    KickApp { id: u64 },
     FlushCache { url: Option<String> },
     FlushLogs,
 }
@@ -29,6 +32,9 @@ impl From<Wish> for Question {
         match wish {
             Wish::StopQueue { id } => Self::UpdateQueue { id, state: Activity::Inactive },
             Wish::StartQueue { id } => Self::UpdateQueue { id, state: Activity::Active },
+            Wish::RestartQueue { name } => Self::RestartQueue { name },
+            Wish::DrainApp { id } => Self::DeleteSession { id, mode: Leaving::Drain },
+            Wish::KickApp { id } => Self::DeleteSession { id, mode: Leaving::Kick },
             Wish::FlushCache { url } => Self::DeleteCache { recursive: url.is_some(), url },
             Wish::FlushLogs => Self::FlushLogbuffer,
         }

@@ -18,6 +18,7 @@ const VERBS: &[&str] = &[
     "delete cache",
     "delete cacheparam",
     "delete iplisten",
+    "delete session",
     "delete setting",
     "delete sslcert",
     "delete timeout",

@@ -9,6 +9,16 @@ use serde::{Deserialize, Serialize};
 use super::sslcert::{BindingKey, BindingSpec, SslcertState};
 use crate::config::{CacheParam, MachineTimer};
 
+/// How an app leaves that an operator sends away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Leaving {
+    /// It finishes what it has, and stops.
+    Drain,
+    /// It is cut off, with what it has in hand, and its process may not come back.
+    Kick,
+}
+
 /// A question or a command.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "verb", rename_all = "kebab-case")]
@@ -61,6 +71,8 @@ pub enum Question {
     FlushLogbuffer,
     /// Have every process of the request queue of this name start its successor and leave once that is there, one after the other.
     RestartQueue { name: String },
+    /// Have an app leave: in order, or at once and for good.
+    DeleteSession { id: u64, mode: Leaving },
     /// Hand the listening sockets over to the host that asks: see [`HostOptions::take_over`](crate::HostOptions::take_over).
     TakeOver,
     /// Let a request queue, by its number, give out requests or not, whatever its app says. Lasts as long as the queue.

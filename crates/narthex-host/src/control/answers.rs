@@ -132,6 +132,7 @@ impl Configuration {
                 | Question::FlushLogbuffer
                 | Question::TakeOver
                 | Question::RestartQueue { .. }
+                | Question::DeleteSession { .. }
                 | Question::UpdateQueue { .. }
                 | Question::Explain { .. }
                 | Question::ShowSslcert { .. }

@@ -155,6 +155,10 @@ async fn app(shared: &Rc<Shared>, connection: &mut Connection, peer: Peer, hello
     // What a data connection shows must not be guessable by another process of the same user.
     let token = random_token()?;
     let pid = if peer.pid == 0 { hello.pid } else { peer.pid };
+    if shared.is_kicked(pid) {
+        let message = format!("an operator has sent process {pid} away: start the program anew if it may come back");
+        return refuse(shared, connection, RefusalCode::AccessDenied, &message).await;
+    }
     let (says, sayings) = mpsc::unbounded_channel();
     let app = shared.state.borrow_mut().add_app(&hello.name, hello.workers, pid, peer.caller, token.clone());
     if let Some(app) = shared.state.borrow_mut().apps.get_mut(&app) {
@@ -187,8 +191,9 @@ async fn app_messages(
                 continue;
             }
             Some(saying) = sayings.recv() => {
-                awaited = saying.answer.or(awaited);
-                connection.send(&saying.message).await?;
+                let Saying::Message(message, answer) = saying else { return Ok(()) };
+                awaited = answer.or(awaited);
+                connection.send(&message).await?;
                 continue;
             }
         };

@@ -130,6 +130,8 @@ struct Shared {
     quic: RefCell<Quic>,
     acme: Acme,
     stopping: Cell<bool>,
+    /// Processes that an operator has sent away for good, and when that is forgotten.
+    kicked: RefCell<HashMap<u32, Instant>>,
     /// Who is there, or has what, has changed.
     published: Notify,
     /// The host's own socket, until it stops or another host has it.
@@ -158,6 +160,7 @@ impl Shared {
             quic: RefCell::default(),
             acme,
             stopping: Cell::new(false),
+            kicked: RefCell::default(),
             published: Notify::new(),
             socket: RefCell::new(socket),
             accepting: RefCell::default(),
@@ -310,6 +313,7 @@ impl Shared {
                 caller.check_operator("stopping and starting request queues")?;
                 return self.update_queue(*id, *state).await;
             }
+            Question::DeleteSession { id, mode } => return self.delete_session(caller, *id, *mode),
             Question::RestartQueue { name } => return self.restart_queue(caller, name).await,
             // Descriptors go with the answer: it is given where the connection is.
             Question::TakeOver => {

@@ -1,15 +1,16 @@
-//! `narthex restart`: each process of a request queue starts its successor, and leaves when that has registered.
+//! Apps that leave because an operator wants it: `narthex restart`, where each process of a request queue starts its successor first, and
+//! `narthex delete session`.
 
 use std::time::Duration;
 
 use narthex_proto::wire::{Message, RefusalCode};
 use tokio::sync::oneshot;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::Shared;
 use super::reservations::Caller;
 use super::state::Refusal;
-use crate::admin::Answer;
+use crate::admin::{Answer, Leaving};
 use crate::snapshot::AppId;
 
 /// For an app to start its successor.
@@ -19,10 +20,15 @@ const REGISTERING: Duration = Duration::from_secs(30);
 /// For the predecessor to finish what it has.
 const LEAVING: Duration = Duration::from_secs(120);
 
-/// What the control connection of an app is to say, and who waits for the answer.
-pub(crate) struct Saying {
-    pub(super) message: Message,
-    pub(super) answer: Option<oneshot::Sender<Message>>,
+/// A process that was kicked off may not come back for so long. Its number is somebody else's one day.
+const KICKED: Duration = Duration::from_secs(600);
+
+/// What the control connection of an app is to do.
+pub(crate) enum Saying {
+    /// Say this. Who waits for the answer gets it.
+    Message(Message, Option<oneshot::Sender<Message>>),
+    /// End.
+    End,
 }
 
 impl Shared {
@@ -56,7 +62,7 @@ impl Shared {
         let failed = |why: String| Refusal::new(RefusalCode::Other, format!("process {pid} goes on: {why}"));
         let (answer, answered) = oneshot::channel();
         let id = u64::from(pid);
-        if !self.say(app, Saying { message: Message::Restart { id }, answer: Some(answer) }) {
+        if !self.say(app, Saying::Message(Message::Restart { id }, Some(answer))) {
             return Ok(false);
         }
         let successor = match timeout(STARTING, answered).await {
@@ -74,13 +80,48 @@ impl Shared {
                 format!("its successor, process {successor}, has not registered within {seconds} s; what that prints says why");
             return Err(failed(why));
         }
-        self.say(app, Saying { message: Message::Leave, answer: None });
+        self.say(app, Saying::Message(Message::Leave, None));
         let has_left = timeout(LEAVING, self.until(|| !self.state.borrow().apps.contains_key(&app))).await;
         if has_left.is_err() {
             let message = format!("process {pid} has a successor but does not end: stop it by hand");
             return Err(Refusal::new(RefusalCode::Other, message));
         }
         Ok(true)
+    }
+
+    pub(super) fn delete_session(&self, caller: &Caller, app: AppId, mode: Leaving) -> Result<Answer, Refusal> {
+        let (pid, uid) = {
+            let state = self.state.borrow();
+            let found = state.apps.get(&app).filter(|app| !app.has_left);
+            let found = found.ok_or_else(|| {
+                let message = format!("there is no server session {app:#x} (narthex show servicestate lists them)");
+                Refusal::new(RefusalCode::NotFound, message)
+            })?;
+            (found.pid, found.caller.uid)
+        };
+        if caller.uid != uid {
+            caller.check_operator("sending the apps of others away")?;
+        }
+        let done = match mode {
+            Leaving::Drain => {
+                self.say(app, Saying::Message(Message::Leave, None));
+                format!("process {pid} finishes what it has, and stops")
+            }
+            Leaving::Kick => {
+                let now = Instant::now();
+                let mut kicked = self.kicked.borrow_mut();
+                kicked.retain(|_, until| *until > now);
+                kicked.insert(pid, now + KICKED);
+                drop(kicked);
+                self.say(app, Saying::End);
+                format!("process {pid} is cut off, and may not come back")
+            }
+        };
+        Ok(Answer::Done(done))
+    }
+
+    pub(super) fn is_kicked(&self, pid: u32) -> bool {
+        self.kicked.borrow().get(&pid).is_some_and(|until| *until > Instant::now())
     }
 
     /// Has the app's connection say something. `false` if it has none any more.

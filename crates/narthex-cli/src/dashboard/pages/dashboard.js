@@ -69,17 +69,22 @@ function rows(body, all, empty) {
   });
 }
 
-function fill(td, { text = '', look = '', label = '', span = 1, button }) {
+function fill(td, { text = '', look = '', label = '', span = 1, buttons }) {
   td.className = look;
   td.dataset.label = label;
   td.colSpan = span;
-  const place = button ? td.querySelector('button') ?? td.appendChild(document.createElement('button')) : td;
-  const said = button ? button.text : text;
-  if (place.textContent !== said) place.textContent = said;
-  if (!button) return;
-  place.disabled = !mayAct;
-  place.setAttribute('aria-label', button.label);
-  place.onclick = button.press;
+  if (!buttons) {
+    if (td.textContent !== text) td.textContent = text;
+    return;
+  }
+  while (td.children.length > buttons.length) td.lastChild.remove();
+  buttons.forEach((button, nth) => {
+    const place = td.children[nth] ?? td.appendChild(document.createElement('button'));
+    if (place.textContent !== button.text) place.textContent = button.text;
+    place.disabled = !mayAct;
+    place.setAttribute('aria-label', button.label);
+    place.onclick = button.press;
+  });
 }
 
 function figures(items) {
@@ -195,9 +200,23 @@ function groups(state, before, seconds) {
       { text: compact.format(traffic.server_errors), look: `n ${traffic.server_errors ? 'bad' : ''}`, label: '5xx' },
       { text: compact.format(traffic.tunnels_open), look: 'n', label: 'Sockets' },
       { text: state.queues.find((queue) => queue.id === group.queue)?.name ?? 'its own', label: 'Queue' },
+      { look: 'acts', buttons: leaving(session) },
     ];
     return { key: group.id, cells };
   }), 'No app has registered anything.');
+}
+
+/** What sends an app away. */
+function leaving({ id, name, pid }) {
+  const who = `${name} (process ${pid})`;
+  return [
+    { text: 'Drain', label: `Drain ${who}`, press: () => ask(`Drain ${who}? It finishes what it has, and stops.`, { do: 'drain-app', id }) },
+    {
+      text: 'Kick',
+      label: `Kick ${who}`,
+      press: () => ask(`Kick ${who}? What it has in hand is lost, and the process may not come back.`, { do: 'kick-app', id }),
+    },
+  ];
 }
 
 function queues(state) {
@@ -206,13 +225,20 @@ function queues(state) {
     const active = queue.state === 'active';
     const name = names.get(queue.id);
     const text = active ? 'Stop' : 'Start';
-    const button = {
+    const buttons = [{
       text,
       label: `${text} queue ${name}`,
       press: () => active
         ? ask(`Stop queue ${name}? Its clients get 503 until it is started again.`, { do: 'stop-queue', id: queue.id })
         : act({ do: 'start-queue', id: queue.id }),
-    };
+    }];
+    if (queue.name !== null) {
+      buttons.push({
+        text: 'Restart',
+        label: `Restart the processes of queue ${name}`,
+        press: () => ask(`Restart the processes of queue ${name}? Each starts its successor first: no request is lost.`, { do: 'restart-queue', name: queue.name }),
+      });
+    }
     const cells = [
       { text: name, label: 'Queue' },
       { text: queue.state, look: active ? 'good' : 'bad', label: 'State' },
@@ -221,7 +247,7 @@ function queues(state) {
       { text: compact.format(queue.in_progress), look: 'n', label: 'In progress' },
       { text: compact.format(queue.rejected), look: 'n', label: 'Refused' },
       { text: queue.processes.join(', '), label: 'Processes' },
-      { button },
+      { look: 'acts', buttons },
     ];
     return { key: queue.id, cells };
   }), 'There are none.');
