@@ -31,7 +31,7 @@ pub(crate) use explain::ExplainArguments;
 pub(crate) use host::HostArguments;
 pub(crate) use iplisten::{IplistenAddress, ShowIplisten};
 pub(crate) use queue::UpdateQueue;
-pub(crate) use run::{Listen, ProgramArguments, RunArguments, RunChildArguments, Span, Variable, name, path};
+pub(crate) use run::{Listen, ProgramArguments, RunArguments, RunChildArguments, RunGuardArguments, Span, Variable, name, path};
 pub(crate) use servicestate::{ShowServicestate, View};
 pub(crate) use setting::{AddSetting, DeleteSetting, ShowSetting};
 pub(crate) use sslcert::{BindingOptions, ChangeSslcert, DeleteSslcert, Negotiation, ShowSslcert, Switch};
@@ -65,7 +65,7 @@ pub(crate) enum Command {
     RunChild(RunChildArguments),
     /// Ends the programs of a `run` that has been killed
     #[command(hide = true)]
-    RunGuard,
+    RunGuard(RunGuardArguments),
     /// Show what a running host knows and how it is configured
     #[command(subcommand)]
     Show(Show),
