@@ -97,6 +97,7 @@ fn spawn(sockets: &Path) -> anyhow::Result<(Child, ChildStdin)> {
 
     // In a group of its own: Ctrl-C is not for it.
     let mut process = Command::new(this_program()?)
+        .arg0("narthex")
         .args(["run-guard", "--sockets"])
         .arg(sockets)
         .stdin(Stdio::piped())
