@@ -98,7 +98,8 @@ process.on("SIGTERM", () => {
   server.close();
 });
 
-// PORT is a number, or with `--listen socket` there is a path.
-server.listen(process.env.NARTHEX_SOCKET ?? { port: process.env.PORT, host: process.env.HOST }, () => {
+// PORT is a number; with `--listen socket` there is a path, and with `--listen fd` a socket that listens already.
+const passed = process.env.LISTEN_FDS && { fd: 3 };
+server.listen(passed ?? process.env.NARTHEX_SOCKET ?? { port: process.env.PORT, host: process.env.HOST }, () => {
   console.log("listening");
 });

@@ -32,7 +32,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::New(arguments) => new::run(&arguments),
         Command::Run(arguments) => run::run(*arguments),
         Command::RunChild(arguments) => run::become_child(&arguments),
-        Command::RunGuard => run::guard(),
+        Command::RunGuard(arguments) => run::guard(&arguments),
         Command::Show(what) => verbs::show(what),
         Command::Add(what) => verbs::add(what),
         Command::Update(what) => verbs::update(what),

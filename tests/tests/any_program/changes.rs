@@ -53,18 +53,20 @@ async fn the_end_does_not_wait_for_web_sockets_which_are_told_goodbye() {
 
 #[test]
 fn a_new_process_that_does_not_start_leaves_the_old_one_where_it_is() {
-    let directory = tempfile::tempdir().unwrap();
-    let program = directory.path().join("server.mjs");
-    std::fs::copy(programs().join("server.js"), &program).unwrap();
-    let options = ["--watch", program.to_str().unwrap(), "--cwd", directory.path().to_str().unwrap()];
-    let stage = Stage::start(&options, &["node", "server.mjs"]);
-    let first = stage.pid("/blog/");
-    std::fs::write(&program, "this is no program").unwrap();
-    stage.until_logged("goes on");
-    assert_eq!(stage.pid("/blog/"), first);
-    // Mended, it takes over by itself.
-    std::fs::copy(programs().join("server.js"), &program).unwrap();
-    stage.until(|| stage.pid("/blog/") != first);
+    for listen in ["port", "fd"] {
+        let directory = tempfile::tempdir().unwrap();
+        let program = directory.path().join("server.mjs");
+        std::fs::copy(programs().join("server.js"), &program).unwrap();
+        let options = ["--listen", listen, "--watch", program.to_str().unwrap(), "--cwd", directory.path().to_str().unwrap()];
+        let stage = Stage::start(&options, &["node", "server.mjs"]);
+        let first = stage.pid("/blog/");
+        std::fs::write(&program, "this is no program").unwrap();
+        stage.until_logged("goes on");
+        assert_eq!(stage.pid("/blog/"), first);
+        // Mended, it takes over by itself.
+        std::fs::copy(programs().join("server.js"), &program).unwrap();
+        stage.until(|| stage.pid("/blog/") != first);
+    }
 }
 
 const TWO: &str = r#"

@@ -1,5 +1,6 @@
 //! Ends: of a process, of `narthex run`, and of both in order.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal};
@@ -73,6 +74,14 @@ fn a_program_that_does_not_end_is_killed_after_its_time() {
     assert!(!is_alive(node));
 }
 
+/// The directory of its sockets, which its guard is told.
+fn sockets(stage: &Stage) -> PathBuf {
+    let arguments = |process: &Pid| std::fs::read(format!("/proc/{}/cmdline", process.as_raw_nonzero())).unwrap_or_default();
+    let guard = children(stage.run.id()).iter().map(arguments).find(|words| words.windows(9).any(|word| word == b"run-guard"));
+    let guard = String::from_utf8(guard.expect("there is a guard")).expect("it has words");
+    PathBuf::from(guard.trim_end_matches('\0').rsplit('\0').next().expect("there is a last word"))
+}
+
 #[test]
 fn nobody_is_left_if_it_is_killed_itself() {
     // The process that listens is not its own child, and ignores what a terminal would tell it.
@@ -80,11 +89,13 @@ fn nobody_is_left_if_it_is_killed_itself() {
     let mut processes = vec![stage.pid("/blog/")];
     stage.until(|| stage.pid("/blog/") != processes[0]);
     processes.push(stage.pid("/blog/"));
+    let sockets = sockets(&stage);
     let shells = children(stage.run.id());
     assert!(shells.len() >= 3, "two shells and the guard: {shells:?}");
     processes.extend(shells);
     stage.run.crash();
     stage.until(|| processes.iter().all(|process| !is_alive(*process)));
+    stage.until(|| !sockets.exists());
 }
 
 #[test]

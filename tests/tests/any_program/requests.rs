@@ -1,9 +1,14 @@
 //! What goes through to a program and back, and how it is told where to listen.
 
+use std::process::Command;
+
+use narthex_tests::Process;
+use narthex_tests::process::narthex_program;
+use narthex_tests::secure::free_port;
 use narthex_tests::web_socket::Message;
 use serde_json::json;
 
-use super::stage::{NODE, PYTHON, Stage, ask, is_alive, kill, pid};
+use super::stage::{NODE, PATIENCE, PYTHON, Stage, ask, get, is_alive, kill, pid, programs};
 
 #[test]
 fn a_program_sees_paths_below_its_prefix_and_is_told_the_prefix() {
@@ -28,7 +33,7 @@ fn a_program_may_keep_its_prefix() {
 
 #[test]
 fn a_program_listens_at_a_port_or_a_socket_or_gets_one_that_listens() {
-    for (listen, command) in [("port", NODE), ("port", PYTHON), ("socket", NODE), ("fd", PYTHON)] {
+    for (listen, command) in [("port", NODE), ("port", PYTHON), ("socket", NODE), ("fd", NODE), ("fd", PYTHON)] {
         let stage = Stage::start(&["--listen", listen], &command);
         let first = stage.pid("/blog/");
         kill(first);
@@ -38,10 +43,23 @@ fn a_program_listens_at_a_port_or_a_socket_or_gets_one_that_listens() {
 }
 
 #[test]
+fn without_a_host_it_opens_the_port_itself() {
+    let port = free_port();
+    let mut command = Command::new(narthex_program());
+    command.env("NARTHEX_HOST", "/nonexistent/host.sock").args(["run", "--prefix"]);
+    command.arg(format!("http://127.0.0.1:{port}/blog/")).arg("--cwd").arg(programs()).arg("--").args(NODE);
+    let mut run = Process::start("run", &mut command);
+    run.line("ready server ");
+    assert_eq!(get(([127, 0, 0, 1], port).into(), "/blog/whoami").status, 200);
+    run.terminate();
+    assert!(run.wait(PATIENCE).success(), "{}", run.log());
+}
+
+#[test]
 fn the_environment_and_the_directory_are_as_asked() {
     let script = r#"echo "in $(pwd) A=$A prefix $NARTHEX_PREFIX base $NARTHEX_BASE_PATH host $HOST port ${PORT:+set} fds ${LISTEN_FDS:-none}"; exec node server.js"#;
     let stage = Stage::start(&["--env", "A=b=c", "--env", "LISTEN_PID=1"], &["sh", "-c", script]);
-    let directory = super::stage::programs();
+    let directory = programs();
     let port = stage.port;
     let line = format!(
         "blog.1 | in {} A=b=c prefix http://127.0.0.1:{port}/blog/ base /blog host 127.0.0.1 port set fds none",

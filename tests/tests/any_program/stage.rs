@@ -149,6 +149,16 @@ impl Stage {
     }
 }
 
+impl Drop for Stage {
+    fn drop(&mut self) {
+        // In order, so that no process outlives the test. After a panic there is no time for that, and a guard.
+        if !std::thread::panicking() && !self.run.has_ended() {
+            self.run.terminate();
+            self.run.wait(PATIENCE);
+        }
+    }
+}
+
 /// Clients who ask all the time.
 pub(crate) struct Load {
     stop: Arc<AtomicBool>,

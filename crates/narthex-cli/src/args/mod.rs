@@ -35,7 +35,7 @@ pub(crate) use host::HostArguments;
 pub(crate) use iplisten::{IplistenAddress, ShowIplisten};
 pub(crate) use new::{NewArguments, Template};
 pub(crate) use queue::{RestartArguments, UpdateQueue};
-pub(crate) use run::{Listen, ProgramArguments, RunArguments, RunChildArguments, Span, Variable, name, path};
+pub(crate) use run::{Listen, ProgramArguments, RunArguments, RunChildArguments, RunGuardArguments, Span, Variable, name, path};
 pub(crate) use servicestate::{ShowServicestate, View};
 pub(crate) use session::DeleteSession;
 pub(crate) use setting::{AddSetting, DeleteSetting, ShowSetting};
@@ -73,7 +73,7 @@ pub(crate) enum Command {
     RunChild(RunChildArguments),
     /// Ends the programs of a `run` that has been killed
     #[command(hide = true)]
-    RunGuard,
+    RunGuard(RunGuardArguments),
     /// Show what a running host knows and how it is configured
     #[command(subcommand)]
     Show(Show),

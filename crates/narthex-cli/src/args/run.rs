@@ -263,6 +263,14 @@ pub(crate) struct RunChildArguments {
     pub(crate) command: Vec<String>,
 }
 
+/// What ends programs whose `run` was killed.
+#[derive(Clone, Debug, PartialEq, Eq, Args)]
+pub(crate) struct RunGuardArguments {
+    /// Where their sockets are
+    #[arg(long)]
+    pub(crate) sockets: PathBuf,
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::Command;

@@ -1,19 +1,26 @@
 //! Where one process listens: a port or a Unix socket that it has for itself, and how it is told.
 
 use std::ffi::OsString;
+use std::io::ErrorKind;
 use std::net::{Ipv4Addr, TcpListener};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use anyhow::Context;
 use narthex::forward::Upstream;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpStream, UnixStream};
+use tokio::time::timeout;
 
 use crate::args::Listen;
 
 /// Every socket has a name of its own: one that is about to go must not be taken for the one that comes.
 static NEXT: AtomicU64 = AtomicU64::new(0);
+/// How long an empty connection may stay open.
+const BELIEVED: Duration = Duration::from_secs(5);
 
 /// Where a process listens.
 #[derive(Debug)]
@@ -95,8 +102,9 @@ impl Endpoint {
     /// Whether somebody accepts connections there.
     pub(super) async fn accepts(&self) -> bool {
         match self {
-            Self::Port(port) => tokio::net::TcpStream::connect((Ipv4Addr::LOCALHOST, *port)).await.is_ok(),
-            Self::Socket(file) | Self::Passed(file, _) => tokio::net::UnixStream::connect(&file.0).await.is_ok(),
+            Self::Port(port) => TcpStream::connect((Ipv4Addr::LOCALHOST, *port)).await.is_ok(),
+            Self::Socket(file) => UnixStream::connect(&file.0).await.is_ok(),
+            Self::Passed(file, _) => serves(&file.0).await,
         }
     }
 
@@ -109,8 +117,25 @@ impl Endpoint {
             Self::Socket(_) => {
                 "nothing accepts connections at its socket: the program has to listen at the path in NARTHEX_SOCKET".to_owned()
             }
-            Self::Passed(..) => "its socket does not accept connections".to_owned(),
+            Self::Passed(..) => {
+                "nothing serves its socket: the program has to accept connections from file descriptor 3".to_owned()
+            }
         }
+    }
+}
+
+/// Whether somebody serves a socket to which everybody can connect: an empty connection, without a request, is closed then, and no
+/// program's own code sees it. Who keeps it open for that long may be one of those who wait for more, and is believed.
+async fn serves(socket: &Path) -> bool {
+    let closed = async {
+        let mut stream = UnixStream::connect(socket).await?;
+        stream.shutdown().await?;
+        stream.read(&mut [0; 64]).await
+    };
+    match timeout(BELIEVED, closed).await {
+        // A reset is an answer, too.
+        Ok(Ok(_)) | Err(_) => true,
+        Ok(Err(error)) => error.kind() == ErrorKind::ConnectionReset,
     }
 }
 
@@ -136,8 +161,12 @@ mod tests {
         let port = Endpoint::new(Listen::Port, directory.path()).unwrap();
         assert!(!port.accepts().await && port.hint().contains("PORT"));
         let passed = Endpoint::new(Listen::Fd, directory.path()).unwrap();
-        assert!(passed.accepts().await && passed.survives());
-        drop(passed.listener().unwrap().unwrap());
-        assert!(passed.accepts().await, "it listens on without the process that had it");
+        let listener = UnixListener::from(passed.listener().unwrap().unwrap());
+        assert!(passed.survives());
+        // Nobody has accepted it yet.
+        assert!(timeout(Duration::from_millis(100), passed.accepts()).await.is_err());
+        let serving = std::thread::spawn(move || (listener.accept().map(drop), listener.accept().map(drop)));
+        assert!(passed.accepts().await);
+        serving.join().unwrap().1.unwrap();
     }
 }

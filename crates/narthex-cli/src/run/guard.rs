@@ -6,6 +6,7 @@
 
 use std::collections::BTreeSet;
 use std::io::{BufRead, Write};
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -14,6 +15,7 @@ use anyhow::Context;
 use rustix::process::{Pid, Signal, kill_process_group, test_kill_process_group};
 
 use super::launch::this_program;
+use crate::args::RunGuardArguments;
 
 /// From SIGTERM to SIGKILL: nobody waits for answers any more.
 const GRACE: Duration = Duration::from_secs(5);
@@ -26,15 +28,16 @@ pub(super) struct Guard(Mutex<State>);
 #[derive(Debug)]
 struct State {
     groups: BTreeSet<i32>,
+    sockets: PathBuf,
     process: Child,
     pipe: ChildStdin,
 }
 
 impl Guard {
-    /// Starts the process.
-    pub(super) fn start() -> anyhow::Result<Self> {
-        let (process, pipe) = spawn()?;
-        Ok(Self(Mutex::new(State { groups: BTreeSet::new(), process, pipe })))
+    /// Starts the process. The directory of the sockets is removed, too, if `narthex run` does not come to that.
+    pub(super) fn start(sockets: &Path) -> anyhow::Result<Self> {
+        let (process, pipe) = spawn(sockets)?;
+        Ok(Self(Mutex::new(State { groups: BTreeSet::new(), sockets: sockets.to_owned(), process, pipe })))
     }
 
     /// Ends this group if `narthex run` is no more.
@@ -69,7 +72,7 @@ impl Guard {
 
 impl State {
     fn restart(&mut self) -> anyhow::Result<()> {
-        (self.process, self.pipe) = spawn()?;
+        (self.process, self.pipe) = spawn(&self.sockets)?;
         for group in &self.groups {
             writeln!(self.pipe, "+{group}")?;
         }
@@ -89,12 +92,14 @@ impl Drop for Guard {
     }
 }
 
-fn spawn() -> anyhow::Result<(Child, ChildStdin)> {
+fn spawn(sockets: &Path) -> anyhow::Result<(Child, ChildStdin)> {
     use std::os::unix::process::CommandExt;
 
     // In a group of its own: Ctrl-C is not for it.
     let mut process = Command::new(this_program()?)
-        .arg("run-guard")
+        .arg0("narthex")
+        .args(["run-guard", "--sockets"])
+        .arg(sockets)
         .stdin(Stdio::piped())
         .stdout(Stdio::null())
         .stderr(Stdio::null())
@@ -107,10 +112,12 @@ fn spawn() -> anyhow::Result<(Child, ChildStdin)> {
 }
 
 /// What the guard does: reads which groups there are until the pipe ends, then ends them.
-pub(crate) fn guard() -> anyhow::Result<()> {
+pub(crate) fn guard(arguments: &RunGuardArguments) -> anyhow::Result<()> {
     let mut groups = BTreeSet::new();
     note(std::io::stdin().lock(), &mut groups);
     end(groups.into_iter().filter_map(Pid::from_raw).collect());
+    // Gone already, if `narthex run` has ended in order.
+    let _ = std::fs::remove_dir_all(&arguments.sockets);
     Ok(())
 }
 

@@ -54,7 +54,7 @@ pub(crate) fn run(arguments: RunArguments) -> anyhow::Result<()> {
     crate::log::start(LOG);
     let sockets = tempfile::Builder::new().prefix("narthex-run-").permissions(Permissions::from_mode(0o700)).tempdir();
     let sockets = sockets.context("cannot make a directory for sockets")?;
-    let shop = Arc::new(Shop { guard: Arc::new(Guard::start()?), sockets: sockets.path().to_owned() });
+    let shop = Arc::new(Shop { guard: Arc::new(Guard::start(sockets.path())?), sockets: sockets.path().to_owned() });
     let ground = Ground { shop, provider: provider(&socket, file.is_some()), persistent: file.is_some() };
     // One thread starts all processes and lives as long as this one: Linux ends them with the thread that started them.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start")?;

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Request, StatusCode};
+use http::header::USER_AGENT;
+use http::{HeaderValue, Request, StatusCode};
 use http_body_util::Empty;
 use narthex::forward::{Forward, Upstream};
 use tokio::time::{sleep, timeout};
@@ -33,6 +34,7 @@ impl Check {
 
     async fn passes(&self) -> Result<(), StatusCode> {
         let mut request = Request::new(Empty::<Bytes>::new());
+        request.headers_mut().insert(USER_AGENT, HeaderValue::from_static("narthex-health"));
         if let Ok(uri) = self.path.parse() {
             *request.uri_mut() = uri;
         }

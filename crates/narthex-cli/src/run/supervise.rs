@@ -136,8 +136,10 @@ impl Supervisor {
                 tracing::error!("{} has failed {} times in a row: given up", self.label(), backoff.failures());
                 break End::GaveUp;
             }
-            if backoff.failures() > 1 {
-                tracing::info!("{}: next try in {:.1} s", self.label(), pause.as_secs_f64());
+            let (failures, seconds) = (backoff.failures(), pause.as_secs_f64());
+            if failures > 1 {
+                let label = self.label();
+                tracing::warn!("{label} has failed {failures} times in a row, and is not given up: next try in {seconds:.1} s");
             }
             tokio::select! {
                 () = sleep(pause) => {}

@@ -66,9 +66,7 @@ pub(crate) fn delete(what: Delete) -> anyhow::Result<()> {
         Delete::Cacheparam(typed) => command(&typed.asking, &Question::DeleteCacheparam { param: typed.kind.into() }),
         Delete::Setting(typed) => command(&typed.asking, &Question::DeleteSetting { name: typed.settingtype }),
         Delete::Sslcert(typed) => sslcert::delete(typed),
-        Delete::Session(typed) => {
-            command(&typed.asking, &Question::DeleteSession { id: typed.id, mode: typed.mode.into() })
-        }
+        Delete::Session(typed) => command(&typed.asking, &Question::DeleteSession { id: typed.id, mode: typed.mode.into() }),
         Delete::Cache(typed) => {
             command(&typed.asking, &Question::DeleteCache { url: typed.url, recursive: typed.recursive.is_yes() })
         }

@@ -22,7 +22,9 @@ pub use explained::{
 pub use sslcert::{
     AcmeState, BindingKey, BindingOption, BindingSpec, CertificateState, HostnamePort, OptionKind, OrderState, SslcertState,
 };
-pub use verbs::{Answer, CachedState, CacheparamState, Grant, Leaving, NamedGrant, Question, SettingState, TimerState, UrlaclState};
+pub use verbs::{
+    Answer, CachedState, CacheparamState, Grant, Leaving, NamedGrant, Question, SettingState, TimerState, UrlaclState,
+};
 
 /// A host answers at once or is stuck.
 const PATIENCE: Duration = Duration::from_secs(10);
