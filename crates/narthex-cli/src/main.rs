@@ -12,6 +12,7 @@ mod listing;
 mod log;
 mod new;
 mod output;
+mod service;
 mod stop;
 mod verbs;
 
@@ -26,7 +27,10 @@ fn run(command: Command) -> anyhow::Result<()> {
     match command {
         Command::Demo(arguments) => demo::run(&arguments),
         Command::DemoApp(arguments) => demo::app::run(&arguments),
-        Command::Host(arguments) => host::run(arguments),
+        Command::Host(mut arguments) => match arguments.service.take() {
+            Some(verb) => service::run(verb),
+            None => host::run(arguments),
+        },
         Command::New(arguments) => new::run(&arguments),
         Command::Show(what) => verbs::show(what),
         Command::Add(what) => verbs::add(what),

@@ -28,7 +28,7 @@ pub(crate) use cacheparam::{AddCacheparam, DeleteCacheparam, ShowCacheparam};
 pub(crate) use demo::{DemoAppArguments, DemoArguments};
 pub(crate) use documents::{CompletionsArguments, ManArguments};
 pub(crate) use explain::ExplainArguments;
-pub(crate) use host::HostArguments;
+pub(crate) use host::{HostArguments, HostService};
 pub(crate) use iplisten::{IplistenAddress, ShowIplisten};
 pub(crate) use new::{NewArguments, Template};
 pub(crate) use queue::UpdateQueue;

@@ -55,8 +55,9 @@ const LOCK_PAUSE: Duration = Duration::from_millis(10);
 /// As many as Linux itself follows.
 const MOST_LINKS: usize = 40;
 
-/// Where the configuration of a host of this user is: `NARTHEX_CONFIG`, else `/etc/narthex/narthex.toml` for root, else
-/// `narthex/narthex.toml` in `$XDG_CONFIG_HOME` or `~/.config`.
+/// Where the configuration of a host of this user is: `NARTHEX_CONFIG`, else `narthex.toml` in the directory that systemd has made for it
+/// (`ConfigurationDirectory=`), else `/etc/narthex/narthex.toml` for root, else `narthex/narthex.toml` in `$XDG_CONFIG_HOME` or
+/// `~/.config`.
 #[must_use]
 pub fn default_path() -> PathBuf {
     path_for(rustix::process::geteuid().is_root(), |name| env::var_os(name))
@@ -67,6 +68,9 @@ fn path_for(root: bool, variable: impl Fn(&str) -> Option<OsString>) -> PathBuf 
     if let Some(path) = set(CONFIG_VARIABLE) {
         return path;
     }
+    if let Some(directory) = of_service(&variable, "CONFIGURATION_DIRECTORY") {
+        return directory.join("narthex.toml");
+    }
     if root {
         return "/etc/narthex/narthex.toml".into();
     }
@@ -76,10 +80,13 @@ fn path_for(root: bool, variable: impl Fn(&str) -> Option<OsString>) -> PathBuf 
     directory.join("narthex/narthex.toml")
 }
 
-/// Where a host of this user logs unless its configuration says: `/var/log/narthex` for root, else `narthex/log` in
-/// `$XDG_STATE_HOME` or `~/.local/state`.
+/// Where a host of this user logs unless its configuration says: where systemd has made a directory for it (`LogsDirectory=`), else
+/// `/var/log/narthex` for root, else `narthex/log` in `$XDG_STATE_HOME` or `~/.local/state`.
 #[must_use]
 pub fn default_logs() -> PathBuf {
+    if let Some(directory) = of_service(|name| env::var_os(name), "LOGS_DIRECTORY") {
+        return directory;
+    }
     if rustix::process::geteuid().is_root() {
         return "/var/log/narthex".into();
     }
@@ -87,6 +94,12 @@ pub fn default_logs() -> PathBuf {
     let directory = set("XDG_STATE_HOME").filter(|path| path.is_absolute());
     let directory = directory.or_else(|| set("HOME").map(|home| home.join(".local/state"))).unwrap_or_default();
     directory.join("narthex/log")
+}
+
+/// The first of the directories that systemd has made for a service (`systemd.exec(5)`).
+fn of_service(variable: impl Fn(&str) -> Option<OsString>, name: &str) -> Option<PathBuf> {
+    let list = variable(name)?;
+    env::split_paths(&list).next().filter(|directory| directory.is_absolute())
 }
 
 /// The configuration file, which need not exist.

@@ -92,6 +92,7 @@ pub struct Service {
     stop_timeout: Duration,
     watchdog: Duration,
     units: Vec<unit::UnitFile>,
+    command: Option<String>,
 }
 
 impl Service {
@@ -108,6 +109,7 @@ impl Service {
             stop_timeout: STOP_TIMEOUT,
             watchdog: WATCHDOG,
             units: Vec::new(),
+            command: None,
         }
     }
 
@@ -159,9 +161,16 @@ impl Service {
     /// Installs this file for services of `scope` instead of the unit that is made for them. Several may be given: units,
     /// told by their suffixes (`my-app.service`, `my-app.socket`), and for [`Scope::System`] a `my-app.sysusers` and a
     /// `my-app.tmpfiles`, which make accounts and directories (`sysusers.d(5)`, `tmpfiles.d(5)`). `@PROGRAM@` in it is the program's
-    /// path, quoted for `ExecStart=`. Used with systemd only.
+    /// path, quoted for `ExecStart=`; what is typed after `install --` is not used. Used with systemd only.
     pub fn unit_file(mut self, scope: Scope, name: impl Into<String>, text: impl Into<String>) -> Self {
         self.units.push(unit::UnitFile { scope, name: name.into(), text: text.into() });
+        self
+    }
+
+    /// The word that comes before the verbs where this program has several commands: `my-app serve install`. The service is started
+    /// with it. For programs that [`perform`](Self::perform) verbs by themselves.
+    pub fn command(mut self, word: impl Into<String>) -> Self {
+        self.command = Some(word.into());
         self
     }
 
@@ -223,7 +232,7 @@ impl Service {
             return Err(ServiceError::Name(name.clone()));
         }
         let pairs = self.environment.iter().flat_map(|(name, value)| [name, value]);
-        let texts = pairs.chain(&self.description).chain(&self.account);
+        let texts = pairs.chain(&self.description).chain(&self.account).chain(&self.command);
         match texts.into_iter().find(|text| text.chars().any(char::is_control)) {
             Some(text) => Err(ServiceError::ControlCharacter(text.clone())),
             None => Ok(()),

@@ -148,16 +148,16 @@ pub(super) fn perform(service: &Service, verb: &Verb) -> Result<Outcome, Service
         return Err(ServiceError::Refused { command: verb.word().to_owned(), message });
     }
     if let Verb::Install { print: true, arguments, .. } = verb {
-        let program = Program::this(arguments)?;
+        let program = Program::this(service, arguments)?;
         return done(format!("{name}: {}, started with the machine as {}", program.texts()?.join(" "), account(service)));
     }
     let refused = |error: windows_service::Error| match code(&error) {
         Some(ACCESS_DENIED) => ServiceError::Refused {
-            command: format!("{} {}", as_typed(), verb.word()),
+            command: format!("{} {}", as_typed(service), verb.word()),
             message: "access is denied: run it in a console that was opened with \"Run as administrator\"".to_owned(),
         },
         Some(NO_SUCH_SERVICE) => {
-            ServiceError::NotInstalled { name: name.clone(), command: format!("{} install", as_typed()) }
+            ServiceError::NotInstalled { name: name.clone(), command: format!("{} install", as_typed(service)) }
         }
         _ => ServiceError::Refused { command: verb.word().to_owned(), message: said(&error) },
     };
@@ -169,7 +169,7 @@ pub(super) fn perform(service: &Service, verb: &Verb) -> Result<Outcome, Service
     let open = |access| manager.open_service(name, access);
     match verb {
         Verb::Install { arguments, .. } => {
-            let info = info(service, Program::this(arguments)?);
+            let info = info(service, Program::this(service, arguments)?);
             let access = ServiceAccess::CHANGE_CONFIG | ServiceAccess::START;
             let installed = match manager.create_service(&info, access) {
                 Err(error) if code(&error) == Some(ALREADY_THERE) => {
@@ -182,7 +182,7 @@ pub(super) fn perform(service: &Service, verb: &Verb) -> Result<Outcome, Service
             installed.set_description(service.description.as_deref().unwrap_or(name)).map_err(refused)?;
             installed.update_failure_actions(brought_back()).map_err(refused)?;
             installed.set_failure_actions_on_non_crash_failures(true).map_err(refused)?;
-            done(format!("{name} starts with the machine; to start it now: {} start", as_typed()))
+            done(format!("{name} starts with the machine; to start it now: {} start", as_typed(service)))
         }
         Verb::Uninstall { .. } => match open(ServiceAccess::STOP | ServiceAccess::DELETE) {
             Err(error) if code(&error) == Some(NO_SUCH_SERVICE) => {

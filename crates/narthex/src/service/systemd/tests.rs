@@ -21,12 +21,12 @@ impl Stage {
             case \"$*\" in\n\
             *LoadState*) cat \"$here/load\" 2>/dev/null || echo not-found ;;\n\
             *ActiveState*) cat \"$here/active\" 2>/dev/null || echo inactive ;;\n\
-            *StateDirectory*) echo shop ;;\n\
+            *=StateDirectory*) echo shop ;;\n\
             'start '*) test ! -e \"$here/refuse\" || { echo 'Job failed.' >&2; exit 1; } ;;\n\
             *--unit*) echo 'cannot register http://+:80/: it is taken' ;;\n\
             esac\n";
         std::fs::create_dir(at("bin")).unwrap();
-        for name in ["systemctl", "journalctl", "systemd-sysusers", "systemd-tmpfiles"] {
+        for name in ["systemctl", "journalctl", "systemd-sysusers", "systemd-tmpfiles", "userdel"] {
             let path = at("bin").join(name);
             std::fs::write(&path, script).unwrap();
             std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
@@ -96,7 +96,7 @@ fn uninstalling_leaves_nothing_and_says_which_data_is_kept() {
     stage.asked();
     let said = stage.systemd.uninstall(&Service::new("shop"), false).unwrap().to_string();
     assert_eq!(stage.units(), [""; 0]);
-    assert!(said.contains("kept: shop"), "{said}");
+    assert!(said.contains("kept its data: /var/lib/shop "), "{said}");
     assert_eq!(
         stage.asked(),
         ["systemctl disable --now shop.service", "systemctl daemon-reload", "systemctl reset-failed shop.service"]
@@ -121,7 +121,7 @@ fn a_service_of_several_files_has_them_all_installed_and_removed() {
     let service = Service::new("shop");
     let service = ["shop.service", "shop.socket", "shop.sysusers", "shop.tmpfiles"]
         .into_iter()
-        .fold(service, |service, name| service.unit_file(Scope::System, name, "#\n"));
+        .fold(service, |service, name| service.unit_file(Scope::System, name, "u shop - \"Shop\"\n"));
     stage.install(&service);
     let (sysusers, tmpfiles) = (stage.systemd.sysusers.join("shop.conf"), stage.systemd.tmpfiles.join("shop.conf"));
     assert_eq!(
@@ -135,7 +135,8 @@ fn a_service_of_several_files_has_them_all_installed_and_removed() {
     );
     stage.systemd.start(&service).unwrap();
     assert_eq!(stage.asked(), ["systemctl start shop.service shop.socket"]);
-    stage.systemd.uninstall(&service, false).unwrap();
+    stage.systemd.uninstall(&service, true).unwrap();
+    assert!(stage.asked().contains(&"userdel shop".to_owned()));
     assert!(!sysusers.exists() && !tmpfiles.exists());
     assert_eq!(stage.units(), [""; 0]);
 }
