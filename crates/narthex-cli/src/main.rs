@@ -5,6 +5,7 @@ mod admin;
 mod args;
 mod dashboard;
 mod demo;
+mod doctor;
 mod documents;
 mod exit;
 mod host;
@@ -40,6 +41,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Dump(socket) => verbs::dump(&socket),
         Command::Reload(asking) => verbs::reload(&asking),
         Command::Explain(arguments) => verbs::explain(arguments),
+        Command::Doctor(arguments) => doctor::run(&arguments),
         Command::Completions(arguments) => documents::completions(&arguments),
         Command::Man(arguments) => documents::man(&arguments),
     }

@@ -4,6 +4,7 @@
 mod cache;
 mod cacheparam;
 mod demo;
+mod doctor;
 mod documents;
 mod explain;
 mod host;
@@ -26,6 +27,7 @@ use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 pub(crate) use cache::{DeleteCache, ShowCachestate};
 pub(crate) use cacheparam::{AddCacheparam, DeleteCacheparam, ShowCacheparam};
 pub(crate) use demo::{DemoAppArguments, DemoArguments};
+pub(crate) use doctor::DoctorArguments;
 pub(crate) use documents::{CompletionsArguments, ManArguments};
 pub(crate) use explain::ExplainArguments;
 pub(crate) use host::{HostArguments, HostService};
@@ -81,6 +83,8 @@ pub(crate) enum Command {
     Reload(Asking),
     /// Say which registration or reservation gets a URL, which bucket decided, and what it shadows
     Explain(ExplainArguments),
+    /// Check this machine, and say what to change: rights, ports, limits, kernel settings, certificates, and the host
+    Doctor(DoctorArguments),
     /// Print a shell's completions of this command
     Completions(CompletionsArguments),
     /// Print this command's man page, or write those of all verbs into a directory
