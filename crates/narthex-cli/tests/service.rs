@@ -6,6 +6,7 @@ use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::{UnixDatagram, UnixListener};
+use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
 
@@ -177,4 +178,49 @@ fn installing_can_be_looked_at_without_doing_it() {
         assert!(printed.status.success() && text.contains(&started), "{text}");
         assert!(parts.iter().all(|part| text.contains(part)), "{text}");
     }
+}
+
+/// Runs systemd's own check of a unit file. `None`: this machine has none.
+fn analyze(arguments: &[&str], directory: &Path) -> Option<Output> {
+    let analyze = Command::new("systemd-analyze")
+        .args(arguments)
+        .current_dir(directory)
+        .env("XDG_RUNTIME_DIR", directory)
+        .stdin(Stdio::null())
+        .output();
+    match analyze {
+        Err(error) if error.kind() == ErrorKind::NotFound => None,
+        output => Some(output.unwrap()),
+    }
+}
+
+/// Writes the units that would be installed, with this program in them.
+fn printed_units(arguments: &[&str]) -> TempDir {
+    let directory = tempfile::tempdir().unwrap();
+    let printed = narthex(&[&["host", "install", "--print"], arguments].concat());
+    let text = String::from_utf8(printed.stdout).unwrap();
+    for unit in text.split("# --- ").skip(1) {
+        let (name, text) = unit.split_once('\n').unwrap();
+        fs::write(directory.path().join(name), text).unwrap();
+    }
+    directory
+}
+
+#[test]
+fn systemd_finds_no_fault_with_the_units() {
+    for (arguments, whose) in [(&[][..], "--system"), (&["--user"], "--user")] {
+        let units = printed_units(arguments);
+        let verify = ["verify", whose, "--man=no", "./narthex.service", "./narthex.socket"];
+        let Some(verified) = analyze(&verify, units.path()) else { return };
+        assert!(verified.status.success() && verified.stderr.is_empty(), "{}", String::from_utf8_lossy(&verified.stderr));
+    }
+}
+
+#[test]
+fn the_service_is_exposed_to_little() {
+    let units = printed_units(&[]);
+    // Tenths of systemd's figure, which is 9.6 for a service without a sandbox.
+    let security = ["security", "--offline=true", "--threshold=20", "./narthex.service"];
+    let Some(judged) = analyze(&security, units.path()) else { return };
+    assert!(judged.status.success(), "{}", String::from_utf8_lossy(&judged.stdout));
 }

@@ -20,32 +20,7 @@ use super::error::ConfigError;
 pub const CONFIG_VARIABLE: &str = "NARTHEX_CONFIG";
 
 /// What a new file begins with.
-pub(crate) const HEADER: &str = "\
-# The configuration of the Narthex host. The host follows changes of this file at once; a mistake is
-# reported with its line and changes nothing. The commands `narthex add ...` and `narthex delete ...`
-# change this file too, and keep comments and layout.
-#
-#   iplisten = [\"127.0.0.1\"]           the only addresses to listen on; without it, all
-#
-#   [timeouts]                          seconds, 1 to 65534; 65535 is \"never\"
-#   idleconnectiontimeout = 120
-#   headerwaittimeout = 120
-#
-#   [settings]                          `narthex show setting` explains each one
-#   queue_length = 1000
-#   error_log = true
-#   access_log = \"w3c\"
-#
-#   [[urlacl]]                          who may register a URL and those below it
-#   url = \"http://+:80/shop/\"
-#   allow = [{ user = \"web\" }, { group = \"devs\", delegate = true }, { everyone = true }]
-#
-#   [[binding]]                         which certificate answers TLS handshakes
-#   hostnameport = \"shop.example.com:443\"
-#   certificate = \"shop.pem\"
-#   key = \"shop.key\"
-
-";
+pub(crate) const HEADER: &str = include_str!("header.toml");
 
 /// Nobody writes this much; a mistake (a log, a device) should not fill the memory.
 const LONGEST: u64 = 16 << 20;

@@ -56,11 +56,15 @@ mod command;
 mod error;
 mod launchd;
 mod notify;
+mod outcome;
 mod program;
 mod run;
 #[cfg(windows)]
 mod scm;
+#[cfg(unix)]
+#[cfg_attr(target_os = "macos", allow(dead_code, reason = "launchd is asked there"))]
 mod systemd;
+#[cfg_attr(not(target_os = "linux"), allow(dead_code, reason = "only systemd has units"))]
 mod unit;
 
 use std::ffi::OsString;
@@ -72,8 +76,8 @@ use crate::error::BoxError;
 
 pub use command::Verb;
 pub use error::ServiceError;
+pub use outcome::{Outcome, Scope};
 pub use run::Invocation;
-pub use systemd::{Outcome, Scope};
 
 /// How long a service may take to stop unless its servers say that they need longer.
 const STOP_TIMEOUT: Duration = Duration::from_secs(15);

@@ -33,6 +33,7 @@ impl Program {
     }
 
     /// Whether a service of `scope` will see the program: one of the machine has no homes and a `/tmp` of its own.
+    #[cfg_attr(not(target_os = "linux"), allow(dead_code, reason = "only systemd hides directories"))]
     pub(super) fn check_place(&self, scope: Scope) -> Result<(), ServiceError> {
         const HIDDEN: [&str; 5] = ["/home", "/root", "/run/user", "/tmp", "/var/tmp"];
         let hidden = HIDDEN.into_iter().find(|place| scope == Scope::System && self.path.starts_with(place));

@@ -1,51 +1,12 @@
 //! Services of systemd: unit files, and `systemctl`.
 
-use std::fmt;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 use super::program::{Program, as_typed};
-use super::{Service, ServiceError, Verb, unit};
-
-/// Whose a service is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Scope {
-    /// The machine's: it starts with the machine. Root's to install.
-    System,
-    /// The user's: it starts when the user logs in.
-    User,
-}
-
-/// What was done, for the one who asked: its text, and the exit code for it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Outcome {
-    lines: Vec<String>,
-    exit_code: u8,
-}
-
-impl Outcome {
-    pub(super) fn new(lines: Vec<String>) -> Self {
-        Self { lines, exit_code: 0 }
-    }
-
-    pub(super) fn with_code(lines: Vec<String>, exit_code: u8) -> Self {
-        Self { lines, exit_code }
-    }
-
-    /// 0, but for [`Verb::Status`] 3 if the service does not run, and 4 if it is not installed (as `systemctl status` has it).
-    #[must_use]
-    pub fn exit_code(&self) -> u8 {
-        self.exit_code
-    }
-}
-
-impl fmt::Display for Outcome {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.lines.join("\n"))
-    }
-}
+use super::{Outcome, Scope, Service, ServiceError, Verb, unit};
 
 /// A service manager: the machine's, or a user's.
 pub(super) struct Systemd {
@@ -119,6 +80,11 @@ impl Systemd {
     }
 
     fn install(&self, service: &Service, files: &[(String, String)]) -> Result<Outcome, ServiceError> {
+        if let Some(unit) = self.of_package(&service.name)? {
+            self.must("systemctl", &[&["enable"], &names(files)[..]].concat())?;
+            let start = self.typed(service, "start");
+            return Ok(Outcome::new(vec![format!("a package has installed it: {unit}; to start it now: {start}")]));
+        }
         let mut said = Vec::new();
         let mut changed = false;
         for (name, text) in files {
@@ -152,6 +118,10 @@ impl Systemd {
 
     fn uninstall(&self, service: &Service, purge: bool) -> Result<Outcome, ServiceError> {
         let present = self.present(service);
+        if let Some(unit) = self.of_package(&service.name)? {
+            let stop = self.typed(service, "stop");
+            return Err(ServiceError::OfPackage { name: service.name.clone(), unit, stop });
+        }
         if present.is_empty() {
             return Ok(Outcome::new(vec![format!("{} is not installed: there is nothing to remove", service.name)]));
         }
@@ -244,6 +214,12 @@ impl Systemd {
         names
     }
 
+    /// Where its unit is, if that is not one that is written here.
+    fn of_package(&self, name: &str) -> Result<Option<String>, ServiceError> {
+        let path = self.property(name, &["FragmentPath"])?;
+        Ok(Some(path).filter(|path| !path.is_empty() && !Path::new(path).starts_with(&self.units)))
+    }
+
     /// The units of the service, if it is installed, be it by a package.
     fn installed(&self, service: &Service) -> Result<Vec<String>, ServiceError> {
         let mut units = self.present(service);
@@ -285,7 +261,8 @@ impl Systemd {
                 Scope::System => format!("{below}/{name}"),
                 Scope::User => name.to_owned(),
             };
-            places.extend(names.split_whitespace().map(place));
+            let there = |place: &String| self.scope == Scope::User || Path::new(place).exists();
+            places.extend(names.split_whitespace().map(place).filter(there));
         }
         Ok(places.join(", "))
     }
