@@ -7,6 +7,8 @@ pub mod browser;
 pub mod case;
 pub mod client;
 pub mod grpc;
+#[cfg(doctest)]
+mod guides;
 pub mod h2;
 pub mod h3;
 pub mod load;

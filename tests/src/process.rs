@@ -206,25 +206,36 @@ pub fn app_program() -> PathBuf {
 /// When it cannot be built.
 pub fn narthex_program() -> &'static Path {
     static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
-    PROGRAM.get_or_init(|| {
-        if let Some(given) = std::env::var_os("NARTHEX_BIN") {
-            return given.into();
-        }
-        let directory = built();
-        let profile = match directory.file_name().and_then(|name| name.to_str()) {
-            Some("debug") | None => "dev",
-            Some(other) => other,
-        };
-        // Test processes that get here together wait for each other at cargo's own lock.
-        let status = Command::new(env!("CARGO"))
-            .args(["build", "--quiet", "--package", "narthex-cli", "--profile", profile, "--target-dir"])
-            .arg(directory.parent().expect("a profile's directory is in a target directory"))
-            .current_dir(env!("CARGO_MANIFEST_DIR"))
-            .status()
-            .expect("cargo can be started");
-        assert!(status.success(), "the narthex command does not build");
-        directory.join("narthex")
+    PROGRAM.get_or_init(|| match std::env::var_os("NARTHEX_BIN") {
+        Some(given) => given.into(),
+        None => build("narthex-cli", "narthex"),
     })
+}
+
+/// A program of another package of the workspace: the one beside this test, built if there is none.
+///
+/// # Panics
+/// When it cannot be built.
+pub fn built_program(package: &str, program: &str) -> PathBuf {
+    let there = built().join(program);
+    if there.is_file() { there } else { build(package, program) }
+}
+
+fn build(package: &str, program: &str) -> PathBuf {
+    let directory = built();
+    let profile = match directory.file_name().and_then(|name| name.to_str()) {
+        Some("debug") | None => "dev",
+        Some(other) => other,
+    };
+    // Test processes that get here together wait for each other at cargo's own lock.
+    let status = Command::new(env!("CARGO"))
+        .args(["build", "--quiet", "--package", package, "--profile", profile, "--target-dir"])
+        .arg(directory.parent().expect("a profile's directory is in a target directory"))
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .status()
+        .expect("cargo can be started");
+    assert!(status.success(), "{program} does not build");
+    directory.join(program)
 }
 
 /// The directory of this profile's programs: the parent of the one that the test's own program is in.

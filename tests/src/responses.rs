@@ -1,6 +1,7 @@
 //! The app of the suite on responses: layers of tower-http, extractors of axum-extra and what this crate adds, together.
 
 use std::convert::Infallible;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
@@ -8,7 +9,7 @@ use axum::extract::{Extension, FromRef, Path, Request};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{AppendHeaders, IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
 use axum::{Json, Router};
 use axum_extra::extract::cookie::{Cookie, Key, SameSite};
 use axum_extra::extract::{CookieJar, PrivateCookieJar, SignedCookieJar};
@@ -16,6 +17,7 @@ use http_body_util::{BodyExt, Full};
 use narthex::RequestControl;
 use narthex::files::{FileError, SendFile};
 use serde_json::json;
+use tokio::sync::Semaphore;
 use tokio_stream::{Stream, StreamExt};
 use tower_http::compression::CompressionLayer;
 use tower_http::cors::CorsLayer;
@@ -44,8 +46,8 @@ fn compressed() -> Router {
         .route("/bytes", get(|| async { Bytes::from(vec![7; 10_000]) }))
         .route("/short", get(|| async { "short" }))
         .route("/packed", get(|| async { ([(header::CONTENT_ENCODING, "gzip")], LINE.repeat(1000)) }))
-        .route("/piecewise", get(|| async { Body::from_stream(pieces(LINE, 200, Duration::ZERO)) }))
-        .route("/events", get(events))
+        .route("/piecewise", get(|| async { Body::from_stream(pieces(LINE, 200)) }))
+        .route("/events", get(|| async { events(pieces("event", 4)) }))
         .route("/file", get(file))
         .route("/empty", get(|| async { StatusCode::NO_CONTENT }))
         .layer(CompressionLayer::new())
@@ -99,30 +101,49 @@ fn named(cookie: Option<Cookie<'static>>) -> String {
 }
 
 fn streams() -> Router {
+    // Each piece but the first has to be let through.
+    let gate = Arc::new(Semaphore::new(0));
+    let (of_stream, of_events) = (Arc::clone(&gate), Arc::clone(&gate));
+    let behind_gate = Router::new()
+        .route("/gated/stream", get(move || async { Body::from_stream(gated(pieces("piece", 5), of_stream)) }))
+        .route("/gated/events", get(move || async { events(gated(pieces("piece", 5), of_events)) }))
+        .route("/gated/open", post(move || async move { gate.add_permits(4) }))
+        .layer(CompressionLayer::new());
     Router::new()
+        .merge(behind_gate)
         .route("/trailers", get(trailers))
         .route("/trailers/announced", get(|| async { ([(header::TRAILER, "x-sum")], summed()) }))
         .route("/trailers/compressed", get(trailers).layer(CompressionLayer::new()))
         .route("/trailers/unannounced", get(|| async { summed() }))
         .route("/hints", get(hints))
-        .route("/stream", get(|| async { Body::from_stream(pieces("piece", 5, Duration::from_millis(100))) }))
         .route("/fields", get(fields))
         .route("/status/{code}", get(|Path(code): Path<u16>| async move { StatusCode::from_u16(code).unwrap_or_default() }))
 }
 
-/// One after the other, each told apart by its number.
-fn pieces(text: &'static str, count: u32, pause: Duration) -> impl Stream<Item = Result<String, Infallible>> {
-    tokio_stream::iter(0..count).then(move |nth| async move {
-        if nth > 0 && !pause.is_zero() {
-            tokio::time::sleep(pause).await;
+/// Each told apart by its number.
+fn pieces(text: &'static str, count: u32) -> impl Stream<Item = Result<String, Infallible>> + Send {
+    tokio_stream::iter((0..count).map(move |nth| Ok(format!("{text}-{nth};"))))
+}
+
+/// The same, each but the first of which waits to be let through.
+fn gated(
+    pieces: impl Stream<Item = Result<String, Infallible>> + Send,
+    gate: Arc<Semaphore>,
+) -> impl Stream<Item = Result<String, Infallible>> + Send {
+    let mut is_first = true;
+    pieces.then(move |piece| {
+        let gate = (!std::mem::take(&mut is_first)).then(|| Arc::clone(&gate));
+        async move {
+            if let Some(gate) = gate {
+                gate.acquire().await.expect("it is never closed").forget();
+            }
+            piece
         }
-        Ok(format!("{text}-{nth};"))
     })
 }
 
-async fn events() -> impl IntoResponse {
-    let events = pieces("event", 4, Duration::from_millis(100))
-        .map(|piece| piece.map(|text| Event::default().event("step").id("7").data(text + "\nand more")));
+fn events(pieces: impl Stream<Item = Result<String, Infallible>> + Send + 'static) -> impl IntoResponse {
+    let events = pieces.map(|piece| piece.map(|text| Event::default().event("step").id("7").data(text + "\nand more")));
     Sse::new(events).keep_alive(KeepAlive::default())
 }
 

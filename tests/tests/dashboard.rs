@@ -89,14 +89,37 @@ fn who_is_on_the_machine_may_look_and_who_has_the_token_may_act() {
     assert_eq!(stage.act(&json!({"do": "flush-logs"}), &bearer(TOKEN)).text(), "Log buffers successfully flushed");
     assert_eq!(stage.act(&json!({"do": "something"}), &bearer(TOKEN)).status, 422);
     assert_eq!(stage.act(&json!({"do": "stop-queue", "id": 999}), &bearer(TOKEN)).status, 409);
-    // From the address bar, the token goes to a cookie.
-    assert_eq!(stage.get("/dashboard/?token=wrong", "").status, 403);
+}
+
+/// A cookie would go to every port of the machine, and with whatever another page of the origin asks for; a query is in logs.
+#[test]
+fn a_token_counts_where_a_browser_puts_it_for_the_dashboards_own_script_only() {
+    let stage = Stage::start();
+    let elsewhere = |target: &str, fields: &str| stage.ask(&format!("GET {target} HTTP/1.1\r\nHost: a.example\r\n{fields}\r\n"));
+    // Who comes by the link asks for the page without its fragment: everybody may have that, and nothing else.
+    for file in ["", "dashboard.js", "dashboard.css"] {
+        let part = elsewhere(&format!("/dashboard/{file}"), "");
+        assert_eq!((part.status, part.header("set-cookie")), (200, None), "{file}");
+    }
+    for shown in [String::new(), format!("Cookie: narthex-dashboard={TOKEN}\r\n"), bearer("wrong")] {
+        for target in ["state", "metrics", "explain?url=http://localhost/", "live", "log?site=error"] {
+            assert_eq!(elsewhere(&format!("/dashboard/{target}"), &shown).status, 403, "{target} {shown}");
+        }
+        assert_eq!(stage.act(&json!({"do": "flush-logs"}), &shown).status, 403, "{shown}");
+    }
     let link = stage.get(&format!("/dashboard/?token={TOKEN}"), "");
-    assert_eq!((link.status, link.header("location")), (303, Some("/dashboard/")));
-    let cookie = link.header("set-cookie").expect("a cookie is set");
-    assert!(cookie.ends_with("; Path=/dashboard/; HttpOnly; SameSite=Strict"), "{cookie}");
-    let cookie = format!("Cookie: {}\r\n", cookie.split(';').next().unwrap_or_default());
-    assert_eq!(stage.act(&json!({"do": "flush-cache", "url": null}), &cookie).status, 200);
+    assert_eq!((link.status, link.header("set-cookie")), (200, None));
+    let handshake = |offer: &str| {
+        let fields = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n";
+        let key = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
+        elsewhere(
+            "/dashboard/live",
+            &format!("{fields}{key}Sec-WebSocket-Protocol: narthex.dashboard, narthex.token.{offer}\r\n"),
+        )
+    };
+    assert_eq!(handshake("wrong").status, 403);
+    let opened = handshake(TOKEN);
+    assert_eq!((opened.status, opened.header("sec-websocket-protocol")), (101, Some("narthex.dashboard")));
 }
 
 #[test]
@@ -158,10 +181,17 @@ async fn the_page_shows_it_live_and_asks_before_it_acts() {
     browser.evaluate(&page, explain).await;
     browser.until(&page, "document.querySelector('#explanation').textContent.includes('http://localhost:1/')").await;
 
-    let page = browser.open(&format!("{base}?token={TOKEN}")).await;
+    let page = browser.open(&format!("{base}#token={TOKEN}")).await;
     let row = "[...document.querySelectorAll('#queues tr')].find((row) => row.textContent.includes('/shop/'))";
-    browser.until(&page, row).await;
-    assert_eq!(browser.evaluate(&page, "location.search").await, json!(""), "the token is not left in the address bar");
+    browser.until(&page, &format!("{row} && !{row}.querySelector('button').disabled")).await;
+    assert_eq!(browser.evaluate(&page, "location.href").await, json!(base), "the token is not left in the address bar");
+    let stored = browser.evaluate(&page, "sessionStorage.length + localStorage.length + document.cookie.length").await;
+    assert_eq!(stored, json!(0), "no other page finds it");
+    // A press that lasts until the numbers have changed is a click all the same.
+    let began = "host = document.querySelector('#host').textContent, pressed = document.querySelector('#queues button'), 0";
+    browser.evaluate(&page, began).await;
+    browser.until(&page, "document.querySelector('#host').textContent !== host").await;
+    assert_eq!(browser.evaluate(&page, "pressed.isConnected").await, json!(true));
     browser.evaluate(&page, &format!("{row}.querySelector('button').click()")).await;
     browser.until(&page, "document.querySelector('#confirm').open").await;
     browser.evaluate(&page, "document.querySelector('#confirm button[value=no]').click()").await;
@@ -171,6 +201,10 @@ async fn the_page_shows_it_live_and_asks_before_it_acts() {
     browser.until(&page, &format!("{row}.textContent.includes('inactive')")).await;
     browser.evaluate(&page, &format!("{row}.querySelector('button').click()")).await;
     browser.until(&page, &format!("{row}.querySelector('.good')")).await;
+    // A page of another app on the port is of the same origin, and has no rights by that.
+    let other = browser.open(&format!("http://localhost:{}/shop/whoami", stage.address.port())).await;
+    let wish = r#"fetch('/dashboard/act', {method: 'POST', headers: {'content-type': 'application/json'}, body: '{"do": "flush-logs"}'})"#;
+    assert_eq!(browser.evaluate(&other, &format!("{wish}.then((answer) => answer.status)")).await, json!(403));
     // It fits a phone: nothing is wider than the screen.
     browser.show(&page, 390, 844, true).await;
     browser.until(&page, "document.documentElement.scrollWidth <= 390").await;

@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 use futures_util::{SinkExt, StreamExt};
 use narthex_tests::load::{Asked, Load};
 use narthex_tests::process::narthex_program;
-use narthex_tests::{App, AppOptions, Client, Host, Provider};
+use narthex_tests::secure::free_port;
+use narthex_tests::{App, AppOptions, Client, Host, Process, Provider};
 use tempfile::TempDir;
 use tokio_tungstenite::tungstenite::Message;
 
@@ -67,6 +68,105 @@ fn a_new_process_takes_over_while_the_old_one_drains_and_no_request_fails() {
     let results = load.end();
     assert!(failed(&results).is_empty(), "{:?}", failed(&results));
     assert_eq!(whoami(address), format!("app{}", RESTARTS - 1));
+}
+
+/// Processes that are nobody's children end with this.
+struct Successors<'a>(&'a Stage);
+
+impl Successors<'_> {
+    fn ids(&self) -> Vec<u32> {
+        let state = self.0.host.operate_json(&["show", "servicestate"]);
+        let queues = state["queues"].as_array().unwrap().iter();
+        queues.flat_map(|queue| queue["processes"].as_array().unwrap()).map(|id| id.as_u64().unwrap() as u32).collect()
+    }
+}
+
+impl Drop for Successors<'_> {
+    fn drop(&mut self) {
+        for id in self.ids() {
+            let _ = std::process::Command::new("kill").args(["-9", &id.to_string()]).status();
+        }
+    }
+}
+
+#[test]
+fn a_queue_is_restarted_by_a_verb_and_no_request_fails() {
+    let stage = Stage::new("");
+    // A successor is started with the same arguments: not with port 0.
+    let (mut app, mut other) = (stage.app("one", free_port(), "shop"), None);
+    let address = app.address;
+    let successors = Successors(&stage);
+    let load = Load::start(address, 5);
+    let mut before = successors.ids();
+    for round in 0..RESTARTS {
+        load.more(50);
+        if round == 5 {
+            other = Some(stage.app("two", address.port(), "shop"));
+            before = successors.ids();
+        }
+        let said = stage.host.operate(&["restart", "shop"]);
+        let all = successors.ids();
+        assert!(all.len() == before.len() && !all.iter().any(|id| before.contains(id)), "{said}: {before:?}, then {all:?}");
+        before = all;
+    }
+    load.more(50);
+    let results = load.end();
+    assert!(failed(&results).is_empty(), "{:?}", failed(&results));
+    // They write where the first ones did, who are heard to the end.
+    drop(successors);
+    assert!(app.process.wait(PATIENCE).success() && other.unwrap().process.wait(PATIENCE).success());
+}
+
+#[test]
+fn a_queue_whose_successor_does_not_come_goes_on() {
+    let stage = Stage::new("");
+    // Its program has been replaced by one that cannot be started.
+    let program = stage.directory.path().join("app");
+    std::fs::copy(narthex_tests::process::app_program(), &program).unwrap();
+    let mut command = std::process::Command::new(&program);
+    command.args([
+        "--provider",
+        "shared",
+        "--name",
+        "app",
+        "--prefix",
+        "http://127.0.0.1:0/",
+        "--queue",
+        "shop",
+        "--host-socket",
+    ]);
+    let mut process = Process::start("app", command.arg(stage.host.socket()));
+    process.line("ready ");
+    std::fs::remove_file(&program).unwrap();
+    std::fs::write(&program, "no program").unwrap();
+    let restart = |queue: &str| {
+        let mut command = std::process::Command::new(narthex_program());
+        let output = command.args(["restart", queue, "--socket"]).arg(stage.host.socket()).output().unwrap();
+        assert!(!output.status.success());
+        String::from_utf8(output.stderr).unwrap()
+    };
+    let error = restart("shop");
+    assert!(error.contains("goes on: it cannot start its successor"), "{error}");
+    assert_eq!(processes(&stage), 1);
+    let error = restart("nobody");
+    assert!(error.contains("there is no request queue \"nobody\""), "{error}");
+    process.terminate();
+    assert!(process.wait(PATIENCE).success());
+}
+
+#[test]
+fn web_sockets_are_told_that_the_server_restarts_and_when_to_come() {
+    let stage = Stage::new("");
+    let options = AppOptions::new("app", "http://127.0.0.1:0/").arguments(["--queue", "shop"]);
+    let app = App::start(Provider::Shared, Some(&stage.host), &options);
+    let url = format!("ws://{}/hub", app.address);
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let (mut socket, _) = runtime.block_on(tokio_tungstenite::connect_async(url)).unwrap();
+    app.process.terminate();
+    let end = runtime.block_on(async { tokio::time::timeout(PATIENCE, socket.next()).await.unwrap().unwrap().unwrap() });
+    let Message::Close(Some(frame)) = end else { panic!("{end:?}") };
+    assert_eq!(u16::from(frame.code), 1012);
+    assert_eq!(frame.reason, "the server restarts: reconnect within 1 s, at random");
 }
 
 #[test]
@@ -233,7 +333,10 @@ fn who_cannot_take_over_says_why_and_the_host_goes_on() {
     };
     let nowhere = TempDir::new().unwrap();
     let (code, error) = run(nowhere.path());
-    assert!(code != Some(0) && error.contains("cannot take over") && error.contains("no Narthex host answers"), "{code:?} {error}");
+    assert!(
+        code != Some(0) && error.contains("cannot take over") && error.contains("no Narthex host answers"),
+        "{code:?} {error}"
+    );
     std::fs::write(stage.directory.path().join("narthex.toml"), "[settings]\nsingle_acceptor = true\n").unwrap();
     let (code, error) = run(stage.directory.path());
     assert!(code != Some(0) && error.contains("single_acceptor"), "{code:?} {error}");

@@ -12,6 +12,9 @@ pub(crate) fn run() -> Result<(), String> {
     // cargo-deny takes minutes to build: it does so beside the steps that do not need it.
     let deny = Deny::prepare()?;
     let chromium = ensure("chromium", "chromium")?;
+    // Programs of other languages, which the tests put behind a host.
+    ensure("node", "nodejs")?;
+    ensure("python3", "python3")?;
 
     step("format", cargo().args(["fmt", "--all", "--check"]))?;
     let everything = ["--workspace", "--all-targets"];

@@ -52,6 +52,9 @@ where
     let scheme = if args.https { "https" } else { "http" };
     let server = Server::new(app).prefix(format!("{scheme}://127.0.0.1:{}/", args.port)).provider(provider);
     let mut server = server.workers(args.knobs.workers).fine_tune(args.knobs.fine_tune()).queue(args.queue());
+    if args.directory.is_some() {
+        server = server.max_body(None);
+    }
     if let (Some(certificate), Some(key)) = (&args.certificate, &args.key) {
         server = server.tls(Tls::pem_files(certificate, key));
     }

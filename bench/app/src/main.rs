@@ -1,11 +1,13 @@
 //! The Narthex side of the benchmark: `GET /` answered with `Hello, World!` by every provider, as the peers answer it.
 
+mod files;
 mod framework;
 mod hub;
 mod raw;
 
 use std::path::PathBuf;
 
+use anyhow::Context;
 use clap::{Parser, ValueEnum};
 use narthex::{FineTune, OperatingMode, Provider, RequestQueue};
 
@@ -34,6 +36,12 @@ struct Args {
     /// Of a queue that several processes share.
     #[arg(long)]
     queue_name: Option<String>,
+    /// Where the file `gigabyte` is, and where uploads go.
+    #[arg(long)]
+    directory: Option<PathBuf>,
+    /// The file's bytes come through the app.
+    #[arg(long)]
+    copied: bool,
     #[command(flatten)]
     knobs: Knobs,
 }
@@ -97,6 +105,10 @@ enum Subject {
     EmbeddedHub,
     /// WebSocket hubs through a host.
     SharedHub,
+    /// Files and forms on the embedded provider.
+    EmbeddedFiles,
+    /// Files and forms through a host.
+    SharedFiles,
 }
 
 fn main() -> anyhow::Result<()> {
@@ -110,5 +122,12 @@ fn main() -> anyhow::Result<()> {
         Subject::SharedAxum => framework::serve(framework::axum(), shared(), &args),
         Subject::EmbeddedHub => framework::serve(hub::router(), Provider::embedded(), &args),
         Subject::SharedHub => framework::serve(hub::router(), shared(), &args),
+        Subject::EmbeddedFiles => framework::serve(files(&args)?, Provider::embedded(), &args),
+        Subject::SharedFiles => framework::serve(files(&args)?, shared(), &args),
     }
+}
+
+fn files(args: &Args) -> anyhow::Result<axum::Router> {
+    let directory = args.directory.clone().context("--directory has to say where the file is")?;
+    Ok(files::router(directory, args.copied))
 }

@@ -61,10 +61,9 @@ pub(crate) fn report(result: anyhow::Result<()>) -> Exit {
 pub(crate) struct Said(pub(crate) Exit);
 
 fn of(error: &anyhow::Error) -> Exit {
-    match error.downcast_ref() {
-        Some(AdminError::NoHost(_)) => Exit::NoHost,
-        _ => Exit::Failed,
-    }
+    let asked = matches!(error.downcast_ref(), Some(AdminError::NoHost(_)));
+    let registered_with = error.chain().any(|cause| matches!(cause.downcast_ref(), Some(narthex::Error::NoHost { .. })));
+    if asked || registered_with { Exit::NoHost } else { Exit::Failed }
 }
 
 /// The error and its causes, except those that an error above has already told.

@@ -111,8 +111,9 @@ async fn serve_dashboard(host: &Host, url: String, token: Option<String>) -> any
         Some(token) => Token::new(token),
         None => Token::random().context("cannot make a token")?,
     };
-    let link = if chosen { url.clone() } else { format!("{url}?token={}", token.as_str()) };
     let dashboard = Dashboard::new(host.socket(), token);
+    // Who has chosen the token knows it, and may not want it in a log.
+    let link = if chosen { url.clone() } else { dashboard.link(&url) };
     let (ready, is_ready) = oneshot::channel();
     let serving = tokio::spawn(async move {
         let ready = move || {

@@ -13,8 +13,10 @@ mod listing;
 mod log;
 mod new;
 mod output;
+mod run;
 mod service;
 mod stop;
+mod top;
 mod verbs;
 
 use args::Command;
@@ -33,12 +35,17 @@ fn run(command: Command) -> anyhow::Result<()> {
             None => host::run(arguments),
         },
         Command::New(arguments) => new::run(&arguments),
+        Command::Run(arguments) => run::run(*arguments),
+        Command::RunChild(arguments) => run::become_child(&arguments),
+        Command::RunGuard => run::guard(),
         Command::Show(what) => verbs::show(what),
         Command::Add(what) => verbs::add(what),
         Command::Update(what) => verbs::update(what),
         Command::Delete(what) => verbs::delete(what),
         Command::Flush(what) => verbs::flush(&what),
         Command::Dump(socket) => verbs::dump(&socket),
+        Command::Top(typed) => top::run(&typed),
+        Command::Restart(typed) => verbs::restart(typed),
         Command::Reload(asking) => verbs::reload(&asking),
         Command::Explain(arguments) => verbs::explain(arguments),
         Command::Doctor(arguments) => doctor::run(&arguments),

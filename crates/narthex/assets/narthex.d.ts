@@ -32,7 +32,7 @@ export interface ClientOptions {
   minDelay?: number;
   /** The longest wait. Default: 30 000. */
   maxDelay?: number;
-  /** After the codes 1012 and 1013, up to so much more, at random. Default: 10 000. */
+  /** After the codes 1012 and 1013, up to so much more, at random, if the server does not say within what time. Default: 10 000. */
   spread?: number;
   /** How long a connection may take to open. Default: 10 000. */
   openTimeout?: number;

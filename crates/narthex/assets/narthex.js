@@ -203,7 +203,8 @@ export class Client extends EventTarget {
     this.#interrupt();
     this.#state = "waiting";
     // Who was sent away together must not come back together.
-    const crowd = code === 1012 || code === 1013 ? Math.random() * spread : 0;
+    const within = code === 1012 ? /reconnect within (\d+) s/.exec(reason) : null;
+    const crowd = code === 1012 || code === 1013 ? Math.random() * (within ? within[1] * 1000 : spread) : 0;
     const delay = crowd + Math.min(maxDelay, minDelay * 2 ** this.#attempts) * (0.5 + Math.random() / 2);
     this.#attempts += 1;
     clearTimeout(this.#timer);

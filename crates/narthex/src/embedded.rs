@@ -65,8 +65,9 @@ impl Embedded {
             serve(&mut listening, &mut workers, broken, course).await
         };
         let served = served.await;
+        let back = course.ending.comes_back();
         listening.accept_no_more().await;
-        workers.stop(grace).await;
+        workers.stop(grace, back).await;
         listening.close();
         served
     }

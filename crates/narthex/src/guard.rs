@@ -116,6 +116,26 @@ pub(crate) fn client_ip(extensions: &Extensions) -> Option<IpAddr> {
     client_address(extensions).map(|peer| peer.ip().to_canonical())
 }
 
+/// What one client has of addresses: for IPv6, a network of 64 bits.
+#[cfg(any(feature = "auth", feature = "rate-limit"))]
+pub(crate) fn network_of(address: IpAddr) -> IpAddr {
+    match address {
+        IpAddr::V4(_) => address,
+        IpAddr::V6(whole) => std::net::Ipv6Addr::from_bits(whole.to_bits() & !u128::from(u64::MAX)).into(),
+    }
+}
+
+/// A network as addresses are compared with it: one of IPv4 that is written as one of IPv6 is one of IPv4.
+#[cfg(any(feature = "api-keys", feature = "rate-limit"))]
+pub(crate) fn canonical_network(network: ipnet::IpNet) -> ipnet::IpNet {
+    let network = network.trunc();
+    let ipnet::IpNet::V6(wide) = network else { return network };
+    // All of IPv4 in IPv6 is ::ffff:0:0/96.
+    let narrow = wide.addr().to_ipv4_mapped().zip(wide.prefix_len().checked_sub(96));
+    let narrow = narrow.and_then(|(address, length)| ipnet::Ipv4Net::new(address, length).ok());
+    narrow.map_or(network, ipnet::IpNet::V4)
+}
+
 /// Whether the client's connection is encrypted, as far as the server tells it.
 pub(crate) fn is_encrypted(extensions: &Extensions) -> Option<bool> {
     extensions.get::<ConnectionInfo>().map(|connection| connection.tls)

@@ -89,6 +89,7 @@ pub mod sessions;
 mod settings;
 #[cfg(unix)]
 mod shared;
+mod successor;
 mod supervisor;
 mod tls;
 mod tuning;
@@ -126,6 +127,7 @@ pub use request_control::{NotInformed, RequestControl};
 pub use secret::Secret;
 pub use server::Server;
 pub use settings::{RequestQueue, Timeouts};
+pub use successor::Successor;
 pub use tls::Tls;
 pub use tuning::{FineTune, OperatingMode};
 pub use watchdog::Watchdog;

@@ -11,4 +11,4 @@ pub(crate) use course::{Course, Ending, Lasting, Waiter, Why};
 pub(crate) use handle::Active;
 pub use handle::ServerHandle;
 pub(crate) use signals::StopSignal;
-pub(crate) use workers::{Phases, Workers};
+pub(crate) use workers::{Phases, Return, Workers};

@@ -13,6 +13,7 @@ use crate::error::{Error, Result, listed};
 use crate::lifetime::{Course, StopSignal};
 use crate::provider::{Kind, Provider};
 use crate::request::Told;
+use crate::successor::StartsSuccessor;
 use crate::tls::TlsSettings;
 use crate::tuning::FineTune;
 use crate::watchdog::Watchdog;
@@ -48,6 +49,7 @@ pub(crate) struct Plan<S> {
     pub(crate) proxy_protocol: bool,
     pub(crate) workers: usize,
     pub(crate) told: Told,
+    pub(crate) successor: StartsSuccessor,
     pub(crate) provider: Provider,
     pub(crate) shutdown_timeout: Duration,
     pub(crate) watchdog: Option<Watchdog>,
@@ -67,6 +69,7 @@ impl<S> Plan<S> {
             proxy_protocol: false,
             workers: default_workers(),
             told: Told::default(),
+            successor: StartsSuccessor::default(),
             provider: Provider::default(),
             shutdown_timeout: SHUTDOWN_TIMEOUT,
             watchdog: None,
@@ -123,6 +126,7 @@ impl<S: App> Plan<S> {
                     fine_tune: self.fine_tune.clone(),
                     workers: self.workers,
                     told: self.told,
+                    successor: self.successor.clone(),
                     shutdown_timeout: self.shutdown_timeout,
                 };
                 shared.run(self.app.clone(), *host, course, ready).await

@@ -20,6 +20,7 @@ use crate::logging::Logging;
 use crate::plan::{Hooks, Plan};
 use crate::provider::Provider;
 use crate::settings::{RequestQueue, Timeouts};
+use crate::successor::{StartsSuccessor, Successor};
 use crate::supervisor::Supervisor;
 use crate::tls::Tls;
 use crate::tuning::FineTune;
@@ -252,6 +253,27 @@ impl<S> Server<S> {
     /// that were asked for.
     pub fn on_restart(self, hook: impl FnMut(&Error) + Send + 'static) -> Self {
         self.hooks().on_restart = Some(Box::new(hook));
+        self
+    }
+
+    /// How the successor comes when an operator restarts the server's named request queue (`narthex restart`). Default: the program is
+    /// started again as it was: the file that is there now, with the same arguments, environment and working directory. An error is
+    /// told to the operator, and the server goes on.
+    ///
+    /// ```
+    /// # use narthex::{Server, Successor};
+    /// # fn server(app: axum::Router) -> Server<axum::Router> {
+    /// Server::new(app).successor(async || {
+    ///     let child = std::process::Command::new("./my-app").arg("--new").spawn()?;
+    ///     Ok(Successor::Process(child.id()))
+    /// })
+    /// # }
+    /// ```
+    pub fn successor<F>(mut self, start: impl Fn() -> F + Send + Sync + 'static) -> Self
+    where
+        F: Future<Output = std::io::Result<Successor>> + Send + 'static,
+    {
+        self.plan.successor = StartsSuccessor::by(start);
         self
     }
 

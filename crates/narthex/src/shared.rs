@@ -17,20 +17,21 @@ use std::time::Duration;
 
 use narthex_proto::prefix::{PrefixSpec, UrlPrefix};
 use narthex_proto::routing::Conflict;
-use narthex_proto::wire::{self, Message, Owner};
+use narthex_proto::wire::{self, Message, Owner, RefusalCode};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{sleep, timeout};
 
 use self::control::Connection;
-use self::control::Lost;
 pub(crate) use self::control::{Host, find, program_name};
+use self::control::{Lost, News};
 use self::worker::Attach;
 use crate::call::App;
 use crate::change::GroupSettings;
 use crate::error::{Error, Result};
 use crate::fragments::Names;
-use crate::lifetime::{Answer, Course, What, Workers};
+use crate::lifetime::{Answer, Course, Ending, Return, What, Workers};
 use crate::request::Told;
+use crate::successor::{StartsSuccessor, Successor};
 use crate::tuning::FineTune;
 
 /// Waiting for a host that went away: the first pause, and the longest.
@@ -50,6 +51,7 @@ pub(crate) struct Shared {
     pub(crate) fine_tune: FineTune,
     pub(crate) workers: usize,
     pub(crate) told: Told,
+    pub(crate) successor: StartsSuccessor,
     pub(crate) shutdown_timeout: Duration,
 }
 
@@ -140,7 +142,17 @@ impl Shared {
                         usable = orders::carry_out(order, id, &mut link.connection, &names, &path) => (!usable).then_some(Lost::Gone),
                     }
                 }
-                lost = link.lost() => Some(lost),
+                news = link.news() => match news {
+                    News::Lost(lost) => Some(lost),
+                    News::Restart { id } => {
+                        let reply = self.start_successor(id).await;
+                        link.connection.reply(reply).await.is_err().then_some(Lost::Gone)
+                    }
+                    News::Leave => {
+                        ending.succeeded();
+                        None
+                    }
+                },
             };
             let Some(lost) = lost else { continue };
             let urls = link.urls();
@@ -155,7 +167,7 @@ impl Shared {
             link = tokio::select! {
                 link = self.establish_again(&path, &attach, urls) => link,
                 () = ending.wait() => {
-                    workers.stop(self.shutdown_timeout).await;
+                    workers.stop(self.shutdown_timeout, self.comes_back(ending)).await;
                     return Ok(());
                 }
             };
@@ -167,8 +179,27 @@ impl Shared {
             let unregister = Message::Unregister { id: link.next_id(), urls: link.urls() };
             let _ = timeout(UNREGISTER, link.connection.ask(unregister)).await;
         }
-        workers.stop(self.shutdown_timeout).await;
+        workers.stop(self.shutdown_timeout, self.comes_back(ending)).await;
         served
+    }
+
+    /// Whether the app's clients should come again once it has stopped: to itself, or to the next process of its queue.
+    fn comes_back(&self, ending: &Ending) -> Return {
+        if self.group.queue.may_wait() { Return::Expected } else { ending.comes_back() }
+    }
+
+    async fn start_successor(&self, id: u64) -> Message {
+        match self.successor.start().await {
+            Ok(Successor::Process(pid)) => {
+                tracing::info!(pid, "an operator restarts the queue: the successor is on its way");
+                Message::Restarting { id, pid: Some(pid) }
+            }
+            Ok(Successor::Itself) => Message::Restarting { id, pid: None },
+            Err(error) => {
+                tracing::error!(%error, "an operator restarts the queue, but the successor cannot be started");
+                Message::Refused { id, code: RefusalCode::Other, message: error.to_string() }
+            }
+        }
     }
 
     /// Attaches every worker to every worker of the host, and then registers.
@@ -302,16 +333,16 @@ impl Link {
         }
     }
 
-    /// Waits until the control connection or a session ends, or until the host is replaced.
-    async fn lost(&mut self) -> Lost {
+    /// Waits until the host says something, or the control connection or a session ends.
+    async fn news(&mut self) -> News {
         tokio::select! {
-            lost = self.connection.ended() => lost,
-            _ = self.session_ended.recv() => Lost::Gone,
+            news = self.connection.news() => news,
+            _ = self.session_ended.recv() => News::Lost(Lost::Gone),
         }
     }
 
     /// Stays until the host that was replaced has served the last of its connections.
     async fn finish(mut self) {
-        while self.connection.ended().await == Lost::Replaced {}
+        while self.connection.news().await != News::Lost(Lost::Gone) {}
     }
 }

@@ -33,8 +33,8 @@ async fn main() -> narthex::Result<()> {
 }
 
 fn app() -> Router {
-    let users = Users::new();
-    // A real app has hashes in its database: Users::found_by.
+    // Nobody tries more than ten passwords in five minutes. A real app has hashes in its database: Users::found_by.
+    let users = Users::new().attempts(Limit::bucket(10, Duration::from_secs(300)));
     users.insert("ann", PasswordHash::of("sesame"));
     let auth = Auth::new("Accounts")
         .basic(users.clone())

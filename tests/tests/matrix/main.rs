@@ -9,6 +9,7 @@ mod general;
 mod letters;
 mod list;
 mod memory;
+mod ranges;
 mod requests;
 mod servers;
 
@@ -50,6 +51,7 @@ variants! {
     a_thousand_requests_leave_nothing_behind: super::memory::rows;
     the_numbered_rows_are_answered: super::general::rows;
     what_the_matrices_do_not_have_is_answered_too: super::beyond::rows;
+    parts_of_files_are_those_of_rfc_9110: super::ranges::rows;
     sec_06_a_stop_waits_for_what_runs: super::drain::what_runs_is_finished;
     a_stop_does_not_wait_for_ever: super::drain::what_takes_too_long_is_not;
     sec_07_nothing_of_a_request_is_seen_by_the_next: super::requests::sec_07;

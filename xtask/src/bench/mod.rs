@@ -11,6 +11,7 @@ mod client;
 mod counters;
 mod cpu;
 mod descriptors;
+mod files;
 mod h2load;
 mod interrupt;
 mod knobs;
@@ -57,6 +58,9 @@ pub(crate) fn run(arguments: impl IntoIterator<Item = String>) -> Result<()> {
             for subject in tls::all() {
                 println!("{:<10} {}, with --tls", subject.group.name(), subject.name);
             }
+            for subject in files::all() {
+                println!("{:<10} {}, with --files", subject.group.name(), subject.name);
+            }
             for subject in websocket::all() {
                 println!("{:<10} {}, with --websocket", subject.group.name(), subject.name);
             }
@@ -73,6 +77,7 @@ pub(crate) fn run(arguments: impl IntoIterator<Item = String>) -> Result<()> {
         Compared::Knobs => knobs::all(),
         Compared::Tls => tls::all(),
         Compared::WebSocket => websocket::all(),
+        Compared::Files => files::all(),
     };
     let subjects = subjects::select(all, &options.only)?;
     interrupt::install()?;
@@ -81,6 +86,7 @@ pub(crate) fn run(arguments: impl IntoIterator<Item = String>) -> Result<()> {
     match options.compared {
         Compared::Tls => return tls::run(&subjects, &binaries, &counters, &options),
         Compared::WebSocket => return websocket::run(&subjects, &binaries, &counters, &options),
+        Compared::Files => return files::run(&subjects, &binaries, &counters, &options),
         Compared::Peers | Compared::Knobs => {}
     }
     let mut results = Results::new(machine::describe(&binaries, &counters, &options)?);

@@ -15,6 +15,8 @@ pub(super) enum Answer {
     Itself,
     /// Proxies over kept-alive connections to this `server` of an `upstream` block.
     Proxy(String),
+    /// The file of [`files`](super::files) by `sendfile`, which is off by default, from a directory that is its own.
+    Files,
     /// Proxies WebSockets to this `server`.
     WebSocket(String),
 }
@@ -52,6 +54,11 @@ fn configuration(directory: &Path, port: u16, answer: &Answer, tls: Option<&Iden
     let path = |name: &str| -> PathBuf { directory.join(name) };
     let (upstream, location) = match answer {
         Answer::Itself => (String::new(), "return 200 \"Hello, World!\";".to_owned()),
+        // What its manual says of large files: a chunk of a file, and no more, goes out between other connections.
+        Answer::Files => (
+            format!("  sendfile on; tcp_nopush on; sendfile_max_chunk 512k; root {};\n", directory.display()),
+            format!("return 200 \"Hello, World!\"; }} location = /{} {{ open_file_cache max=16;", super::files::FILE),
+        ),
         Answer::Proxy(server) => (
             format!(
                 "  upstream app {{ server {server}; keepalive 512; keepalive_requests 1000000000; keepalive_timeout 1h; }}\n"
@@ -114,6 +121,7 @@ fn tls_directives(directory: &Path, answer: &Answer, identity: &Identity) -> Str
         Answer::Itself => {
             format!("    location = /megabyte {{ root {}; open_file_cache max=16; }}\n", directory.display())
         }
+        Answer::Files => String::new(),
         Answer::Proxy(_) | Answer::WebSocket(_) => "    proxy_buffers 16 16k; proxy_max_temp_file_size 0;\n".to_owned(),
     };
     format!(

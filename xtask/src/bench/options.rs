@@ -18,6 +18,7 @@ usage: cargo xtask bench [options]
                        counts of its own)
   --websocket          WebSocket messages, idle connections and storms beside other servers: written to
                        bench/results/DATE-websocket (default 2 seconds, and connection counts of its own)
+  --files              a gigabyte as a file and in a form, beside nginx: written to bench/results/DATE-files
   --callgrind          also count user instructions (valgrind) and system calls (strace) per request
   --quick              1 round of 1 s at 64 and 256 connections, written to target/bench-quick instead of bench/results
   --list               list the subjects and stop
@@ -45,6 +46,8 @@ pub(super) enum Compared {
     Tls,
     /// [`websocket`] beside other servers.
     WebSocket,
+    /// Files beside nginx.
+    Files,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -65,26 +68,30 @@ pub(super) fn parse(arguments: impl IntoIterator<Item = String>) -> Result<Reque
     let arguments: Vec<String> = arguments.into_iter().collect();
     let has = |flag: &str| arguments.iter().any(|argument| argument == flag);
     let quick = has("--quick");
-    let compared = match [has("--knobs"), has("--tls"), has("--websocket")] {
-        [false, false, false] => Compared::Peers,
-        [true, false, false] => Compared::Knobs,
-        [false, true, false] => Compared::Tls,
-        [false, false, true] => Compared::WebSocket,
-        _ => bail!("--knobs, --tls and --websocket are runs of their own"),
+    let compared = match [has("--knobs"), has("--tls"), has("--websocket"), has("--files")] {
+        [false, false, false, false] => Compared::Peers,
+        [true, false, false, false] => Compared::Knobs,
+        [false, true, false, false] => Compared::Tls,
+        [false, false, true, false] => Compared::WebSocket,
+        [false, false, false, true] => Compared::Files,
+        _ => bail!("--knobs, --tls, --websocket and --files are runs of their own"),
     };
+    if compared == Compared::Files && (has("--callgrind") || has("--connections")) {
+        bail!("--files has one connection, and is not counted by --callgrind");
+    }
     if matches!(compared, Compared::Tls | Compared::WebSocket) && has("--connections") {
         bail!("--tls and --websocket have connection counts of their own");
     }
     let connections = match compared {
         Compared::Knobs => knobs::CONNECTIONS.to_vec(),
-        Compared::Tls | Compared::WebSocket => Vec::new(),
+        Compared::Tls | Compared::WebSocket | Compared::Files => Vec::new(),
         Compared::Peers if quick => vec![64, 256],
         Compared::Peers => vec![1, 16, 64, 256],
     };
     let seconds = match compared {
         Compared::Tls => tls::SECONDS,
         Compared::WebSocket => websocket::SECONDS,
-        Compared::Peers | Compared::Knobs => 4,
+        Compared::Peers | Compared::Knobs | Compared::Files => 4,
     };
     let mut options = Options {
         only: Vec::new(),
@@ -110,7 +117,7 @@ pub(super) fn parse(arguments: impl IntoIterator<Item = String>) -> Result<Reque
                     value()?.split(',').map(|count| Ok(number(&flag, count, 1, 10_000)? as usize)).collect::<Result<_>>()?;
             }
             "--callgrind" => options.callgrind = true,
-            "--quick" | "--knobs" | "--tls" | "--websocket" => {}
+            "--quick" | "--knobs" | "--tls" | "--websocket" | "--files" => {}
             "--list" => return Ok(Request::List),
             "--help" | "-h" => return Ok(Request::Help),
             _ => bail!("unknown option {flag}\n{USAGE}"),
@@ -179,6 +186,13 @@ mod tests {
         assert_eq!((websocket.compared, websocket.seconds), (Compared::WebSocket, websocket::SECONDS));
         assert!(options("--websocket --tls").is_err());
         assert!(options("--websocket --connections 4").is_err());
+    }
+
+    #[test]
+    fn files_are_a_run_of_their_own() {
+        assert_eq!(options("--files").unwrap().compared, Compared::Files);
+        assert!(options("--files --tls").is_err());
+        assert!(options("--files --callgrind").is_err());
     }
 
     #[test]

@@ -53,6 +53,7 @@ pub(super) fn directory(machine: &Machine, options: &Options) -> Result<PathBuf>
         Compared::Knobs => "-knobs",
         Compared::Tls => "-tls",
         Compared::WebSocket => "-websocket",
+        Compared::Files => "-files",
     };
     let name = format!("{}{suffix}", machine.date);
     let mut directory = all.join(&name);

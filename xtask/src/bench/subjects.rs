@@ -12,7 +12,7 @@ use super::binaries::{Binaries, Program};
 use super::process::{ProcessGroup, pinned};
 use super::tls::{Identity, TLS_LOAD};
 use super::websocket::WEBSOCKET_LOAD;
-use super::{SERVER_CORE, binaries, client, interrupt, load, nginx, patience};
+use super::{SERVER_CORE, binaries, client, files, interrupt, load, nginx, patience};
 
 /// The names budgets and ratios refer to.
 pub(super) mod name {
@@ -84,6 +84,10 @@ pub(super) enum Step {
     /// The same behind nginx, on a port of its own.
     WebSocketUpstream(&'static str),
     NginxWebSocketToTcp,
+    /// Answers with a file of its directory.
+    NginxFiles,
+    /// The benchmark's files in this mode, with these further arguments.
+    NarthexFiles(&'static str, &'static [&'static str]),
     /// A script of `bench/websocket/node` told to listen with `--port N`.
     NodePeer(&'static str),
     /// The benchmark's hubs in this mode, with these further arguments.
@@ -185,9 +189,14 @@ impl Step {
             | Self::NginxToTcp
             | Self::NginxTls
             | Self::NginxTlsToTcp
+            | Self::NginxFiles
             | Self::NginxWebSocketToTcp => Program::Nginx,
             Self::NarthexHost | Self::NarthexHostWith(_) | Self::NarthexTlsHost => HOST,
-            Self::NarthexApp(..) | Self::NarthexTlsApp(_) | Self::NarthexHub(..) | Self::NarthexTlsHub(_) => APP,
+            Self::NarthexFiles(..)
+            | Self::NarthexApp(..)
+            | Self::NarthexTlsApp(_)
+            | Self::NarthexHub(..)
+            | Self::NarthexTlsHub(_) => APP,
         }
     }
 
@@ -259,6 +268,16 @@ impl Step {
                 (arguments, Ready::Unix(path))
             }
             Self::NarthexApp(mode, further) => (place.app(mode, further), here),
+            Self::NginxFiles => {
+                files::file_in(place.directory)?;
+                (nginx(nginx::Answer::Files)?, here)
+            }
+            Self::NarthexFiles(mode, further) => {
+                files::file_in(place.directory)?;
+                let mut arguments = place.app(mode, further);
+                arguments.extend(["--directory".to_owned(), text(place.directory)]);
+                (arguments, here)
+            }
             Self::NarthexHub(mode, further) => (place.app(mode, further), websocket),
             Self::NarthexTlsApp(mode) => (place.tls_app(mode)?, https),
             Self::NarthexTlsHub(mode) => (place.tls_app(mode)?, Ready::SecureWebSocket(place.port)),

@@ -6,14 +6,18 @@ use super::list::{self, Group, Row};
 use super::results::{self, Outcome, WAYS};
 use crate::system::{cargo, find, root, target_directory};
 
-/// Runs it, and prints the table.
-pub(super) fn run() -> Result<(), String> {
+/// Runs it, or only one of its groups, and prints the table.
+pub(super) fn run(only: Option<&str>) -> Result<(), String> {
     if find("cargo-nextest").is_none() {
         return Err("the matrix is run by nextest: cargo install cargo-nextest --locked".to_owned());
     }
     let page = root().join("docs/conformance.md");
     let page = fs::read_to_string(&page).map_err(|error| format!("cannot read {}: {error}", page.display()))?;
-    let groups = list::read(&page)?;
+    let mut groups = list::read(&page)?;
+    groups.retain(|group| only.is_none_or(|only| group.name == only));
+    if groups.is_empty() {
+        return Err(format!("docs/conformance.md has no group {}", only.unwrap_or_default()));
+    }
     let report = target_directory().join("nextest/conformance/junit.xml");
     // What an earlier run has left would be taken for this one's.
     let _ = fs::remove_file(&report);

@@ -8,6 +8,7 @@ mod results;
 const USAGE: &str = "\
 usage: cargo xtask conformance [SUITE]   all of them, unless one is named
 
+  ranges                        parts of files, by every provider: the group of that name in docs/conformance.md
   matrix                        Horse's compatibility matrix and hardening list (docs/conformance.md)
   autobahn [--quick] [CASES]    the Autobahn TestSuite (conformance/README.md)";
 
@@ -16,7 +17,8 @@ pub(crate) fn run(args: &[String]) -> Result<(), String> {
     let args: Vec<&str> = args.iter().map(String::as_str).collect();
     match *args {
         [] => all(),
-        ["matrix"] => matrix::run(),
+        ["matrix"] => matrix::run(None),
+        ["ranges"] => matrix::run(Some("Ranges")),
         ["autobahn"] => autobahn::run(autobahn::ALL),
         ["autobahn", "--quick"] => autobahn::run(autobahn::QUICK),
         ["autobahn", cases] if !cases.starts_with('-') => autobahn::run(cases),
@@ -25,7 +27,7 @@ pub(crate) fn run(args: &[String]) -> Result<(), String> {
 }
 
 fn all() -> Result<(), String> {
-    let outcomes = [("matrix", matrix::run()), ("autobahn", autobahn::run(autobahn::ALL))];
+    let outcomes = [("matrix", matrix::run(None)), ("autobahn", autobahn::run(autobahn::ALL))];
     println!();
     let mut failed = Vec::new();
     for (suite, outcome) in outcomes {

@@ -31,8 +31,9 @@ pub(crate) struct HostArguments {
     /// it has to their end
     #[arg(long)]
     pub(crate) take_over: bool,
-    /// Serve the dashboard here, as one of the host's own registrations. Whoever reaches it over loopback may look; to act, and from
-    /// elsewhere, takes the token, which is in the link that the host logs
+    /// Serve the dashboard here, as one of the host's own registrations: best on a port of its own, since pages of other apps on the
+    /// same port are its own origin. Whoever reaches it over loopback may look; to act, and from elsewhere, takes the token, which is in
+    /// the link that the host logs
     #[arg(long, value_name = "URL", num_args = 0..=1, default_missing_value = "http://localhost:8900/")]
     pub(crate) dashboard: Option<String>,
     /// The dashboard's token: at least 16 letters, digits, `-`, `.`, `_` or `~` [default: a new one at each start]
@@ -81,7 +82,7 @@ impl Whose {
     }
 }
 
-/// It has to fit a link and a cookie as it is, and not to be guessed.
+/// It has to fit a link and a WebSocket's sub-protocol as it is, and not to be guessed.
 fn token(typed: &str) -> Result<String, String> {
     let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
     if typed.len() < 16 || !typed.bytes().all(fits) {

@@ -12,10 +12,12 @@ mod iplisten;
 mod new;
 mod number;
 mod queue;
+mod run;
 mod servicestate;
 mod setting;
 mod sslcert;
 mod timeout;
+mod top;
 mod urlacl;
 mod words;
 
@@ -33,11 +35,13 @@ pub(crate) use explain::ExplainArguments;
 pub(crate) use host::{HostArguments, HostService};
 pub(crate) use iplisten::{IplistenAddress, ShowIplisten};
 pub(crate) use new::{NewArguments, Template};
-pub(crate) use queue::UpdateQueue;
+pub(crate) use queue::{RestartArguments, UpdateQueue};
+pub(crate) use run::{Listen, ProgramArguments, RunArguments, RunChildArguments, Span, Variable, name, path};
 pub(crate) use servicestate::{ShowServicestate, View};
 pub(crate) use setting::{AddSetting, DeleteSetting, ShowSetting};
 pub(crate) use sslcert::{BindingOptions, ChangeSslcert, DeleteSslcert, Negotiation, ShowSslcert, Switch};
 pub(crate) use timeout::{AddTimeout, DeleteTimeout, ShowTimeout};
+pub(crate) use top::TopArguments;
 pub(crate) use urlacl::{AddUrlacl, DeleteUrlacl, ShowUrlacl};
 
 use crate::exit;
@@ -62,6 +66,14 @@ pub(crate) enum Command {
     Host(HostArguments),
     /// Start a project: an app that builds, runs and has tests
     New(NewArguments),
+    /// Run programs of any language as apps of the host: started, watched, restarted and ended, with logs
+    Run(Box<RunArguments>),
+    /// Becomes a program that `run` starts
+    #[command(hide = true)]
+    RunChild(RunChildArguments),
+    /// Ends the programs of a `run` that has been killed
+    #[command(hide = true)]
+    RunGuard,
     /// Show what a running host knows and how it is configured
     #[command(subcommand)]
     Show(Show),
@@ -81,6 +93,10 @@ pub(crate) enum Command {
     Dump(SocketArgument),
     /// Let the host read its configuration file again; no connection is dropped
     Reload(Asking),
+    /// Restart the processes of a named request queue, one after the other: each starts its successor and leaves when that serves
+    Restart(RestartArguments),
+    /// Watch who gets how many requests, how fast they are answered, and what waits
+    Top(TopArguments),
     /// Say which registration or reservation gets a URL, which bucket decided, and what it shadows
     Explain(ExplainArguments),
     /// Check this machine, and say what to change: rights, ports, limits, kernel settings, certificates, and the host

@@ -35,6 +35,15 @@ pub(crate) struct UpdateQueue {
     pub(crate) asking: Asking,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Args)]
+pub(crate) struct RestartArguments {
+    /// The queue's name, as `show servicestate` has it
+    #[arg(value_name = "QUEUE")]
+    pub(crate) queue: String,
+    #[command(flatten)]
+    pub(crate) asking: Asking,
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::tests::all_mean;

@@ -14,7 +14,7 @@ use super::Inner;
 use super::guard::{May, unless_may_act};
 use super::look::unavailable;
 
-/// A wish. Only a page of the same origin can send it as JSON, and its cookie goes nowhere else.
+/// A wish. It comes with the token, which the dashboard's own script has and no browser adds by itself: other pages cannot wish.
 #[derive(Debug, Deserialize)]
 #[serde(tag = "do", rename_all = "kebab-case", deny_unknown_fields)]
 pub(super) enum Wish {

@@ -1,20 +1,26 @@
 //! Who may look, and who may act.
+//!
+//! Only what a request shows by itself counts: no cookie, which browsers would show to every other port of the machine and send along
+//! with whatever another page of the origin asks for.
 
 use std::fmt;
 use std::sync::Arc;
 
 use axum::Extension;
 use axum::extract::{Request, State};
-use axum::http::header::{AUTHORIZATION, COOKIE, HOST, LOCATION, SET_COOKIE};
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::header::{AUTHORIZATION, HOST, SEC_WEBSOCKET_PROTOCOL};
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use narthex::{ConnectionInfo, PathBase};
+use narthex::ConnectionInfo;
 use sha2::{Digest, Sha256};
 
 use super::Inner;
 
-const COOKIE_NAME: &str = "narthex-dashboard";
+/// What the page's WebSocket speaks.
+pub(super) const PROTOCOL: &str = "narthex.dashboard";
+/// A sub-protocol that begins so is the token: a page cannot give a WebSocket header fields.
+const TOKEN_PROTOCOL: &str = "narthex.token.";
 
 /// What lets its owner do everything that the dashboard can.
 #[derive(Clone)]
@@ -61,11 +67,6 @@ pub(super) enum May {
 
 /// Lets in who is on this machine, and who has the token.
 pub(super) async fn admit(State(inner): State<Arc<Inner>>, mut request: Request, next: Next) -> Response {
-    let query = request.uri().query().unwrap_or_default();
-    let typed = query.split('&').find_map(|pair| pair.strip_prefix("token="));
-    if let Some(typed) = typed {
-        return if inner.token.is(typed) { remember(&request, typed) } else { refuse() };
-    }
     let may = if said(request.headers()).any(|said| inner.token.is(said)) {
         May::Act
     } else if is_local(&request) {
@@ -73,6 +74,7 @@ pub(super) async fn admit(State(inner): State<Arc<Inner>>, mut request: Request,
     } else {
         return refuse();
     };
+    forget(request.headers_mut());
     request.extensions_mut().insert(may);
     next.run(request).await
 }
@@ -83,21 +85,20 @@ fn refuse() -> Response {
     (StatusCode::FORBIDDEN, text).into_response()
 }
 
-/// What may be the token: of a program in `Authorization`, of a browser in a cookie.
+/// What may be the token: in `Authorization`, or offered by a WebSocket.
 fn said(headers: &HeaderMap) -> impl Iterator<Item = &str> {
     let text = |name| headers.get_all(name).into_iter().filter_map(|value| value.to_str().ok());
     let bearer = text(AUTHORIZATION).filter_map(|value| value.strip_prefix("Bearer "));
-    let cookies = text(COOKIE).flat_map(|value| value.split("; "));
-    bearer.chain(cookies.filter_map(|cookie| cookie.strip_prefix(COOKIE_NAME)?.strip_prefix('=')))
+    let offered = text(SEC_WEBSOCKET_PROTOCOL).flat_map(|value| value.split(','));
+    bearer.chain(offered.filter_map(|offer| offer.trim().strip_prefix(TOKEN_PROTOCOL)))
 }
 
-/// The token moves from the address bar, which others may see, to a cookie.
-fn remember(request: &Request, token: &str) -> Response {
-    let base = request.extensions().get::<PathBase>().map_or("", |base| base.as_str());
-    let tls = request.extensions().get::<ConnectionInfo>().is_some_and(|known| known.tls);
-    let secure = if tls { "; Secure" } else { "" };
-    let cookie = format!("{COOKIE_NAME}={token}; Path={base}/; HttpOnly; SameSite=Strict{secure}");
-    (StatusCode::SEE_OTHER, [(LOCATION, format!("{base}/")), (SET_COOKIE, cookie)]).into_response()
+/// A hub keeps the head of a handshake for as long as the connection lasts: without the token.
+fn forget(headers: &mut HeaderMap) {
+    headers.remove(AUTHORIZATION);
+    if headers.remove(SEC_WEBSOCKET_PROTOCOL).is_some() {
+        headers.insert(SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(PROTOCOL));
+    }
 }
 
 /// From this machine, and addressed as such: a page elsewhere whose name is made to mean this machine says its own name.
@@ -117,6 +118,8 @@ pub(super) fn unless_may_act(may: Option<Extension<May>>) -> Option<Response> {
 
 #[cfg(test)]
 mod tests {
+    use axum::http::header::COOKIE;
+
     use super::*;
 
     #[test]
@@ -129,11 +132,15 @@ mod tests {
     }
 
     #[test]
-    fn a_token_is_looked_for_in_authorization_and_cookies() {
+    fn a_token_is_looked_for_in_authorization_and_sub_protocols_and_then_forgotten() {
         let mut headers = HeaderMap::new();
         headers.append(AUTHORIZATION, "Basic abc".parse().unwrap());
         headers.append(AUTHORIZATION, "Bearer one".parse().unwrap());
-        headers.append(COOKIE, "a=b; narthex-dashboard=two; narthex-dashboard-x=three".parse().unwrap());
+        headers.append(SEC_WEBSOCKET_PROTOCOL, "narthex.dashboard, narthex.token.two".parse().unwrap());
+        headers.append(COOKIE, "narthex-dashboard=three".parse().unwrap());
         assert_eq!(said(&headers).collect::<Vec<_>>(), ["one", "two"]);
+        forget(&mut headers);
+        assert_eq!(said(&headers).count(), 0);
+        assert_eq!(headers[SEC_WEBSOCKET_PROTOCOL], PROTOCOL);
     }
 }

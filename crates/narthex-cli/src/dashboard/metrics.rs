@@ -1,4 +1,6 @@
 //! The same numbers for Prometheus, in its text format (version 0.0.4). docs/operators.md lists the names.
+//!
+//! What has a label is of apps that are there; of those that are gone, the totals of the host tell.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -48,21 +50,19 @@ fn text(state: &ServiceState, certificates: &[SslcertState]) -> String {
     for (reason, count) in &state.refused {
         out.sample("refused_total", &[("reason", reason)], count);
     }
+    out.plain("host_requests_total", "counter", "Requests that are over, of apps that are gone, too.", state.traffic.requests);
+    out.head("host_responses_total", "counter", "The same by the first digit of the status; none: the client got no answer.");
+    for (class, count) in classes(&state.traffic) {
+        out.sample("host_responses_total", &[("status", class)], &count);
+    }
+    out.plain("host_sent_bytes_total", "counter", "Bytes to clients, with heads and framing.", state.traffic.bytes_sent);
+    out.plain("host_received_bytes_total", "counter", "Bytes from clients: heads and bodies.", state.traffic.bytes_received);
     out.head("requests_total", "counter", "Requests that are over, by the first URL of their group.");
     each(&by_url, |url, sum| out.sample("requests_total", &[("url", url)], &sum.requests));
     out.head("responses_total", "counter", "The same by the first digit of the status; none: the client got no answer.");
     each(&by_url, |url, sum| {
-        let TrafficState { no_answer, informational, successful, redirected, client_errors, server_errors, .. } = sum;
-        let classes = [
-            ("none", no_answer),
-            ("1xx", informational),
-            ("2xx", successful),
-            ("3xx", redirected),
-            ("4xx", client_errors),
-            ("5xx", server_errors),
-        ];
-        for (class, count) in classes {
-            out.sample("responses_total", &[("url", url), ("status", class)], count);
+        for (class, count) in classes(sum) {
+            out.sample("responses_total", &[("url", url), ("status", class)], &count);
         }
     });
     out.head("sent_bytes_total", "counter", "Bytes to clients, with heads and framing.");
@@ -80,14 +80,15 @@ fn text(state: &ServiceState, certificates: &[SslcertState]) -> String {
     for (name, kind, help) in queues.into_iter().chain(further) {
         out.head(name, kind, help);
         for queue in &state.queues {
-            let label = queue.name.clone().unwrap_or_else(|| queue.id.to_string());
+            // Any app may give its queue the name that it likes, and two may like the same.
+            let (id, label) = (queue.id.to_string(), queue.name.as_deref().unwrap_or_default());
             let value = match name {
                 "queue_waiting" => queue.waiting,
                 "queue_in_progress" => queue.in_progress,
                 "queue_length_limit" => queue.length_limit.into(),
                 _ => queue.rejected,
             };
-            out.sample(name, &[("queue", &label)], &value);
+            out.sample(name, &[("queue_id", &id), ("queue", label)], &value);
         }
     }
     out.head("certificate_days_left", "gauge", "Whole days until a binding's certificate ends.");
@@ -97,6 +98,17 @@ fn text(state: &ServiceState, certificates: &[SslcertState]) -> String {
         }
     }
     out.0
+}
+
+fn classes(sum: &TrafficState) -> [(&'static str, u64); 6] {
+    [
+        ("none", sum.no_answer),
+        ("1xx", sum.informational),
+        ("2xx", sum.successful),
+        ("3xx", sum.redirected),
+        ("4xx", sum.client_errors),
+        ("5xx", sum.server_errors),
+    ]
 }
 
 fn each<'a>(by_url: &BTreeMap<&'a str, TrafficState>, mut write: impl FnMut(&'a str, &TrafficState)) {
@@ -154,15 +166,24 @@ mod tests {
         };
         let session =
             |groups: &[serde_json::Value]| serde_json::json!({ "id": 1, "name": "a", "pid": 1, "uid": 1, "groups": groups });
+        let queue = |id: u64, name: Option<&str>| {
+            serde_json::json!({
+                "id": id, "name": name, "state": "active", "length_limit": 1000, "waiting": id, "in_progress": 0, "rejected": 0,
+                "processes": [],
+            })
+        };
         let state = serde_json::json!({
             "version": "1", "pid": 1, "uptime_seconds": 5, "workers": 1, "listeners": [], "connections": 3, "requests": 4, "refusals": 0,
             "sessions": [session(&[group("http://+:80/a/")]), session(&[group("http://+:80/a/"), group("http://+:80/\"\\/")])],
-            "queues": [], "refused": [["QueueFull", 7]],
+            "queues": [queue(12, None), queue(13, Some("12"))], "refused": [["QueueFull", 7]],
+            "traffic": TrafficState { requests: 9, successful: 8, no_answer: 1, ..TrafficState::default() },
         });
         let text = text(&serde_json::from_value(state).unwrap(), &[]);
         for line in [
             "narthex_uptime_seconds 5",
             "narthex_refused_total{reason=\"QueueFull\"} 7",
+            "narthex_host_requests_total 9",
+            "narthex_host_responses_total{status=\"none\"} 1",
             "narthex_requests_total{url=\"http://+:80/a/\"} 4",
             "narthex_requests_total{url=\"http://+:80/\\\"\\\\/\"} 2",
             "narthex_responses_total{url=\"http://+:80/a/\",status=\"2xx\"} 4",
@@ -170,6 +191,8 @@ mod tests {
             "narthex_request_duration_seconds_bucket{url=\"http://+:80/a/\",le=\"0.001\"} 2",
             "narthex_request_duration_seconds_bucket{url=\"http://+:80/a/\",le=\"+Inf\"} 4",
             "narthex_request_duration_seconds_count{url=\"http://+:80/a/\"} 4",
+            "narthex_queue_waiting{queue_id=\"12\",queue=\"\"} 12",
+            "narthex_queue_waiting{queue_id=\"13\",queue=\"12\"} 13",
         ] {
             assert!(text.lines().any(|there| there == line), "{line} is not in\n{text}");
         }

@@ -1,6 +1,7 @@
 //! The dashboard: what the host does, live, as one more app behind it.
 //!
-//! Who reaches it over loopback may look; whoever has the token may look from anywhere, read the logs, and act.
+//! Who reaches it over loopback may look; whoever has the token may look from anywhere, read the logs, and act. Everybody may have the
+//! page, which is empty until it is told something: a browser shows the token, which is in the link's fragment, with the page's questions.
 
 mod act;
 mod guard;
@@ -36,7 +37,12 @@ struct Inner {
 impl Dashboard {
     pub(crate) fn new(socket: &Path, token: Token) -> Self {
         let socket = socket.to_owned();
-        Self(Arc::new(Inner { socket, token, watchers: Hub::new() }))
+        Self(Arc::new(Inner { socket, token, watchers: Hub::builder().protocols([guard::PROTOCOL]).build() }))
+    }
+
+    /// The link that lets who opens it act. A fragment is sent to nobody: no log has the token, and no app that shares the port.
+    pub(crate) fn link(&self, url: &str) -> String {
+        format!("{url}#token={}", self.0.token.as_str())
     }
 
     /// Serves it under a prefix, until the future is dropped; tells `ready` once it does.
@@ -51,10 +57,7 @@ impl Dashboard {
 
     fn router(self) -> Router {
         let inner = Arc::clone(&self.0);
-        Router::new()
-            .route("/", get(pages::page))
-            .route("/dashboard.js", get(pages::script))
-            .route("/dashboard.css", get(pages::style))
+        let guarded = Router::new()
             .route("/live", inner.watchers.route())
             .route("/state", get(look::state))
             .route("/explain", get(look::explain))
@@ -62,7 +65,12 @@ impl Dashboard {
             .route("/metrics", get(metrics::page))
             .route("/act", post(act::act))
             .layer(from_fn_with_state(Arc::clone(&inner), guard::admit))
-            .with_state(inner)
+            .with_state(inner);
+        Router::new()
+            .route("/", get(pages::page))
+            .route("/dashboard.js", get(pages::script))
+            .route("/dashboard.css", get(pages::style))
+            .merge(guarded)
     }
 }
 

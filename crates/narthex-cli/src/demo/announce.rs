@@ -67,7 +67,7 @@ mod tests {
     #[test]
     fn the_welcome_names_every_address_and_process() {
         let text =
-            welcome(false, 9000, Path::new("/s/host.sock"), &[(AppName::App1, 11), (AppName::App2, 22)], "http://d/?token=t");
+            welcome(false, 9000, Path::new("/s/host.sock"), &[(AppName::App1, 11), (AppName::App2, 22)], "http://d/#token=t");
         for part in [
             "http://localhost:9000/ ",
             "http://localhost:9000/app1/ ",
@@ -76,7 +76,7 @@ mod tests {
             "process 11",
             "process 22",
             "/s/host.sock",
-            "http://d/?token=t",
+            "http://d/#token=t",
             "Ctrl-C",
         ] {
             assert!(text.contains(part), "{part:?} is missing in\n{text}");

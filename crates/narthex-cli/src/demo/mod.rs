@@ -105,8 +105,9 @@ async fn serve(arguments: &DemoArguments, port: u16, socket: &Path) -> anyhow::R
     let pids: Vec<_> = boards.iter().map(|board| (board.name, board.status.borrow().pid.unwrap_or_default())).collect();
     let lobby = Lobby::new(port, socket, boards);
     let token = Token::random().context("cannot make the dashboard's token")?;
-    let link = format!("http://localhost:{port}/dashboard/?token={}", token.as_str());
     let dashboard = Dashboard::new(socket, token);
+    let link = dashboard.link(&format!("http://localhost:{port}/dashboard/"));
+    // On the port of the apps, which are this program too. A dashboard beside apps of other people has a port of its own.
     let dashboard_prefix = format!("http://+:{port}/dashboard/");
     let ready = Arc::new(Notify::new());
     let announce = async {

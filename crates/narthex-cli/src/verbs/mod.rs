@@ -14,7 +14,7 @@ use narthex_host::admin::{AdminError, Answer, Question};
 use serde::Serialize;
 
 use crate::admin::ask;
-use crate::args::{Add, Asking, Delete, Flush, Show, SocketArgument, Update};
+use crate::args::{Add, Asking, Delete, Flush, RestartArguments, Show, SocketArgument, Update};
 use crate::output::{print, print_exactly, print_json};
 
 pub(crate) use explain::run as explain;
@@ -82,6 +82,11 @@ pub(crate) fn flush(what: &Flush) -> anyhow::Result<()> {
 /// `narthex reload`.
 pub(crate) fn reload(asking: &Asking) -> anyhow::Result<()> {
     command(asking, &Question::Reload)
+}
+
+/// `narthex restart`.
+pub(crate) fn restart(typed: RestartArguments) -> anyhow::Result<()> {
+    command(&typed.asking, &Question::RestartQueue { name: typed.queue })
 }
 
 /// `narthex dump`: the host writes the script, quoted for `sh`.

@@ -329,6 +329,10 @@ impl Client {
     /// If the host refuses, or the connection fails.
     pub fn question(&mut self, question: &Question) -> Result<Answer, AdminError> {
         let id = self.id();
+        if matches!(question, Question::RestartQueue { .. }) {
+            // As long as the processes take, one after the other.
+            self.stream.set_read_timeout(None).map_err(|error| AdminError::Io(self.path.clone(), error))?;
+        }
         let question = serde_json::to_value(question).map_err(|_| AdminError::Unexpected)?;
         match self.ask(&Message::Ask { id, question })? {
             Message::Answer { answer, .. } => serde_json::from_value(answer).map_err(|_| AdminError::Unexpected),

@@ -59,6 +59,8 @@ pub enum Question {
     DeleteCache { url: Option<String>, recursive: bool },
     /// Write what the logs have buffered.
     FlushLogbuffer,
+    /// Have every process of the request queue of this name start its successor and leave once that is there, one after the other.
+    RestartQueue { name: String },
     /// Hand the listening sockets over to the host that asks: see [`HostOptions::take_over`](crate::HostOptions::take_over).
     TakeOver,
     /// Let a request queue, by its number, give out requests or not, whatever its app says. Lasts as long as the queue.

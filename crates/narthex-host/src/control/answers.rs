@@ -131,6 +131,7 @@ impl Configuration {
                 | Question::DeleteCache { .. }
                 | Question::FlushLogbuffer
                 | Question::TakeOver
+                | Question::RestartQueue { .. }
                 | Question::UpdateQueue { .. }
                 | Question::Explain { .. }
                 | Question::ShowSslcert { .. }

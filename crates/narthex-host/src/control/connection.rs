@@ -12,10 +12,11 @@ use narthex_proto::wire::{
 };
 use tokio::io::AsyncWriteExt;
 use tokio::net::UnixStream;
-use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 use tokio::time::timeout;
 
 use super::reservations::Caller;
+use super::restart::Saying;
 use super::state::Refusal;
 use super::{SPARE_CONNECTIONS, Shared, report, succession};
 use crate::admin::{Answer, Question};
@@ -154,17 +155,28 @@ async fn app(shared: &Rc<Shared>, connection: &mut Connection, peer: Peer, hello
     // What a data connection shows must not be guessable by another process of the same user.
     let token = random_token()?;
     let pid = if peer.pid == 0 { hello.pid } else { peer.pid };
+    let (says, sayings) = mpsc::unbounded_channel();
     let app = shared.state.borrow_mut().add_app(&hello.name, hello.workers, pid, peer.caller, token.clone());
-    let served = app_messages(shared, connection, app, &token).await;
+    if let Some(app) = shared.state.borrow_mut().apps.get_mut(&app) {
+        app.says = Some(says);
+    }
+    let served = app_messages(shared, connection, app, &token, sayings).await;
     shared.app_gone(app).await;
     tracing::info!(app, pid, "an app has left");
     served
 }
 
-async fn app_messages(shared: &Rc<Shared>, connection: &mut Connection, app: AppId, token: &str) -> Result<(), Ended> {
+async fn app_messages(
+    shared: &Rc<Shared>,
+    connection: &mut Connection,
+    app: AppId,
+    token: &str,
+    mut sayings: mpsc::UnboundedReceiver<Saying>,
+) -> Result<(), Ended> {
     connection.send(&welcome(shared, app, token)).await?;
     let mut replaced = shared.replaced.subscribe();
     let mut told = false;
+    let mut awaited: Option<oneshot::Sender<Message>> = None;
     loop {
         let received = tokio::select! {
             received = connection.receive() => received?,
@@ -172,7 +184,12 @@ async fn app_messages(shared: &Rc<Shared>, connection: &mut Connection, app: App
                 told = true;
                 // It registers with the other host now, and has both until this one is done.
                 connection.send(&Message::Drain).await?;
-                connection.receive().await?
+                continue;
+            }
+            Some(saying) = sayings.recv() => {
+                awaited = saying.answer.or(awaited);
+                connection.send(&saying.message).await?;
+                continue;
             }
         };
         let Some(message) = received else { return Ok(()) };
@@ -217,6 +234,12 @@ async fn app_messages(shared: &Rc<Shared>, connection: &mut Connection, app: App
                 Ok(()) => Message::Done { id },
                 Err(Refusal { code, message }) => Message::Refused { id, code, message },
             },
+            answer @ (Message::Restarting { .. } | Message::Refused { .. }) => {
+                if let Some(awaited) = awaited.take() {
+                    let _ = awaited.send(answer);
+                }
+                continue;
+            }
             Message::Drain => continue,
             other => unsupported(&other),
         };

@@ -14,11 +14,12 @@ mod queues;
 mod quic;
 mod report;
 pub(crate) mod reservations;
+mod restart;
 pub(crate) mod settings;
 mod state;
-mod succession;
 #[cfg(test)]
 mod strangers;
+mod succession;
 #[cfg(test)]
 mod tests;
 
@@ -33,7 +34,7 @@ use std::time::Duration;
 use narthex_http::{Acceptor, Admission, Bandwidth};
 use narthex_proto::prefix::UrlPrefix;
 use narthex_proto::wire::{GroupSettings, Owner, Properties, QueueSettings, RefusalCode};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 use tokio::task::{JoinHandle, spawn_local};
 use tokio::time::Instant;
 
@@ -142,6 +143,8 @@ struct Shared {
     quic: RefCell<Quic>,
     acme: Acme,
     stopping: Cell<bool>,
+    /// Who is there, or has what, has changed.
+    published: Notify,
     /// The host's own socket, until it stops or another host has it.
     socket: RefCell<Option<HostSocket>>,
     /// Accepts on it.
@@ -153,7 +156,7 @@ struct Shared {
 }
 
 impl Shared {
-    fn new(control: Control, socket: HostSocket, replaced: watch::Sender<bool>) -> Rc<Self> {
+    fn new(control: Control, socket: Option<HostSocket>, replaced: watch::Sender<bool>) -> Rc<Self> {
         let most = MOST_CONNECTIONS.max(16 * control.workers.len().saturating_pow(2));
         let acme = Acme::new(&control.configuration.directory());
         Rc::new(Self {
@@ -168,7 +171,8 @@ impl Shared {
             quic: RefCell::default(),
             acme,
             stopping: Cell::new(false),
-            socket: RefCell::new(Some(socket)),
+            published: Notify::new(),
+            socket: RefCell::new(socket),
             accepting: RefCell::default(),
             replaced,
             awaited: RefCell::new(control.awaited),
@@ -285,6 +289,7 @@ impl Shared {
             self.listen(opened);
         }
         self.follow_quic();
+        self.published.notify_waiters();
     }
 
     /// Has the workers accept there.
@@ -318,9 +323,13 @@ impl Shared {
                 caller.check_operator("stopping and starting request queues")?;
                 return self.update_queue(*id, *state).await;
             }
+            Question::RestartQueue { name } => return self.restart_queue(caller, name).await,
             // Descriptors go with the answer: it is given where the connection is.
             Question::TakeOver => {
-                return Err(Refusal::new(RefusalCode::Unsupported, "a host is taken over by another one: narthex host --take-over"));
+                return Err(Refusal::new(
+                    RefusalCode::Unsupported,
+                    "a host is taken over by another one: narthex host --take-over",
+                ));
             }
             Question::ShowSslcert { binding } => return self.sslcerts(binding.as_ref()),
             Question::Explain { url, local, user } => return explain::answer(self, caller, url, *local, *user),
@@ -419,7 +428,7 @@ pub(crate) async fn run(
     stop: oneshot::Receiver<Duration>,
 ) {
     let listener = socket.listener.try_clone();
-    let shared = Shared::new(control, socket, replaced);
+    let shared = Shared::new(control, Some(socket), replaced);
     shared.expect_apps();
     let accepting = {
         let shared = Rc::clone(&shared);

@@ -309,7 +309,14 @@ mod tests {
 
     fn defaults() -> Defaults {
         let timeouts = Timeouts::default();
-        Defaults { queue_length: 1000, restart_grace: Duration::ZERO, timeouts, max_body: Some(30_000_000), response_cache: true, logging: None }
+        Defaults {
+            queue_length: 1000,
+            restart_grace: Duration::ZERO,
+            timeouts,
+            max_body: Some(30_000_000),
+            response_cache: true,
+            logging: None,
+        }
     }
 
     fn resolved(own: &Properties, session: &Properties) -> Group {

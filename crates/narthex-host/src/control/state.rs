@@ -10,7 +10,7 @@ use std::time::Duration;
 use narthex_proto::prefix::{PrefixSpec, UrlPrefix};
 use narthex_proto::routing::Conflict;
 use narthex_proto::wire::{GroupSettings, Logging, Owner, Properties, QueueSettings, RefusalCode};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, mpsc};
 
 use super::allowance::Taken;
 use super::certificates::Certificates;
@@ -18,6 +18,7 @@ use super::names::{self, MOST_OF_NAME, MOST_OF_URL};
 use super::ports::{PortChange, Ports, release};
 use super::queues::{self, Found, Opener};
 use super::reservations::{self, Caller};
+use super::restart::Saying;
 use super::settings::{self, Defaults, LogOf};
 use crate::config::Config;
 use crate::log::{Log, LogError, Logs};
@@ -51,6 +52,8 @@ pub(crate) struct App {
     pub(crate) sessions: Arc<Semaphore>,
     /// How many of its registrations need each address.
     addresses: HashMap<SocketAddr, usize>,
+    /// To its control connection.
+    pub(crate) says: Option<mpsc::UnboundedSender<Saying>>,
     /// The process has left. What is kept of it waits for the next one of its queues.
     pub(crate) has_left: bool,
 }
@@ -210,7 +213,7 @@ impl State {
         let sessions = 4 * workers * self.workers.max(1) + SPARE_SESSIONS;
         let sessions = Arc::new(Semaphore::new(sessions.min(Semaphore::MAX_PERMITS)));
         let (session, groups, addresses) = (Properties::default(), Vec::new(), HashMap::new());
-        self.apps.insert(id, App { name, pid, caller, token, session, groups, sessions, addresses, has_left: false });
+        self.apps.insert(id, App { name, pid, caller, token, session, groups, sessions, addresses, says: None, has_left: false });
         id
     }
 
@@ -467,8 +470,13 @@ impl State {
     fn push_aside(&mut self, app: AppId, urls: &[String], queue: Option<&str>) {
         let Some(caller) = self.apps.get(&app).map(|owner| owner.caller.clone()) else { return };
         let urls: HashSet<UrlPrefix> = urls.iter().filter_map(|url| url.parse::<PrefixSpec>().ok()?.resolve()).collect();
-        let names: HashMap<usize, Option<String>> =
-            self.snapshot.queues.iter().enumerate().filter_map(|(at, slot)| Some((at, slot.as_ref()?.queue.name.clone()))).collect();
+        let names: HashMap<usize, Option<String>> = self
+            .snapshot
+            .queues
+            .iter()
+            .enumerate()
+            .filter_map(|(at, slot)| Some((at, slot.as_ref()?.queue.name.clone())))
+            .collect();
         let may = |owner: &App| owner.caller.uid == caller.uid || caller.is_operator();
         let elsewhere = |of| names.get(&of).is_none_or(|name| name.as_deref() != queue);
         self.forget_left(may, |of, prefix| urls.contains(prefix) && elsewhere(of));

@@ -53,7 +53,8 @@ pub(super) async fn hand_over(shared: &Rc<Shared>, connection: &mut Connection, 
         let message = "a host with single_acceptor cannot hand its sockets over: stop it, and start the new one";
         return Err(Refusal::new(RefusalCode::Unsupported, message));
     }
-    let failed = |error: std::io::Error| Refusal::new(RefusalCode::Unsupported, format!("the sockets cannot be handed over: {error}"));
+    let failed =
+        |error: std::io::Error| Refusal::new(RefusalCode::Unsupported, format!("the sockets cannot be handed over: {error}"));
     let copies = shared.socket.borrow().as_ref().map(|socket| socket.copies());
     let Some(copies) = copies.transpose().map_err(failed)? else { return Err(failed(std::io::ErrorKind::NotConnected.into())) };
     let (mut listeners, mut descriptors): (Vec<SocketAddr>, Vec<OwnedFd>) = (Vec::new(), copies.into());
@@ -62,7 +63,8 @@ pub(super) async fn hand_over(shared: &Rc<Shared>, connection: &mut Connection, 
         descriptors.push(listener.into());
     }
     let own = std::process::id();
-    let apps = shared.state.borrow().apps.values().filter(|app| !app.has_left && !app.groups.is_empty()).map(|app| app.pid).collect();
+    let apps =
+        shared.state.borrow().apps.values().filter(|app| !app.has_left && !app.groups.is_empty()).map(|app| app.pid).collect();
     let estate = Estate { listeners, apps: Vec::into_iter(apps).filter(|pid| *pid != own).collect() };
     let answer = Message::Answer { id, answer: serde_json::to_value(estate).unwrap_or_default() };
     connection.control.send(&answer).map_err(|error| Refusal::new(RefusalCode::LimitReached, error.to_string()))?;

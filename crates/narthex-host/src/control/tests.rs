@@ -29,10 +29,8 @@ fn means() -> Means {
 fn control() -> (Rc<Shared>, Rc<RefCell<Vec<&'static str>>>) {
     let (sender, mut commands) = mpsc::unbounded_channel();
     let configuration = Configuration::open(ConfigFile::new("/nonexistent/narthex.toml".into())).unwrap();
-    let directory = tempfile::tempdir().unwrap();
-    let socket = HostSocket::open(&directory.path().join("host.sock"), false, None).unwrap();
     let control = Control::new(&HostOptions::default(), configuration, vec![sender], means());
-    let shared = Shared::new(control, socket, watch::Sender::new(false));
+    let shared = Shared::new(control, None, watch::Sender::new(false));
     let told = Rc::new(RefCell::new(Vec::new()));
     let log = Rc::clone(&told);
     spawn_local(async move {

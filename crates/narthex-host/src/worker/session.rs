@@ -180,10 +180,10 @@ impl Session {
         self.held_back.take().into_iter().for_each(Waker::wake);
         let read = written.saturating_sub(app_end.map_or(0, |app_end| left_unread(&app_end, written)));
         let end = std::mem::take(&mut *self.end.borrow_mut());
-        let (unread, lost): (Vec<_>, Vec<_>) =
-            end.abandon().map(|(_, stream)| stream).partition(|stream| {
-                stream.kept.as_ref().is_some_and(|kept| stream.ends_at > read || kept.may_be_asked_again())
-            });
+        let (unread, lost): (Vec<_>, Vec<_>) = end
+            .abandon()
+            .map(|(_, stream)| stream)
+            .partition(|stream| stream.kept.as_ref().is_some_and(|kept| stream.ends_at > read || kept.may_be_asked_again()));
         for stream in lost {
             stream.exchange.refuse(Reason::ConnectionAbandonedByReqQueue);
         }

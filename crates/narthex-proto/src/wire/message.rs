@@ -113,6 +113,21 @@ pub enum Message {
     },
     /// Either: no new requests; what runs may end.
     Drain,
+    /// Host: start who takes this app's place in its request queue.
+    Restart {
+        /// Comes back in `Restarting` or `Refused`.
+        id: u64,
+    },
+    /// App: its successor is on its way.
+    Restarting {
+        /// The request's.
+        id: u64,
+        /// The process that will register with the same queue. `None`: the app goes on itself, and what is behind it was restarted.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pid: Option<u32>,
+    },
+    /// Host: the successor is there; stop.
+    Leave,
     /// Admin: what does the host know and hold?
     ShowServiceState {
         /// Comes back in `ServiceState`.

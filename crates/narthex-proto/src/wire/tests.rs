@@ -452,6 +452,10 @@ fn every_message() -> Vec<Message> {
         Message::Unregistered { id },
         Message::Refused { id, code: RefusalCode::AlreadyRegistered, message: "m".into() },
         Message::Drain,
+        Message::Restart { id },
+        Message::Restarting { id, pid: Some(7) },
+        Message::Restarting { id, pid: None },
+        Message::Leave,
         Message::ShowServiceState { id },
         Message::ServiceState { id, state: value.clone() },
         Message::Answer {

@@ -374,11 +374,17 @@ mod tests {
     #[tokio::test]
     async fn a_key_with_networks_works_from_there_only() {
         let (keys, _directory) = keys();
-        let new = NewKey::of("ann").from_network("10.0.0.0/8".parse().unwrap()).from_network("2001:db8::/32".parse().unwrap());
+        let networks = ["10.0.0.0/8", "2001:db8::/32", "::ffff:192.0.2.0/120"];
+        let new = networks.into_iter().fold(NewKey::of("ann"), |key, network| key.from_network(network.parse().unwrap()));
         let (key, _) = keys.issue(new).await.unwrap();
-        for (address, works) in
-            [("10.1.2.3", true), ("::ffff:10.1.2.3", true), ("2001:db8::1", true), ("11.0.0.1", false), ("::1", false)]
-        {
+        for (address, works) in [
+            ("10.1.2.3", true),
+            ("::ffff:10.1.2.3", true),
+            ("192.0.2.7", true),
+            ("2001:db8::1", true),
+            ("11.0.0.1", false),
+            ("::1", false),
+        ] {
             assert_eq!(keys.validate(key.expose(), Some(address.parse().unwrap())).is_ok(), works, "{address}");
         }
         assert_eq!(keys.validate(key.expose(), None), Err(KeyRefused::Address), "nobody knows from where");

@@ -7,6 +7,8 @@ use std::time::Duration;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
+use crate::guard::canonical_network;
+
 /// What is known of a key, which is not the key. Times are seconds since 1970.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
@@ -74,7 +76,7 @@ impl NewKey {
 
     /// Adds a network from which it may be used.
     pub fn from_network(mut self, network: IpNet) -> Self {
-        self.networks.push(network);
+        self.networks.push(canonical_network(network));
         self
     }
 

@@ -8,10 +8,11 @@ use super::Auth;
 use super::anonymous::is_preflight;
 use super::credentials::Credentials;
 use super::custom::Verdict;
+use super::jwt::BadToken;
 use super::login::{hide, unchecked};
 use super::users::{Checked, Unchecked};
 use crate::BoxError;
-use crate::guard::{Answer, Gate, busy, is_web_socket, status};
+use crate::guard::{Answer, Gate, busy, client_ip, is_web_socket, status};
 use crate::identity::{Identity, Scheme};
 use crate::secret::Secret;
 
@@ -60,7 +61,7 @@ impl Auth {
         };
         let is_bearer = matches!(shown, Credentials::Bearer(_));
         let has_shown = !matches!(shown, Credentials::None);
-        match self.judge(parts, &shown).await.map_err(unchecked)? {
+        match self.judge(parts, &shown).await? {
             Judged::Accepted(identity) => return Ok(Some(identity)),
             Judged::Refused => return Err(self.refuse(is_bearer)),
             Judged::Undecided => {}
@@ -80,10 +81,10 @@ impl Auth {
         Ok(None)
     }
 
-    async fn judge(&self, parts: &Parts, shown: &Credentials) -> Result<Judged, Unchecked> {
+    async fn judge(&self, parts: &Parts, shown: &Credentials) -> Result<Judged, Answer> {
         match shown {
-            Credentials::Basic { name, password } => self.judge_password(name, password).await,
-            Credentials::Bearer(token) => Ok(self.judge_token(token).await),
+            Credentials::Basic { name, password } => self.judge_password(name, password, parts).await.map_err(unchecked),
+            Credentials::Bearer(token) => self.judge_token(token).await,
             Credentials::Other { .. } => Ok(Judged::Undecided),
             Credentials::None => {
                 let of_certificate = || self.certificates.as_ref()?.identify(&parts.extensions);
@@ -92,26 +93,30 @@ impl Auth {
         }
     }
 
-    async fn judge_password(&self, name: &str, password: &Secret) -> Result<Judged, Unchecked> {
+    async fn judge_password(&self, name: &str, password: &Secret, parts: &Parts) -> Result<Judged, Unchecked> {
         let Some(users) = &self.users else { return Ok(Judged::Undecided) };
-        Ok(match users.check(name, password).await? {
+        Ok(match users.check(name, password, client_ip(&parts.extensions)).await? {
             Checked::Right => Judged::Accepted(Identity::new(name, Scheme::Basic)),
             Checked::Wrong => Judged::Refused,
             Checked::Unknown => Judged::Undecided,
         })
     }
 
-    async fn judge_token(&self, token: &Secret) -> Judged {
+    async fn judge_token(&self, token: &Secret) -> Result<Judged, Answer> {
         if let Some(identity) = self.tokens.as_ref().and_then(|tokens| tokens.check(token.expose())) {
-            return Judged::Accepted(identity);
+            return Ok(Judged::Accepted(identity));
         }
         // A JWT has three parts; what has not is somebody else's.
-        let Some(jwt) = self.jwt.as_ref().filter(|_| token.expose().matches('.').count() == 2) else { return Judged::Undecided };
+        let Some(jwt) = self.jwt.as_ref().filter(|_| token.expose().matches('.').count() == 2) else {
+            return Ok(Judged::Undecided);
+        };
         match jwt.check(token).await {
-            Ok(identity) => Judged::Accepted(identity),
+            Ok(identity) => Ok(Judged::Accepted(identity)),
+            // A client that was told 401 would throw away a token that may be good.
+            Err(BadToken::NoKeysYet) => Err(busy("nobody can be let in just now\n")),
             Err(error) => {
                 tracing::debug!("a JSON Web Token is refused: {error}");
-                Judged::Refused
+                Ok(Judged::Refused)
             }
         }
     }

@@ -13,7 +13,7 @@ use super::credentials::Credentials;
 use super::tokens::SessionTokens;
 use super::users::{Checked, Unchecked};
 use crate::BoxError;
-use crate::guard::{Answer, busy, status};
+use crate::guard::{Answer, busy, client_ip, status};
 use crate::identity::{Identity, Scheme};
 use crate::secret::Secret;
 
@@ -59,7 +59,7 @@ impl SessionTokens {
             Ok(shown) => shown,
             Err(answer) => return answer,
         };
-        match self.users.check(&name, &password).await {
+        match self.users.check(&name, &password, client_ip(&parts.extensions)).await {
             Ok(Checked::Right) => self.welcome(parts, &Identity::new(name, Scheme::Basic)),
             Ok(Checked::Wrong | Checked::Unknown) => {
                 let mut answer = status(StatusCode::UNAUTHORIZED, "name or password is wrong\n");
@@ -129,6 +129,8 @@ pub(super) fn unchecked(error: Unchecked) -> Answer {
     match error {
         Unchecked::Overloaded => tracing::warn!("too many passwords are to be checked at once: some clients are answered 503"),
         Unchecked::Lookup(error) => tracing::error!("cannot look a user up: {error}"),
+        #[cfg(feature = "rate-limit")]
+        Unchecked::TooMany(refused) => return refused.answer("too many passwords were tried from here: try again later\n"),
     }
     busy("nobody can be let in just now\n")
 }

@@ -42,7 +42,8 @@ struct Known {
 
 struct Given {
     identity: Identity,
-    until: Instant,
+    /// `None`: for ever.
+    until: Option<Instant>,
 }
 
 impl SessionTokens {
@@ -59,7 +60,7 @@ impl SessionTokens {
         }
     }
 
-    /// How long a token lasts, however much it is used. Default: 8 hours.
+    /// How long a token lasts, however much it is used. Default: 8 hours; [`Duration::MAX`]: as long as the process.
     #[must_use]
     pub fn lifetime(mut self, lifetime: Duration) -> Self {
         self.lifetime = lifetime;
@@ -123,7 +124,7 @@ impl SessionTokens {
     pub fn issue(&self, identity: &Identity) -> Secret {
         let mut same = Identity::new(identity.name(), Scheme::SessionToken).with_scopes(identity.scopes());
         same = same.with_claims(identity.claims().clone());
-        let given = Given { identity: same, until: Instant::now() + self.lifetime };
+        let given = Given { identity: same, until: Instant::now().checked_add(self.lifetime) };
         let token = token();
         self.known().add(sha256(token.expose().as_bytes()), given, self.most);
         token
@@ -134,7 +135,7 @@ impl SessionTokens {
         let hash = sha256(token.as_bytes());
         let mut known = self.known();
         let given = known.tokens.get(&hash)?;
-        if Instant::now() < given.until {
+        if given.until.is_none_or(|until| Instant::now() < until) {
             return Some(given.identity.clone());
         }
         known.end(&hash);
@@ -223,6 +224,14 @@ mod tests {
         assert!(tokens.check(second.expose()).is_none(), "it was not used for the longest time");
         assert!(tokens.check(first.expose()).is_some() && tokens.check(third.expose()).is_some());
     }
+
+    #[tokio::test]
+    async fn a_token_may_last_for_ever() {
+        let tokens = SessionTokens::new(Users::new()).lifetime(Duration::MAX);
+        let token = tokens.issue(&ann());
+        assert!(tokens.check(token.expose()).is_some());
+    }
+
     #[tokio::test]
     async fn one_user_cannot_end_the_tokens_of_others() {
         let tokens = SessionTokens::new(Users::new()).max(MOST_OF_ONE + 1);

@@ -338,7 +338,10 @@ mod tests {
             let released = Arc::new(Mutex::new(released));
             let submit = || {
                 let released = Arc::clone(&released);
-                pool.submit(Box::new(move || released.lock().unwrap().recv().unwrap_or_default()))
+                pool.submit(Box::new(move || {
+                    released.lock().unwrap().recv().unwrap_or_default();
+                    Box::new(|| ())
+                }))
             };
             assert_eq!([submit(), submit(), submit(), submit()], [Ok(()), Ok(()), Ok(()), Err(Overloaded(1))]);
             drop(release);

@@ -38,7 +38,7 @@ impl<S: App> Station<S> {
         let mut quic = HashMap::new();
         loop {
             tokio::select! {
-                () = phases.draining() => break,
+                _ = phases.draining() => break,
                 Some((update, done)) = self.updates.recv() => {
                     self.update(update, &mut listeners, &mut quic).await;
                     let _ = done.send(());

@@ -8,7 +8,7 @@ use narthex_proto::prefix::{PrefixSpec, UrlPrefix};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::signals::{StopSignal, Watching, process_signals};
-use super::{Answer, Asks, ServerHandle, What};
+use super::{Answer, Asks, Return, ServerHandle, What};
 use crate::change::GroupSettings;
 use crate::error::{Error, Result};
 use crate::lifecycle::{Event, ServerId};
@@ -126,6 +126,19 @@ impl Ending {
                 self.restarts.push(done);
                 self.why = Some(Why::Restart);
             }
+        }
+    }
+
+    /// The next process is there: this one stops.
+    pub(crate) fn succeeded(&mut self) {
+        self.why = Some(Why::Stop);
+    }
+
+    /// Whether the server will be back, as far as is known.
+    pub(crate) fn comes_back(&self) -> Return {
+        match self.why {
+            Some(Why::Restart | Why::Unresponsive(_)) if *self.stops.borrow() <= self.past_stops => Return::Expected,
+            _ => Return::Unknown,
         }
     }
 

@@ -18,9 +18,18 @@ const CLOSING: Duration = Duration::from_secs(2);
 pub(crate) enum Phase {
     Running,
     /// Accept nothing, finish what runs.
-    Draining,
+    Draining(Return),
     /// End now.
     Closing,
+}
+
+/// Whether clients of a server that stops should come again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Return {
+    /// Nobody knows.
+    Unknown,
+    /// It is being restarted, or another process takes its place.
+    Expected,
 }
 
 /// A worker's view of the phase. If the server is dropped, everything closes.
@@ -38,8 +47,11 @@ impl Phases {
     }
 
     /// Waits for the end of [`Phase::Running`].
-    pub(crate) async fn draining(&mut self) {
-        let _ = self.0.wait_for(|phase| *phase != Phase::Running).await;
+    pub(crate) async fn draining(&mut self) -> Return {
+        match self.0.wait_for(|phase| *phase != Phase::Running).await.as_deref() {
+            Ok(Phase::Draining(back)) => *back,
+            _ => Return::Unknown,
+        }
     }
 
     /// Waits for [`Phase::Closing`].
@@ -114,8 +126,8 @@ impl Workers {
     }
 
     /// Lets the workers finish for at most `grace`, then closes what is left.
-    pub(crate) async fn stop(mut self, grace: Duration) {
-        self.phase.send_replace(Phase::Draining);
+    pub(crate) async fn stop(mut self, grace: Duration, back: Return) {
+        self.phase.send_replace(Phase::Draining(back));
         if timeout(grace, self.all_ended()).await.is_err() {
             tracing::warn!("requests still ran after the shutdown timeout of {grace:?} and were cut off");
             self.phase.send_replace(Phase::Closing);

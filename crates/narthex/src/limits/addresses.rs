@@ -1,26 +1,27 @@
 //! Lists of addresses and networks, and the layer that goes by them.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::net::IpAddr;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use http::StatusCode;
 use http::request::Parts;
-use ipnet::{IpNet, Ipv4Net};
+use ipnet::IpNet;
 use tower_layer::Layer;
 
-use crate::guard::{Answer, Gate, Guarded, client_ip, status};
+use crate::guard::{Answer, Gate, Guarded, canonical_network, client_ip, status};
 
 /// Addresses and networks (`192.0.2.7`, `192.0.2.0/24`, `2001:db8::/32`). Clones are the same list, which can be changed while it is used.
 #[derive(Clone, Default)]
-pub struct IpList(Arc<RwLock<Networks>>);
+pub struct IpList(Arc<Networks>);
 
-#[derive(Clone, Default)]
+#[derive(Default)]
 struct Networks {
-    /// As they were added.
-    listed: Vec<IpNet>,
-    /// The same, disjoint and in order.
-    merged: Vec<IpNet>,
+    /// As they were added. Locked while one change is made, which may take a while in a long list.
+    listed: Mutex<BTreeSet<IpNet>>,
+    /// The same, disjoint and in order. Locked for as long as a look takes.
+    merged: RwLock<Arc<[IpNet]>>,
 }
 
 /// A text is neither an address nor a network.
@@ -46,18 +47,22 @@ impl IpList {
     /// # Errors
     /// If one is none.
     pub fn replace(&self, networks: impl IntoIterator<Item: AsRef<str>>) -> Result<(), NotAnAddress> {
-        let listed = networks.into_iter().map(|text| parse(text.as_ref())).collect::<Result<Vec<_>, _>>()?;
-        self.change(|networks| networks.listed = listed);
+        let listed = networks.into_iter().map(|text| parse(text.as_ref())).collect::<Result<BTreeSet<_>, _>>()?;
+        self.change(|networks| {
+            *networks = listed;
+            true
+        });
         Ok(())
     }
 
-    /// Adds one.
+    /// Adds one. One that is there already costs next to nothing; with each other the whole list is sorted again, while requests go on
+    /// being judged by the list as it was.
     ///
     /// # Errors
     /// If it is none.
     pub fn add(&self, network: impl AsRef<str>) -> Result<(), NotAnAddress> {
         let network = parse(network.as_ref())?;
-        self.change(|networks| networks.listed.push(network));
+        self.change(|networks| networks.insert(network));
         Ok(())
     }
 
@@ -68,47 +73,44 @@ impl IpList {
     /// If it is none.
     pub fn remove(&self, network: impl AsRef<str>) -> Result<bool, NotAnAddress> {
         let network = parse(network.as_ref())?;
-        let mut removed = false;
-        self.change(|networks| {
-            let before = networks.listed.len();
-            networks.listed.retain(|listed| *listed != network);
-            removed = networks.listed.len() < before;
-        });
-        Ok(removed)
+        Ok(self.change(|networks| networks.remove(&network)))
     }
 
     /// Whether the list has an address. One of IPv4 that is written as one of IPv6 (`::ffff:192.0.2.7`) is one of IPv4.
     #[must_use]
     pub fn contains(&self, address: IpAddr) -> bool {
         let address = address.to_canonical();
-        let networks = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        let behind = networks.merged.partition_point(|network| network.network() <= address);
-        behind.checked_sub(1).and_then(|last| networks.merged.get(last)).is_some_and(|network| network.contains(&address))
+        let merged = self.0.merged.read().unwrap_or_else(PoisonError::into_inner);
+        let behind = merged.partition_point(|network| network.network() <= address);
+        behind.checked_sub(1).and_then(|last| merged.get(last)).is_some_and(|network| network.contains(&address))
     }
 
-    fn change(&self, change: impl FnOnce(&mut Networks)) {
-        let mut networks = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        change(&mut networks);
-        networks.merged = IpNet::aggregate(&networks.listed);
-        networks.merged.sort_by_key(IpNet::network);
+    /// `change` says whether it has changed anything.
+    fn change(&self, change: impl FnOnce(&mut BTreeSet<IpNet>) -> bool) -> bool {
+        let mut listed = self.listed();
+        if !change(&mut listed) {
+            return false;
+        }
+        let mut merged = IpNet::aggregate(&listed.iter().copied().collect());
+        merged.sort_by_key(IpNet::network);
+        *self.0.merged.write().unwrap_or_else(PoisonError::into_inner) = merged.into();
+        true
+    }
+
+    fn listed(&self) -> MutexGuard<'_, BTreeSet<IpNet>> {
+        self.0.listed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 fn parse(text: &str) -> Result<IpNet, NotAnAddress> {
     let wrong = || NotAnAddress(text.to_owned());
     let address = || text.parse::<IpAddr>().map(|address| IpNet::from(address.to_canonical()));
-    let network = text.parse::<IpNet>().or_else(|_| address()).map_err(|_| wrong())?.trunc();
-    let IpNet::V6(wide) = network else { return Ok(network) };
-    // All of IPv4 in IPv6 is ::ffff:0:0/96.
-    match (wide.addr().to_ipv4_mapped(), wide.prefix_len().checked_sub(96)) {
-        (Some(address), Some(length)) => Ipv4Net::new(address, length).map(IpNet::V4).map_err(|_| wrong()),
-        _ => Ok(network),
-    }
+    text.parse::<IpNet>().or_else(|_| address()).map(canonical_network).map_err(|_| wrong())
 }
 
 impl fmt::Debug for IpList {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_list().entries(&self.0.read().unwrap_or_else(PoisonError::into_inner).listed).finish()
+        f.debug_list().entries(&*self.listed()).finish()
     }
 }
 
@@ -210,6 +212,18 @@ mod tests {
         assert!(!has(&list, "10.200.0.1") && has(&list, "10.1.200.1"));
         list.add("10.200.0.1").unwrap();
         assert!(has(&list, "10.200.0.1"));
+    }
+
+    #[test]
+    fn an_address_that_is_banned_again_and_again_is_there_once() {
+        let list = IpList::new(["10.0.0.0/8"]).unwrap();
+        for _ in 0..3 {
+            list.add("192.0.2.7").unwrap();
+            list.add("::ffff:192.0.2.7").unwrap();
+        }
+        assert_eq!(format!("{list:?}"), "[10.0.0.0/8, 192.0.2.7/32]");
+        assert_eq!(list.remove("192.0.2.7"), Ok(true));
+        assert!(!has(&list, "192.0.2.7"));
     }
 
     #[test]

@@ -47,8 +47,10 @@ pub(super) struct Bucket {
 
 impl Bucket {
     pub(super) fn new(requests: u32, period: Duration, burst: u32, most: usize) -> Self {
-        let interval = (period / requests.max(1)).max(Duration::from_nanos(1));
         let burst = NonZeroU32::new(burst).unwrap_or(NonZeroU32::MIN);
+        // governor counts in nanoseconds, 64 bits of them, and panics or wraps where a full bucket and the time since the start are more.
+        let longest = Duration::from_nanos(u64::MAX / 4 / u64::from(burst.get()));
+        let interval = (period / requests.max(1)).clamp(Duration::from_nanos(1), longest);
         let quota = Quota::with_period(interval).unwrap_or(Quota::per_second(NonZeroU32::MAX)).allow_burst(burst);
         let limiter = RateLimiter::new(quota, Store::new(most), TokioClock);
         Self { limiter, burst, interval }

@@ -1,7 +1,6 @@
 //! The layer that counts requests, and the header fields that tell clients of it (draft-ietf-httpapi-ratelimit-headers-11).
 
 use std::fmt;
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,7 +10,7 @@ use http::{HeaderMap, HeaderValue, StatusCode};
 use tower_layer::Layer;
 
 use super::addresses::IpList;
-use super::limiter::{Limit, Limiter, Taken, key};
+use super::limiter::{Limit, Limiter, Taken, TooMany, key, of_address};
 use super::store::Key;
 use crate::guard::{Answer, Gate, Guarded, client_ip, status};
 use crate::identity::Identity;
@@ -52,7 +51,9 @@ impl RateLimit {
         Self::new(limit, By::Ip, "ip")
     }
 
-    /// For each [`Identity`], and each address without one. It belongs inside of the layer that finds out who it is.
+    /// For each [`Identity`], and each address without one. It belongs inside of the layer that finds out who it is. Who has the same
+    /// name is the same, whichever way they have shown it; where names of different sources mean different people, [`by`](Self::by)
+    /// tells them apart.
     pub fn per_identity(limit: Limit) -> Self {
         Self::new(limit, By::Identity, "identity")
     }
@@ -99,14 +100,15 @@ impl RateLimit {
         self
     }
 
-    /// Counts only the requests for which this is true, and lets all others pass: those for a login, so that passwords are not tried out.
+    /// Counts only the requests for which this is true, and lets all others pass. For passwords that are tried out this is not enough where
+    /// Basic is taken, since every path tries one: `Users::attempts` (feature `auth`) counts those.
     ///
     /// ```
     /// # use std::time::Duration;
     /// use narthex::limits::{Limit, RateLimit};
     ///
-    /// let logins = RateLimit::per_ip(Limit::window(10, Duration::from_secs(300)));
-    /// let logins = logins.only(|request| request.uri.path() == "/auth/session").named("login");
+    /// let reports = RateLimit::per_ip(Limit::window(10, Duration::from_secs(300)));
+    /// let reports = reports.only(|request| request.uri.path() == "/reports").named("reports");
     /// ```
     pub fn only(mut self, condition: impl Fn(&Parts) -> bool + Send + Sync + 'static) -> Self {
         self.only = Some(Arc::new(condition));
@@ -125,15 +127,13 @@ impl RateLimit {
         let identity = parts.extensions.get::<Identity>();
         let of = match &self.by {
             By::Ip => None,
-            By::Identity => {
-                identity.map(|identity| key(b"user", format!("{:?} {}", identity.scheme(), identity.name()).as_bytes()))
-            }
+            By::Identity => identity.map(|identity| key(b"user", identity.name().as_bytes())),
             By::ApiKey => identity.and_then(Identity::key_id).map(|id| key(b"akey", id.as_bytes())),
             By::Route => Some(key(b"path", route(parts).as_bytes())),
             By::Custom(name) => return name(parts).map(|name| key(b"name", name.as_bytes())),
         };
         // Those who are not known at all share one limit.
-        Some(of.unwrap_or_else(|| address.map_or_else(|| key(b"addr", b""), of_address)))
+        Some(of.unwrap_or_else(|| of_address(address)))
     }
 
     fn tell(&self, headers: &mut HeaderMap, remaining: u32, after: Duration) {
@@ -144,16 +144,18 @@ impl RateLimit {
     }
 }
 
+impl TooMany {
+    /// 429, with the time when there is room.
+    pub(crate) fn answer(&self, text: &'static str) -> Answer {
+        let mut answer = status(StatusCode::TOO_MANY_REQUESTS, text);
+        answer.headers_mut().insert(RETRY_AFTER, seconds(self.wait).max(1).into());
+        answer
+    }
+}
+
 /// Whole seconds, rather too many than too few.
 fn seconds(duration: Duration) -> u64 {
     duration.as_secs() + u64::from(duration.subsec_nanos() > 0)
-}
-
-fn of_address(address: IpAddr) -> Key {
-    match address {
-        IpAddr::V4(address) => key(b"addr", &address.octets()),
-        IpAddr::V6(address) => key(b"addr", address.octets().first_chunk::<8>().unwrap_or(&[0; 8])),
-    }
 }
 
 #[cfg(feature = "axum")]
@@ -183,9 +185,8 @@ impl<B: Send> Gate<B> for RateLimit {
             Ok(taken) => return Ok(Some(taken)),
             Err(refused) => refused,
         };
-        let mut answer = status(StatusCode::TOO_MANY_REQUESTS, "too many requests: try again later\n");
+        let mut answer = refused.answer("too many requests: try again later\n");
         self.tell(answer.headers_mut(), 0, refused.wait);
-        answer.headers_mut().insert(RETRY_AFTER, seconds(refused.wait).max(1).into());
         Err(answer)
     }
 
@@ -235,7 +236,7 @@ mod tests {
         let (mut here, mut there) = (from("192.0.2.1"), from("192.0.2.2"));
         assert_ne!(limit.key(&here), limit.key(&there));
         here.extensions.insert(Identity::new("ann", Scheme::Basic));
-        there.extensions.insert(Identity::new("ann", Scheme::Basic));
+        there.extensions.insert(Identity::new("ann", Scheme::SessionToken));
         assert_eq!(limit.key(&here), limit.key(&there));
         there.extensions.insert(Identity::new("192.0.2.1", Scheme::Basic));
         assert_ne!(limit.key(&there), limit.key(&from("192.0.2.1")), "a name cannot be taken for an address");

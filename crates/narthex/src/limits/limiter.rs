@@ -1,12 +1,14 @@
 //! How much is allowed, and who has had how much.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::bucket::Bucket;
 use super::store::Key;
-use super::window::Window;
+use super::window::{Window, nanoseconds};
+use crate::guard::network_of;
 use crate::secret::sha256;
 
 /// So many clients are remembered; about 100 bytes each.
@@ -29,7 +31,8 @@ enum Kind {
 }
 
 impl Limit {
-    /// A token bucket: `requests` in `period` on average, and as many at once. Tokens come back one by one.
+    /// A token bucket: `requests` in `period` on average, and as many at once. Tokens come back one by one; all are there again after
+    /// 146 years at the latest.
     ///
     /// # Panics
     /// If one of them is zero.
@@ -39,8 +42,9 @@ impl Limit {
         Self::new(Kind::Bucket, requests, period)
     }
 
-    /// A sliding window: `requests` in any stretch of `period`. Also for quotas of an hour or a day, which are counted as long as the
-    /// process runs.
+    /// A sliding window: `requests` in `period` on average. Two counters are kept for each client, not the time of each request, so that
+    /// who was quiet for a period, and sends all that it may at the end of one window and again in the next, can get nearly twice as many in
+    /// one stretch of `period`. Also for quotas of an hour or a day, which are counted as long as the process runs.
     ///
     /// # Panics
     /// If one of them is zero.
@@ -74,7 +78,10 @@ impl Limit {
     /// What a client may have, and after how long it has all of it again.
     pub(super) fn policy(&self) -> (u32, Duration) {
         match self.kind {
-            Kind::Bucket => (self.burst, self.period.mul_f64(f64::from(self.burst) / f64::from(self.requests))),
+            Kind::Bucket => {
+                let whole = self.period.as_nanos().saturating_mul(self.burst.into()) / u128::from(self.requests.max(1));
+                (self.burst, nanoseconds(whole))
+            }
             Kind::Window => (self.requests, self.period),
         }
     }
@@ -134,6 +141,12 @@ impl Limiter {
         self.take_for(key(b"name", name.as_bytes()), cost)
     }
 
+    /// Takes for an address, as [`RateLimit::per_ip`](super::RateLimit::per_ip) does. Those that are not known are one.
+    #[cfg(feature = "auth")]
+    pub(crate) fn take_from(&self, address: Option<IpAddr>, cost: u32) -> Result<Taken, TooMany> {
+        self.take_for(of_address(address), cost)
+    }
+
     pub(super) fn take_for(&self, key: Key, cost: u32) -> Result<Taken, TooMany> {
         match &*self.counts {
             Counting::Bucket(bucket) => bucket.take(key, cost),
@@ -146,6 +159,15 @@ impl Limiter {
 pub(super) fn key(kind: &[u8; 4], name: &[u8]) -> Key {
     let digest = sha256(&[kind, name].concat());
     digest.first_chunk().map_or(0, |bytes| Key::from_be_bytes(*bytes))
+}
+
+/// For IPv6, a network of 64 bits: that is what one client has.
+pub(super) fn of_address(address: Option<IpAddr>) -> Key {
+    match address.map(network_of) {
+        Some(IpAddr::V4(address)) => key(b"addr", &address.octets()),
+        Some(IpAddr::V6(network)) => key(b"addr", &network.octets()),
+        None => key(b"addr", b""),
+    }
 }
 
 impl fmt::Debug for Limiter {
@@ -210,7 +232,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn no_more_is_allowed_in_a_window_than_its_limit() {
+    async fn who_sends_all_the_time_gets_no_more_than_half_too_many_in_any_window() {
         let limiter = Limiter::new(Limit::window(50, SECOND));
         let mut allowed = std::collections::VecDeque::new();
         let began = tokio::time::Instant::now();
@@ -223,8 +245,31 @@ mod tests {
             while allowed.front().is_some_and(|first| now - *first > SECOND) {
                 allowed.pop_front();
             }
-            // The window before is taken as even; who is not is off by less than half.
             assert!(allowed.len() <= 75, "{}", allowed.len());
+        }
+    }
+
+    /// The window before is taken as even, which a burst at its end is not.
+    #[tokio::test(start_paused = true)]
+    async fn who_was_quiet_gets_less_than_twice_the_limit_in_a_window() {
+        let limiter = Limiter::new(Limit::window(10, SECOND));
+        advance(Duration::from_millis(999)).await;
+        assert_eq!(took(&limiter, "ann"), 10);
+        advance(Duration::from_millis(901)).await;
+        assert_eq!(took(&limiter, "ann"), 9, "19 in 901 ms");
+        advance(Duration::from_millis(99)).await;
+        assert_eq!(took(&limiter, "ann"), 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn limits_may_be_for_longer_than_anybody_waits() {
+        for limit in
+            [Limit::bucket(1, Duration::MAX).burst(u32::MAX), Limit::bucket(3, Duration::MAX), Limit::window(3, Duration::MAX)]
+        {
+            assert!(limit.policy().1 > Duration::from_secs(100 * 365 * 86_400));
+            let limiter = Limiter::new(limit);
+            assert!(limiter.take("ann", limit.policy().0).is_ok());
+            assert!(limiter.take("ann", 1).unwrap_err().wait > Duration::from_millis(900), "{limit:?}");
         }
     }
 

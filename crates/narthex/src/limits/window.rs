@@ -1,4 +1,4 @@
-//! The sliding window: so many in any stretch of time, approximated by two counters for each client. The count of the window before
+//! The sliding window: so many in a stretch of time on average, approximated by two counters for each client. The count of the window before
 //! this one is taken in proportion to how much of it the sliding one still covers.
 
 use std::time::Duration;
@@ -81,6 +81,7 @@ impl Counts {
     }
 }
 
-fn nanoseconds(nanoseconds: u128) -> Duration {
+/// As many as there may be: 584 years.
+pub(super) fn nanoseconds(nanoseconds: u128) -> Duration {
     Duration::from_nanos(u64::try_from(nanoseconds).unwrap_or(u64::MAX))
 }

@@ -22,7 +22,9 @@ pub enum ServiceError {
     )]
     NoServiceManager(String),
     /// Services of the machine are root's.
-    #[error("only root may {verb} services of the machine: run `sudo {command}`, or `{command} --user` for a service of your own")]
+    #[error(
+        "only root may {verb} services of the machine: run `sudo {command}`, or `{command} --user` for a service of your own"
+    )]
     NotRoot {
         /// What was to be done.
         verb: &'static str,

@@ -64,7 +64,10 @@ pub(super) fn told(service: &Service, ended: Result<(), BoxError>) -> ExitCode {
     }
     eprintln!("{}: {text}", service.name);
     if is_privilege(error.as_ref()) && is_service() {
-        eprintln!("{}: as a service it gets that right with Service::low_ports(true) in its main, and another install", service.name);
+        eprintln!(
+            "{}: as a service it gets that right with Service::low_ports(true) in its main, and another install",
+            service.name
+        );
     }
     ExitCode::FAILURE
 }
@@ -125,7 +128,9 @@ mod systemd {
             if lifecycle::all_beat_since(&look) {
                 tell(&[NotifyState::Watchdog]);
             } else {
-                tracing::warn!("a worker's thread has not turned for {period:?}: systemd's watchdog is not told that all is well");
+                tracing::warn!(
+                    "a worker's thread has not turned for {period:?}: systemd's watchdog is not told that all is well"
+                );
             }
         }
     }

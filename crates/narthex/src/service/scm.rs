@@ -159,7 +159,7 @@ pub(super) fn perform(service: &Service, verb: &Verb) -> Result<Outcome, Service
         Some(NO_SUCH_SERVICE) => {
             ServiceError::NotInstalled { name: name.clone(), command: format!("{} install", as_typed(service)) }
         }
-        _ => ServiceError::Refused { command: verb.word().to_owned(), message: said(&error) },
+        _ => ServiceError::Refused { command: verb.word().to_owned(), message: told_of(&error) },
     };
     let mut rights = ServiceManagerAccess::CONNECT;
     if matches!(verb, Verb::Install { .. }) {
@@ -180,9 +180,13 @@ pub(super) fn perform(service: &Service, verb: &Verb) -> Result<Outcome, Service
                 created => created.map_err(refused)?,
             };
             installed.set_description(service.description.as_deref().unwrap_or(name)).map_err(refused)?;
-            installed.update_failure_actions(brought_back()).map_err(refused)?;
-            installed.set_failure_actions_on_non_crash_failures(true).map_err(refused)?;
-            done(format!("{name} starts with the machine; to start it now: {} start", as_typed(service)))
+            let mut said = vec![format!("{name} starts with the machine; to start it now: {} start", as_typed(service))];
+            let brought_back = installed.update_failure_actions(brought_back());
+            if let Err(error) = brought_back.and_then(|()| installed.set_failure_actions_on_non_crash_failures(true)) {
+                // It serves all the same.
+                said.push(format!("it does not come back by itself if it fails: {}", told_of(&error)));
+            }
+            Ok(Outcome::new(said))
         }
         Verb::Uninstall { .. } => match open(ServiceAccess::STOP | ServiceAccess::DELETE) {
             Err(error) if code(&error) == Some(NO_SUCH_SERVICE) => {
@@ -254,7 +258,8 @@ fn code(error: &windows_service::Error) -> Option<i32> {
     }
 }
 
-fn said(error: &windows_service::Error) -> String {
+/// Not as `Debug` has it.
+fn told_of(error: &windows_service::Error) -> String {
     match error {
         windows_service::Error::Winapi(error) => io::Error::to_string(error),
         error => error.to_string(),

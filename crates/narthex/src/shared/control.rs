@@ -1,5 +1,6 @@
 //! The control connection: greeting, questions and answers, and how its end is noticed.
 
+use std::collections::VecDeque;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -55,6 +56,16 @@ pub(crate) async fn find(path: Option<&Path>, name: &str, workers: usize) -> Res
 pub(crate) fn program_name() -> String {
     let program = std::env::current_exe().ok();
     program.and_then(|path| Some(path.file_stem()?.to_string_lossy().into_owned())).unwrap_or_default()
+}
+
+/// What a message tells that answers nothing.
+fn news(message: &Message) -> Option<News> {
+    match message {
+        Message::Drain => Some(News::Lost(Lost::Replaced)),
+        Message::Restart { id } => Some(News::Restart { id: *id }),
+        Message::Leave => Some(News::Leave),
+        _ => None,
+    }
 }
 
 /// The number that joins a question and its answer.
@@ -114,13 +125,25 @@ pub(super) enum Lost {
     Replaced,
 }
 
+/// What comes from a host that was not asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum News {
+    Lost(Lost),
+    /// The app's successor is to be started.
+    Restart {
+        id: u64,
+    },
+    /// The app's successor is there.
+    Leave,
+}
+
 /// A connection to the host's socket that speaks in messages.
 pub(super) struct Connection {
     stream: UnixStream,
     control: ControlConnection,
     heard: bool,
-    /// The host has said that another takes over.
-    replaced: bool,
+    /// What the host has said meanwhile.
+    news: VecDeque<News>,
 }
 
 impl Connection {
@@ -128,7 +151,7 @@ impl Connection {
     pub(super) async fn greet(path: &Path, hello: Hello) -> Result<(Self, Welcome), Failure> {
         let greeting = async {
             let stream = UnixStream::connect(path).await?;
-            let mut connection = Self { stream, control: ControlConnection::new(), heard: false, replaced: false };
+            let mut connection = Self { stream, control: ControlConnection::new(), heard: false, news: VecDeque::new() };
             let shows_its_end = hello.role == Role::Data;
             connection.say(Message::Hello(hello))?;
             if shows_its_end {
@@ -165,12 +188,23 @@ impl Connection {
     async fn answer(&mut self) -> Result<Message, Failure> {
         loop {
             match self.receive().await? {
-                // The answer still comes.
-                Message::Drain => self.replaced = true,
                 Message::Unknown => {}
-                answer => return Ok(answer),
+                message => match news(&message) {
+                    // The answer still comes.
+                    Some(news) => self.news.push_back(news),
+                    None => return Ok(message),
+                },
             }
         }
+    }
+
+    /// Cancel safe: what is not written stays.
+    async fn flush(&mut self) -> io::Result<()> {
+        while !self.control.output().is_empty() {
+            let written = self.stream.write(self.control.output()).await?;
+            self.control.output().drain(..written);
+        }
+        Ok(())
     }
 
     /// The next message. Cancel safe: what was read and what is to be written stay.
@@ -179,10 +213,7 @@ impl Connection {
         loop {
             let received = self.control.receive();
             // Our question, the answer to a ping, or our version for a host of another one.
-            while !self.control.output().is_empty() {
-                let written = self.stream.write(self.control.output()).await?;
-                self.control.output().drain(..written);
-            }
+            self.flush().await?;
             if let Some(message) = received? {
                 return Ok(message);
             }
@@ -194,22 +225,30 @@ impl Connection {
         }
     }
 
-    /// Waits for the end of the connection, or of our patience with the host, or until it says that another host takes over. Cancel safe.
-    pub(super) async fn ended(&mut self) -> Lost {
+    /// Answers the host.
+    pub(super) async fn reply(&mut self, message: Message) -> Result<(), Failure> {
+        self.say(message)?;
+        Ok(self.flush().await?)
+    }
+
+    /// Waits for what the host says, for the end of the connection, or for that of our patience with the host. Cancel safe.
+    pub(super) async fn news(&mut self) -> News {
         let started = Instant::now();
         let now = || u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
         let mut pings = PingTimer::new(0);
         loop {
-            if std::mem::take(&mut self.replaced) {
-                return Lost::Replaced;
+            if let Some(news) = self.news.pop_front() {
+                return news;
             }
             tokio::select! {
                 received = self.receive() => match received {
-                    Ok(Message::Drain) => return Lost::Replaced,
-                    Ok(message) => tracing::debug!(?message, "a message from the host"),
+                    Ok(message) => match news(&message) {
+                        Some(news) => return news,
+                        None => tracing::debug!(?message, "a message from the host"),
+                    },
                     Err(failure) => {
                         tracing::debug!(?failure, "the control connection has ended");
-                        return Lost::Gone;
+                        return News::Lost(Lost::Gone);
                     }
                 },
                 () = sleep(HEARTBEAT) => {}
@@ -222,7 +261,7 @@ impl Connection {
                 Beat::Wait(_) => {}
                 Beat::Dead => {
                     tracing::warn!("the host does not answer pings");
-                    return Lost::Gone;
+                    return News::Lost(Lost::Gone);
                 }
             }
         }

@@ -65,7 +65,7 @@ pub(super) async fn run<S: App>(
             Some(attach) = commands.recv() => {
                 sessions.spawn_local(serve(Rc::clone(&worker), attach, phases.clone()));
             }
-            () = draining.draining() => break,
+            _ = draining.draining() => break,
             Some(_) = sessions.join_next() => {}
         }
     }

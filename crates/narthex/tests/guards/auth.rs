@@ -1,5 +1,7 @@
 //! Who is let in, and what the others are told.
 
+use std::time::Duration;
+
 use axum::Router;
 use axum::routing::{any, get};
 use base64::Engine as _;
@@ -10,6 +12,7 @@ use narthex::auth::{
     Verdict,
 };
 use narthex::hub::Hub;
+use narthex::limits::Limit;
 use narthex::{Identity, IdentityScheme, PeerCertificate};
 use tower::{Layer, ServiceExt};
 
@@ -25,6 +28,8 @@ on_both! {
     only_real_preflights_pass
     anonymous_requests_are_let_in_by_method_and_path
     a_flood_of_logins_is_answered_503
+    who_tries_passwords_out_is_answered_429_on_every_path
+    a_token_is_not_refused_while_there_are_no_keys_to_check_it
     a_hub_behind_the_layer_knows_who_connects
     a_page_can_open_a_web_socket_with_a_token_where_the_app_allows_it
     who_may_not_do_something_is_told_403
@@ -170,6 +175,37 @@ async fn a_flood_of_logins_is_answered_503(place: &Place) {
     assert!(count(401) >= 2 && count(503) >= 1 && count(401) + count(503) == 24, "{} {}", count(401), count(503));
     assert!(replies.iter().filter(|reply| reply.status == 503).all(|reply| value(reply, "retry-after") == "1"));
     assert_eq!(ask(&running, "GET /who", &[("Authorization", &basic("ann", "sesame:open"))]).await.status, 200);
+}
+
+async fn who_tries_passwords_out_is_answered_429_on_every_path(place: &Place) {
+    let users = users().attempts(Limit::window(3, Duration::from_secs(3600)));
+    let running = start(place, app(Auth::new("Orders").basic(users.clone()).session_tokens(SessionTokens::new(users)))).await;
+    let right = basic("ann", "sesame:open");
+    assert_eq!(ask(&running, "GET /who", &[("Authorization", &right)]).await.status, 200);
+    assert_eq!(ask(&running, "GET /who", &[("Authorization", WRONG)]).await.status, 401);
+    let json = [("Content-Type", "application/json")];
+    let guess = r#"{"user": "ann", "password": "wrong"}"#;
+    assert_eq!(send(&running, "POST /auth/session", &json, guess).await.status, 401);
+    for reply in [
+        send(&running, "POST /auth/session", &json, guess).await,
+        ask(&running, "GET /who", &[("Authorization", WRONG)]).await,
+        ask(&running, "GET /public/who", &[("Authorization", &basic("bob", "x"))]).await,
+    ] {
+        assert_eq!(reply.status, 429);
+        assert!(value(&reply, "retry-after").parse::<u64>().unwrap() > 0);
+    }
+    assert_eq!(ask(&running, "GET /who", &[("Authorization", &right)]).await.status, 200, "it is remembered");
+}
+
+async fn a_token_is_not_refused_while_there_are_no_keys_to_check_it(place: &Place) {
+    let hour = Duration::from_secs(3600);
+    let keys = JwtKeys::fetched(hour, hour, || async { Err::<String, _>("the issuer is gone") });
+    let running = start(place, app(Auth::new("Orders").bearer(Jwt::new(keys)))).await;
+    let token = "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJhbm4ifQ.AAAA";
+    for _ in 0..2 {
+        let reply = ask(&running, "GET /who", &[("Authorization", &format!("Bearer {token}"))]).await;
+        assert_eq!((reply.status, value(&reply, "retry-after")), (503, "1"));
+    }
 }
 
 fn hub() -> Hub {

@@ -3,6 +3,8 @@
 const get = (id) => document.getElementById(id);
 const history = []; // Totals of the last two minutes: { at, view }.
 let mayAct = false;
+// In memory only: whatever a browser stores, it would show to other pages of this origin, and other apps may share the port.
+let token = null;
 
 const number = new Intl.NumberFormat('en', { maximumFractionDigits: 1 });
 const compact = new Intl.NumberFormat('en', { notation: 'compact', maximumFractionDigits: 1 });
@@ -49,32 +51,35 @@ function rate(now, before, seconds) {
   return seconds > 0 && before !== undefined ? Math.max(0, (now - before) / seconds) : 0;
 }
 
+/** A table's rows. What is there is changed in place, so that a click survives that lasts while numbers come, and so does the focus. */
 function rows(body, all, empty) {
-  const made = all.map((cells) => {
-    const row = document.createElement('tr');
-    for (const cell of cells) {
-      const td = document.createElement('td');
-      if (cell.node) td.append(cell.node);
-      else td.textContent = cell.text;
-      td.className = cell.look ?? '';
-      td.dataset.label = cell.label ?? '';
-      row.append(td);
-    }
-    return row;
-  });
-  if (!made.length) {
-    const row = document.createElement('tr');
-    const td = document.createElement('td');
-    td.colSpan = 20;
-    td.className = 'quiet';
-    td.textContent = empty;
-    row.append(td);
-    made.push(row);
+  const wanted = all.length ? all : [{ key: 'nothing', cells: [{ text: empty, look: 'quiet', span: 20 }] }];
+  const keys = new Set(wanted.map(({ key }) => String(key)));
+  // A row stays with what it is about: a button never becomes another's.
+  const known = new Map();
+  for (const row of [...body.children]) {
+    if (keys.has(row.dataset.key) && !known.has(row.dataset.key)) known.set(row.dataset.key, row);
+    else row.remove();
   }
-  // What has the focus keeps it.
-  const focused = body.contains(document.activeElement) ? document.activeElement.dataset.key : null;
-  body.replaceChildren(...made);
-  if (focused) body.querySelector(`[data-key="${CSS.escape(focused)}"]`)?.focus();
+  wanted.forEach(({ key, cells }, index) => {
+    const row = known.get(String(key)) ?? document.createElement('tr');
+    row.dataset.key = key;
+    cells.forEach((cell, nth) => fill(row.children[nth] ?? row.appendChild(document.createElement('td')), cell));
+    if (body.children[index] !== row) body.insertBefore(row, body.children[index] ?? null);
+  });
+}
+
+function fill(td, { text = '', look = '', label = '', span = 1, button }) {
+  td.className = look;
+  td.dataset.label = label;
+  td.colSpan = span;
+  const place = button ? td.querySelector('button') ?? td.appendChild(document.createElement('button')) : td;
+  const said = button ? button.text : text;
+  if (place.textContent !== said) place.textContent = said;
+  if (!button) return;
+  place.disabled = !mayAct;
+  place.setAttribute('aria-label', button.label);
+  place.onclick = button.press;
 }
 
 function figures(items) {
@@ -139,17 +144,19 @@ function show(view) {
   chart();
   groups(state, before.view.state, seconds);
   queues(state);
-  rows(get('refused'), state.refused.map(([reason, count]) => [
-    { text: reason, label: 'Reason' }, { text: compact.format(count), look: 'n', label: 'Count' },
-  ]), 'Nothing so far.');
+  rows(get('refused'), state.refused.map(([reason, count]) => ({
+    key: reason,
+    cells: [{ text: reason, label: 'Reason' }, { text: compact.format(count), look: 'n', label: 'Count' }],
+  })), 'Nothing so far.');
   rows(get('certificates'), view.certificates.map((bound) => {
     const days = bound.certificate?.days_left;
-    const key = bound.ipport ?? bound.hostnameport ?? bound.ccs ?? '?';
-    return [
-      { text: String(key), label: 'Binding' },
+    const key = String(bound.ipport ?? bound.hostnameport ?? bound.ccs ?? '?');
+    const cells = [
+      { text: key, label: 'Binding' },
       { text: bound.problem ?? bound.certificate?.names.join(', ') ?? 'none yet', look: bound.problem ? 'bad' : '', label: 'For' },
       { text: days === undefined ? '–' : String(days), look: `n ${days !== undefined && days < 14 ? 'bad' : ''}`, label: 'Days left' },
     ];
+    return { key, cells };
   }), 'No TLS bindings.');
   get('cache').textContent = `The response cache holds ${bytes(state.cache_bytes)}.`;
   get('listeners').replaceChildren(...state.listeners.map((listener) => {
@@ -178,7 +185,7 @@ function groups(state, before, seconds) {
     const { traffic } = group;
     const recent = was && was.requests !== traffic.requests ? was : undefined;
     const active = group.state === 'active' && session.state === 'active';
-    return [
+    const cells = [
       { text: group.urls.join(' '), look: active ? '' : 'bad', label: 'URL' },
       { text: `${session.name} (${session.pid})`, label: 'App' },
       { text: `${number.format(rate(traffic.requests, was?.requests, seconds))}/s`, look: 'n', label: 'Rate' },
@@ -189,6 +196,7 @@ function groups(state, before, seconds) {
       { text: compact.format(traffic.tunnels_open), look: 'n', label: 'Sockets' },
       { text: state.queues.find((queue) => queue.id === group.queue)?.name ?? 'its own', label: 'Queue' },
     ];
+    return { key: group.id, cells };
   }), 'No app has registered anything.');
 }
 
@@ -197,15 +205,15 @@ function queues(state) {
   rows(get('queues'), state.queues.map((queue) => {
     const active = queue.state === 'active';
     const name = names.get(queue.id);
-    const button = document.createElement('button');
-    button.textContent = active ? 'Stop' : 'Start';
-    button.dataset.key = `queue-${queue.id}`;
-    button.disabled = !mayAct;
-    button.setAttribute('aria-label', `${button.textContent} queue ${name}`);
-    button.onclick = () => active
-      ? ask(`Stop queue ${name}? Its clients get 503 until it is started again.`, { do: 'stop-queue', id: queue.id })
-      : act({ do: 'start-queue', id: queue.id });
-    return [
+    const text = active ? 'Stop' : 'Start';
+    const button = {
+      text,
+      label: `${text} queue ${name}`,
+      press: () => active
+        ? ask(`Stop queue ${name}? Its clients get 503 until it is started again.`, { do: 'stop-queue', id: queue.id })
+        : act({ do: 'start-queue', id: queue.id }),
+    };
+    const cells = [
       { text: name, label: 'Queue' },
       { text: queue.state, look: active ? 'good' : 'bad', label: 'State' },
       { text: compact.format(queue.waiting), look: 'n', label: 'Waiting' },
@@ -213,8 +221,9 @@ function queues(state) {
       { text: compact.format(queue.in_progress), look: 'n', label: 'In progress' },
       { text: compact.format(queue.rejected), look: 'n', label: 'Refused' },
       { text: queue.processes.join(', '), label: 'Processes' },
-      { node: button },
+      { button },
     ];
+    return { key: queue.id, cells };
   }), 'There are none.');
 }
 
@@ -227,9 +236,23 @@ function logs(state) {
   if (sites.includes(chosen)) select.value = chosen;
 }
 
+/** Asks the host, and shows the token if there is one. Without an answer the text says so. */
+async function tell(path, options = {}) {
+  const headers = { ...options.headers, ...(token && { authorization: `Bearer ${token}` }) };
+  try {
+    const answer = await fetch(path, { ...options, headers });
+    return { ok: answer.ok, status: answer.status, text: await answer.text() };
+  } catch {
+    return { ok: false, status: 0, text: 'The host does not answer.' };
+  }
+}
+
 async function act(wish) {
-  const answer = await fetch('act', { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify(wish) });
-  if (!answer.ok) alert(await answer.text());
+  const answer = await tell('act', { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify(wish) });
+  if (answer.ok) return;
+  alert(answer.text);
+  // The token may be of a host that is gone.
+  if (answer.status === 403) look();
 }
 
 function ask(question, wish) {
@@ -244,16 +267,16 @@ get('flush-cache').onclick = () => ask('Empty the response cache? The next reque
 
 get('explain').onsubmit = async (event) => {
   event.preventDefault();
-  const answer = await fetch(`explain?url=${encodeURIComponent(get('url').value)}`);
-  get('explanation').textContent = await answer.text();
+  const answer = await tell(`explain?url=${encodeURIComponent(get('url').value)}`);
+  get('explanation').textContent = answer.text;
   get('explanation').hidden = false;
 };
 
 get('log').onsubmit = async (event) => {
   event.preventDefault();
-  const answer = await fetch(`log?site=${encodeURIComponent(get('site').value)}`);
+  const answer = await tell(`log?site=${encodeURIComponent(get('site').value)}`);
   const tail = get('tail');
-  tail.textContent = (await answer.text()) || '(nothing in it)';
+  tail.textContent = answer.text || '(nothing in it)';
   tail.hidden = false;
   tail.scrollTop = tail.scrollHeight;
 };
@@ -263,30 +286,48 @@ function live(on, text) {
   get('live').textContent = text;
 }
 
+let socket = null;
+
 function connect(attempt = 0) {
-  const socket = new WebSocket(new URL('live', location.href.replace(/^http/, 'ws')));
-  socket.onopen = () => { attempt = 0; live(true, 'live'); };
-  socket.onmessage = (message) => show(JSON.parse(message.data));
-  socket.onclose = () => {
-    const delay = Math.min(10000, 500 * 2 ** attempt);
-    live(false, 'the host does not answer');
-    setTimeout(() => connect(attempt + 1), delay);
+  const offered = ['narthex.dashboard', ...(token ? [`narthex.token.${token}`] : [])];
+  const opened = new WebSocket(new URL('live', location.href.replace(/^http/, 'ws')), offered);
+  const last = socket;
+  socket = opened;
+  last?.close();
+  opened.onopen = () => { attempt = 0; live(true, 'live'); };
+  opened.onmessage = (message) => show(JSON.parse(message.data));
+  opened.onclose = () => {
+    if (socket !== opened) return;
+    live(false, 'The host does not answer.');
+    // One that comes back may have another token.
+    const again = async () => { if (socket === opened && await look()) connect(attempt + 1); };
+    setTimeout(again, Math.min(10000, 500 * 2 ** attempt));
   };
 }
 
-async function start() {
-  try {
-    const answer = await fetch('state');
-    if (!answer.ok) throw new Error(await answer.text());
-    const view = await answer.json();
-    mayAct = view.may_act;
-    show(view);
-  } catch (error) {
-    live(false, error.message);
-  }
-  document.querySelectorAll('.act').forEach((button) => { button.disabled = !mayAct; });
-  get('rights').textContent = mayAct ? '' : 'To stop queues, empty the cache and read logs, open the link that the host printed when it started.';
-  connect();
+/** How things are, and what this page may do. `false`: it may not even look. */
+async function look() {
+  const answer = await tell('state');
+  const view = answer.ok ? JSON.parse(answer.text) : { may_act: false };
+  mayAct = view.may_act;
+  if (answer.ok) show(view);
+  else live(false, answer.text.trim());
+  document.querySelectorAll('.act, #queues button').forEach((button) => { button.disabled = !mayAct; });
+  get('rights').textContent = mayAct ? '' : 'To stop queues, empty the cache and read logs, open the link that the host printed when it started; after a reload, too.';
+  return answer.status !== 403;
 }
 
+async function start() {
+  const given = new URLSearchParams(location.hash.slice(1)).get('token');
+  if (given) {
+    // What is no token cannot be offered by a WebSocket.
+    token = /^[\w.~-]+$/.test(given) ? given : null;
+    // The address bar is for everybody to see.
+    window.history.replaceState(null, '', location.pathname);
+  }
+  if (await look()) connect();
+}
+
+// The link may be opened where the page is already.
+window.onhashchange = () => { if (location.hash) start(); };
 start();

@@ -14,9 +14,10 @@ pub use source::JwtKeys;
 
 use crate::identity::{Identity, Scheme};
 use crate::secret::Secret;
+use source::NoKeysYet;
 
-/// Keys without an id that are tried for one token.
-const MOST_TRIED: usize = 8;
+/// So many keys are tried for a token that does not name one.
+const MOST_TRIED: usize = 32;
 
 /// Which JSON Web Tokens say who somebody is, for [`Auth::bearer`](super::Auth::bearer).
 ///
@@ -57,6 +58,8 @@ pub(super) enum BadToken {
     Kind,
     #[error("there is no key for it")]
     NoKey,
+    #[error("nobody knows what it is worth: the keys could not be fetched so far")]
+    NoKeysYet,
     #[error("{0}")]
     Invalid(jsonwebtoken::errors::Error),
     #[error("it does not say whose it is: claim {0:?}")]
@@ -123,16 +126,21 @@ impl Jwt {
     pub(super) async fn check(&self, token: &Secret) -> Result<Identity, BadToken> {
         let header = decode_header(token.expose()).map_err(BadToken::Malformed)?;
         self.judge(&header)?;
-        let keys = self.keys.of(header.kid.as_deref(), header.alg).await;
-        let fitting = keys.iter().filter(|key| key.fits(header.kid.as_deref(), header.alg)).take(MOST_TRIED);
+        let keys = self.keys.of(header.kid.as_deref(), header.alg).await.map_err(|NoKeysYet| BadToken::NoKeysYet)?;
+        let mut fitting = keys.iter().filter(|key| key.fits(header.kid.as_deref(), header.alg));
         let mut validation = self.validation.clone();
         validation.algorithms = vec![header.alg];
         let mut failure = BadToken::NoKey;
-        for key in fitting {
+        for key in fitting.by_ref().take(MOST_TRIED) {
             match decode::<Map<String, Value>>(token.expose(), &key.key, &validation) {
                 Ok(valid) => return self.identity(valid.claims),
                 Err(error) => failure = BadToken::Invalid(error),
             }
+        }
+        if fitting.next().is_some() {
+            tracing::warn!(
+                "a JSON Web Token names no key, and only {MOST_TRIED} of those that it may be for are tried: have the issuer set kid"
+            );
         }
         Err(failure)
     }
@@ -236,6 +244,15 @@ mod tests {
             broken.replace_range(middle..=middle, other);
             assert!(jwt.check(&broken.into()).await.is_err(), "{algorithm:?}");
         }
+    }
+
+    #[tokio::test]
+    async fn a_token_that_names_no_key_is_checked_with_all_that_it_may_be_for() {
+        let others = (1..9).map(|byte| [byte + 10; 32]);
+        let secrets = others.chain([SECRET]);
+        let keys = secrets.map(|secret| JwtKey::secret(Algorithm::HS256, &secret).unwrap());
+        let jwt = Jwt::new(JwtKeys::fixed(keys));
+        assert_eq!(jwt.check(&hs(json!({}))).await.unwrap().name(), "ann", "it is of the ninth");
     }
 
     #[tokio::test]

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::path::PathBuf;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -12,7 +13,7 @@ use tokio::time::{Instant, timeout};
 use super::keys::{BadJwtKey, JwtKey};
 use crate::BoxError;
 
-/// A fetch that takes longer has failed.
+/// A fetch that takes longer has failed, and nobody waits longer for one.
 const FETCH: Duration = Duration::from_secs(10);
 
 type Fetching = Pin<Box<dyn Future<Output = Result<String, BoxError>> + Send>>;
@@ -30,15 +31,39 @@ struct Source {
     fetch: Box<dyn Fn() -> Fetching + Send + Sync>,
     max_age: Duration,
     min_interval: Duration,
-    times: RwLock<Times>,
+    /// When it last was done, and last tried. The latter is set by who has `fetching`.
+    fetched: Moment,
+    tried: Moment,
     /// Who fetches, others wait for.
     fetching: tokio::sync::Mutex<()>,
 }
 
-#[derive(Clone, Copy, Default)]
-struct Times {
-    fetched: Option<Instant>,
-    tried: Option<Instant>,
+/// The keys have never been fetched: no token can be judged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct NoKeysYet;
+
+/// A point in time that every request looks at, so that it is no lock.
+struct Moment {
+    began: Instant,
+    /// Nanoseconds since then, and one; 0: never.
+    after: AtomicU64,
+}
+
+impl Moment {
+    fn never() -> Self {
+        Self { began: Instant::now(), after: AtomicU64::new(0) }
+    }
+
+    fn is_now(&self) {
+        let nanoseconds = u64::try_from(self.began.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        self.after.store(nanoseconds.saturating_add(1), Ordering::Release);
+    }
+
+    /// `None`: it has never been.
+    fn elapsed(&self) -> Option<Duration> {
+        let nanoseconds = self.after.load(Ordering::Acquire).checked_sub(1)?;
+        Some(self.began.elapsed().saturating_sub(Duration::from_nanos(nanoseconds)))
+    }
 }
 
 impl JwtKeys {
@@ -72,7 +97,8 @@ impl JwtKeys {
 
     /// The keys of the JWK set that `fetch` gets: from the issuer's `jwks_uri`, with the HTTP client of the app. It is called with
     /// the first token, again when the keys are older than `max_age`, and when a token names a key that is not there, but not
-    /// more often than every `min_interval`, whoever sends such tokens. If it fails or takes longer than 10 s, the keys stay as they are.
+    /// more often than every `min_interval`, whoever sends such tokens. If it fails or takes longer than 10 s, the keys stay as they are;
+    /// until there are any, the answer is 503.
     #[must_use]
     pub fn fetched<F, Fut, E>(max_age: Duration, min_interval: Duration, fetch: F) -> Self
     where
@@ -91,28 +117,31 @@ impl JwtKeys {
             fetch: Box::new(fetch),
             max_age,
             min_interval,
-            times: RwLock::default(),
+            fetched: Moment::never(),
+            tried: Moment::never(),
             fetching: tokio::sync::Mutex::new(()),
         };
         Self(Arc::new(Inner { keys: RwLock::new([].into()), source: Some(source) }))
     }
 
     /// The keys, among which is one for such a token if the source has it.
-    pub(super) async fn of(&self, id: Option<&str>, algorithm: Algorithm) -> Arc<[JwtKey]> {
+    pub(super) async fn of(&self, id: Option<&str>, algorithm: Algorithm) -> Result<Arc<[JwtKey]>, NoKeysYet> {
         let keys = self.0.keys();
-        let Some(source) = &self.0.source else { return keys };
+        let Some(source) = &self.0.source else { return Ok(keys) };
         let missing = !keys.iter().any(|key| key.fits(id, algorithm));
-        if !(missing || source.is_stale()) || !source.may_fetch() {
-            return keys;
+        if !missing && !(source.is_stale() && source.may_fetch() && source.fetching.try_lock().is_ok()) {
+            // Also if somebody is at it: these will do.
+            return Ok(keys);
         }
-        if !missing && source.fetching.try_lock().is_err() {
-            // Somebody is at it, and these will do.
-            return keys;
+        if source.may_fetch() {
+            // A task of its own: a client that leaves must not keep the keys from being fetched.
+            let inner = Arc::clone(&self.0);
+            let _ = timeout(FETCH, tokio::spawn(async move { inner.fetch().await })).await;
+        } else {
+            // If that is since somebody has begun, the key may be among what comes.
+            let _ = timeout(FETCH, source.fetching.lock()).await;
         }
-        // A task of its own: a client that leaves must not keep the keys from being fetched.
-        let inner = Arc::clone(&self.0);
-        let _ = tokio::spawn(async move { inner.fetch().await }).await;
-        self.0.keys()
+        if source.fetched.elapsed().is_none() { Err(NoKeysYet) } else { Ok(self.0.keys()) }
     }
 }
 
@@ -127,7 +156,7 @@ impl Inner {
         if !source.may_fetch() {
             return;
         }
-        source.times(|times| times.tried = Some(Instant::now()));
+        source.tried.is_now();
         let fetched: Result<Vec<JwtKey>, BoxError> = match timeout(FETCH, (source.fetch)()).await {
             Ok(Ok(json)) => JwtKey::set(&json).map_err(Into::into),
             Ok(Err(error)) => Err(error),
@@ -136,7 +165,7 @@ impl Inner {
         match fetched {
             Ok(keys) => {
                 *self.keys.write().unwrap_or_else(PoisonError::into_inner) = keys.into();
-                source.times(|times| times.fetched = Some(Instant::now()));
+                source.fetched.is_now();
             }
             Err(error) => {
                 tracing::warn!("cannot fetch the keys of JSON Web Tokens, and go on with those that there are: {error}")
@@ -146,16 +175,12 @@ impl Inner {
 }
 
 impl Source {
-    fn times<T>(&self, change: impl FnOnce(&mut Times) -> T) -> T {
-        change(&mut self.times.write().unwrap_or_else(PoisonError::into_inner))
-    }
-
     fn is_stale(&self) -> bool {
-        self.times(|times| times.fetched).is_none_or(|fetched| fetched.elapsed() > self.max_age)
+        self.fetched.elapsed().is_none_or(|since| since > self.max_age)
     }
 
     fn may_fetch(&self) -> bool {
-        self.times(|times| times.tried).is_none_or(|tried| tried.elapsed() >= self.min_interval)
+        self.tried.elapsed().is_none_or(|since| since >= self.min_interval)
     }
 }
 
@@ -177,7 +202,7 @@ mod tests {
     }
 
     async fn has(keys: &JwtKeys, id: &str) -> bool {
-        keys.of(Some(id), Algorithm::RS256).await.iter().any(|key| key.fits(Some(id), Algorithm::RS256))
+        keys.of(Some(id), Algorithm::RS256).await.is_ok_and(|keys| keys.iter().any(|key| key.fits(Some(id), Algorithm::RS256)))
     }
 
     #[tokio::test(start_paused = true)]
@@ -218,11 +243,15 @@ mod tests {
                 Ok::<_, BoxError>(set(&["a"]))
             }
         });
+        // The first is at it for half of its time when the last comes.
         let asking: Vec<_> = (0..20)
-            .map(|_| {
+            .map(|number| {
                 tokio::spawn({
                     let keys = keys.clone();
-                    async move { has(&keys, "a").await }
+                    async move {
+                        tokio::time::sleep(Duration::from_millis(25) * number).await;
+                        has(&keys, "a").await
+                    }
                 })
             })
             .collect();
@@ -230,6 +259,42 @@ mod tests {
             assert!(one.await.unwrap());
         }
         assert_eq!(count.load(Ordering::SeqCst), 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_new_key_is_waited_for_by_all_whose_tokens_it_signs() {
+        let count = Arc::new(AtomicUsize::new(0));
+        let keys = JwtKeys::fetched(Duration::from_secs(3600), Duration::from_secs(60), move || {
+            let count = count.fetch_add(1, Ordering::SeqCst);
+            async move {
+                tokio::time::sleep(Duration::from_secs(1)).await;
+                Ok::<_, BoxError>(set(&["a", "b"][..=count.min(1)]))
+            }
+        });
+        assert!(has(&keys, "a").await);
+        tokio::time::advance(Duration::from_secs(60)).await;
+        let later = async {
+            tokio::time::sleep(Duration::from_millis(500)).await;
+            let began = Instant::now();
+            assert!(has(&keys, "a").await && began.elapsed().is_zero(), "who needs no other does not wait");
+            has(&keys, "b").await
+        };
+        assert_eq!(tokio::join!(has(&keys, "b"), later), (true, true));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn no_token_is_judged_before_there_are_keys() {
+        let count = Arc::new(AtomicUsize::new(0));
+        let keys = JwtKeys::fetched(Duration::from_secs(3600), Duration::from_secs(60), move || {
+            let count = count.fetch_add(1, Ordering::SeqCst);
+            async move { if count == 0 { Err("the issuer is gone") } else { Ok(set(&["a"])) } }
+        });
+        for _ in 0..3 {
+            assert_eq!(keys.of(Some("a"), Algorithm::RS256).await.unwrap_err(), NoKeysYet);
+        }
+        tokio::time::advance(Duration::from_secs(60)).await;
+        assert!(has(&keys, "a").await);
+        assert!(keys.of(Some("b"), Algorithm::RS256).await.is_ok(), "there is none, and that is known");
     }
 
     #[tokio::test]

@@ -5,9 +5,12 @@ use std::sync::Arc;
 use narthex_ws::CloseCode;
 
 use crate::hub::Inner;
-use crate::lifetime::Phases;
+use crate::lifetime::{Phases, Return};
 
-/// Closes the hub's connections of this thread with 1001 when its server begins to stop.
+/// As many clients as an app should let in per second.
+const PER_SECOND: usize = 2_000;
+
+/// Closes the hub's connections of this thread when its server begins to stop: with 1012 if it comes back, else with 1001.
 pub(in crate::hub) fn close_when_draining(hub: &Arc<Inner>) {
     thread_local! {
         static WATCHED: std::cell::RefCell<Vec<std::sync::Weak<Inner>>> = const { std::cell::RefCell::new(Vec::new()) };
@@ -26,11 +29,21 @@ pub(in crate::hub) fn close_when_draining(hub: &Arc<Inner>) {
     }
     let (hub, thread) = (Arc::downgrade(hub), std::thread::current().id());
     tokio::task::spawn_local(async move {
-        phases.draining().await;
+        let back = phases.draining().await;
         let Some(hub) = hub.upgrade() else { return };
         let lists: Vec<_> = hub.peers.lists().collect();
+        let all = hub.peers.len();
+        let (code, reason) = match back {
+            Return::Expected => (CloseCode::SERVICE_RESTART, come_again(all)),
+            Return::Unknown => (CloseCode::GOING_AWAY, "the server stops".to_owned()),
+        };
         for peer in lists.iter().flat_map(|list| list.iter()).filter(|peer| peer.0.thread == thread) {
-            peer.close(CloseCode::GOING_AWAY, "the server stops");
+            peer.close(code, &reason);
         }
     });
+}
+
+/// What so many clients that are sent away at once are told. `narthex.js` reads the seconds.
+fn come_again(clients: usize) -> String {
+    format!("the server restarts: reconnect within {} s, at random", clients.div_ceil(PER_SECOND).clamp(1, 60))
 }
