@@ -24,6 +24,8 @@ pub(crate) fn run() -> Result<(), String> {
     deny.check()?;
     // A certificate authority for the tests of automatic certificates.
     ensure("pebble", "pebble")?;
+    // For the tests of unit files; it runs nothing.
+    ensure("systemd-analyze", "systemd")?;
     // Last, so that the runner's closing lines are the last thing on the screen.
     step("doc tests", cargo().args(["test", "--workspace", "--doc"]))?;
     step("tests", tests().env("NARTHEX_CHROMIUM", chromium))?;

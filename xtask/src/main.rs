@@ -6,6 +6,7 @@
 mod bench;
 mod checks;
 mod conformance;
+mod package;
 mod system;
 
 use std::process::ExitCode;
@@ -15,6 +16,7 @@ usage: cargo xtask <command>
 
   test     everything a change has to pass: format, clippy, docs, tests, cargo-deny
   bench    what a request costs, beside its peers (`cargo xtask bench --help`)
+  package  a Debian package of the host: binary, units, man pages, completions (`cargo xtask package help`)
   conformance   the suites that others have written, and their table (`cargo xtask conformance help`)
 ";
 
@@ -25,6 +27,7 @@ fn main() -> ExitCode {
     let outcome = match command.as_deref() {
         Some("test") if rest.is_empty() => checks::run(),
         Some("bench") => bench::run(rest).map_err(|error| format!("{error:#}")),
+        Some("package") => package::run(&rest),
         Some("conformance") => conformance::run(&rest),
         Some("help" | "--help" | "-h") => {
             print!("{USAGE}");

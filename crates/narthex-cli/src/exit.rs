@@ -15,8 +15,12 @@ pub(crate) enum Exit {
     Failed = 1,
     /// The command line could not be understood.
     Usage = 2,
-    /// No host answers where one was expected: a script may start one, or wait.
+    /// No host answers where one was expected, or its service does not run: a script may start one, or wait.
     NoHost = 3,
+    /// The host is not installed as a service.
+    NotInstalled = 4,
+    /// Nothing fails, but something will some day: only where `--strict` asks for it.
+    Warned = 5,
 }
 
 /// The codes for `--help` and the man pages.
@@ -25,7 +29,9 @@ Exit codes:
   0  done
   1  refused by the host, or failed; standard error says why
   2  the command line could not be understood
-  3  no host answers: start one with `narthex host`";
+  3  no host answers: start one with `narthex host`; of `host status`: the service does not run
+  4  of `host status`: the host is not installed as a service
+  5  of `doctor --strict`: nothing fails, but there are warnings";
 
 impl Termination for Exit {
     fn report(self) -> ExitCode {
@@ -42,9 +48,17 @@ pub(crate) fn report(result: anyhow::Result<()>) -> Exit {
         let _ = usage.print();
         return if usage.exit_code() == 0 { Exit::Done } else { Exit::Usage };
     }
+    if let Some(Said(exit)) = error.downcast_ref() {
+        return *exit;
+    }
     output::complain(&format!("narthex: {}", text(&error)));
     of(&error)
 }
+
+/// How a command ends that has said on standard output already what there is to say.
+#[derive(Debug, thiserror::Error)]
+#[error("{0:?}")]
+pub(crate) struct Said(pub(crate) Exit);
 
 fn of(error: &anyhow::Error) -> Exit {
     let asked = matches!(error.downcast_ref(), Some(AdminError::NoHost(_)));

@@ -1,9 +1,12 @@
 //! `narthex host`: the daemon, in the foreground.
 
+use std::convert::Infallible;
+use std::future::pending;
 use std::time::Duration;
 
 use anyhow::Context;
-use narthex_host::{Host, HostOptions};
+use narthex_host::{Host, HostOptions, PassedSockets};
+use sd_notify::NotifyState;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
@@ -14,6 +17,8 @@ use crate::stop::{Signal, StopSignals};
 
 /// How long requests in progress may take to finish once the host was asked to end.
 const DRAIN: Duration = Duration::from_secs(5);
+/// Beside that: what is cut off, and the disk that the logs are on.
+const CLOSING: Duration = Duration::from_secs(10);
 /// How long the clients of a host that was replaced may stay, WebSockets among them.
 const DRAIN_OF_REPLACED: Duration = Duration::from_secs(60);
 /// How long a client of such a host may be idle: with its next response it is told to connect anew.
@@ -30,29 +35,40 @@ pub(crate) fn run(arguments: HostArguments) -> anyhow::Result<()> {
         StopSignals::catch().context("cannot catch signals")?
     };
     let dashboard = arguments.dashboard.clone().map(|url| (url, arguments.dashboard_token.clone()));
-    let host = Host::start(options(arguments))?;
+    let mut options = options(arguments);
+    options.passed = PassedSockets::from_environment();
+    let host = Host::start(options)?;
     let mut dashboard = dashboard.map(|(url, token)| runtime.block_on(serve_dashboard(&host, url, token)));
     // The host serves the apps all the same.
     if let Some(Err(error)) = &dashboard {
         tracing::error!("there is no dashboard: {error:#}");
     }
     print(&format!("ready {}", host.socket().display()));
+    tell(&[NotifyState::Ready]);
     // A daemon has no terminal to lose: SIGHUP means that its configuration has changed.
     let replaced = host.replaced();
     let drain = runtime.block_on(async {
         tokio::pin!(replaced);
+        let watched = watched(&host);
+        tokio::pin!(watched);
         loop {
             let signal = tokio::select! {
                 signal = signals.next() => signal,
                 () = &mut replaced => break DRAIN_OF_REPLACED,
+                never = &mut watched => match never {},
             };
             if signal != Signal::HangUp {
                 break DRAIN;
             }
             tracing::info!("SIGHUP: the configuration is read again");
-            host.reload();
+            let begun = std::iter::once(NotifyState::Reloading).chain(NotifyState::monotonic_usec_now().ok());
+            tell(&begun.collect::<Vec<_>>());
+            host.reload().await;
+            tell(&[NotifyState::Ready]);
         }
     });
+    let limit = u32::try_from((drain + CLOSING).as_micros()).unwrap_or(u32::MAX);
+    tell(&[NotifyState::Stopping, NotifyState::ExtendTimeoutUsec(limit)]);
     if drain == DRAIN_OF_REPLACED {
         // Its successor has its own.
         if let Some(Ok(serving)) = dashboard.take() {
@@ -64,6 +80,28 @@ pub(crate) fn run(arguments: HostArguments) -> anyhow::Result<()> {
     }
     host.stop(drain);
     Ok(())
+}
+
+/// Tells the service manager's watchdog that the host's threads turn, if there is one. It is asked for four signs of life in the time
+/// that it waits.
+async fn watched(host: &Host) -> Infallible {
+    let Some(limit) = sd_notify::watchdog_enabled().filter(|limit| !limit.is_zero()) else { return pending().await };
+    let period = limit / 4;
+    loop {
+        tokio::time::sleep(period).await;
+        if let Ok(true) = tokio::time::timeout(period, host.turns()).await {
+            tell(&[NotifyState::Watchdog]);
+        } else {
+            tracing::error!("a thread of the host does not turn: the watchdog is not told that all is well");
+        }
+    }
+}
+
+/// Tells systemd, if that has started the host.
+fn tell(states: &[NotifyState<'_>]) {
+    if let Err(error) = sd_notify::notify(states) {
+        tracing::warn!(%error, "systemd cannot be told {states:?}");
+    }
 }
 
 /// Serves the dashboard, and returns when it can be opened.
@@ -142,6 +180,7 @@ mod tests {
         let socket = SocketArgument { socket: Some("/s".into()) };
         let listen = vec!["::1".parse().unwrap()];
         let typed = options(HostArguments {
+            service: None,
             socket,
             config: Some("/c".into()),
             shared: false,

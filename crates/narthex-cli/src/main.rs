@@ -5,6 +5,7 @@ mod admin;
 mod args;
 mod dashboard;
 mod demo;
+mod doctor;
 mod documents;
 mod exit;
 mod host;
@@ -13,6 +14,7 @@ mod log;
 mod new;
 mod output;
 mod run;
+mod service;
 mod stop;
 mod top;
 mod verbs;
@@ -28,7 +30,10 @@ fn run(command: Command) -> anyhow::Result<()> {
     match command {
         Command::Demo(arguments) => demo::run(&arguments),
         Command::DemoApp(arguments) => demo::app::run(&arguments),
-        Command::Host(arguments) => host::run(arguments),
+        Command::Host(mut arguments) => match arguments.service.take() {
+            Some(verb) => service::run(verb),
+            None => host::run(arguments),
+        },
         Command::New(arguments) => new::run(&arguments),
         Command::Run(arguments) => run::run(*arguments),
         Command::RunChild(arguments) => run::become_child(&arguments),
@@ -43,6 +48,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Restart(typed) => verbs::restart(typed),
         Command::Reload(asking) => verbs::reload(&asking),
         Command::Explain(arguments) => verbs::explain(arguments),
+        Command::Doctor(arguments) => doctor::run(&arguments),
         Command::Completions(arguments) => documents::completions(&arguments),
         Command::Man(arguments) => documents::man(&arguments),
     }

@@ -12,11 +12,12 @@ use narthex_http::{Acceptor, Admission, Bandwidth, Settings, rendezvous};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 
+use crate::activation::PassedSockets;
 use crate::admin::AdminError;
 use crate::cache::CacheBudget;
 use crate::config::{ConfigError, ConfigFile};
 use crate::control::answers::Configuration;
-use crate::control::{self, Control, Means, settings};
+use crate::control::{self, Control, Means, Wish, settings};
 use crate::log::{LogOptions, Logs};
 use crate::socket::HostSocket;
 use crate::succession::{self, Inheritance};
@@ -45,6 +46,8 @@ pub struct HostOptions {
     /// Take over from the host that has the socket: its sockets change hands while clients connect, its apps register here, and it serves
     /// the connections that it has to their end. Default: no; a second host on a socket is an error.
     pub take_over: bool,
+    /// Sockets that are open already: the one at [`socket`](Self::socket), and ports. Default: none.
+    pub passed: PassedSockets,
 }
 
 impl Default for HostOptions {
@@ -57,6 +60,7 @@ impl Default for HostOptions {
             workers: narthex_http::default_workers(),
             listen: Vec::new(),
             take_over: false,
+            passed: PassedSockets::default(),
         }
     }
 }
@@ -87,7 +91,7 @@ pub enum StartError {
 pub struct Host {
     socket: PathBuf,
     stop: Option<oneshot::Sender<Duration>>,
-    reload: mpsc::UnboundedSender<()>,
+    wishes: mpsc::UnboundedSender<Wish>,
     replaced: watch::Receiver<bool>,
     control: Option<JoinHandle<()>>,
     workers: Vec<JoinHandle<()>>,
@@ -115,7 +119,7 @@ impl Host {
             let Inheritance { socket, listeners, apps } = succession::take_over(&options.socket).map_err(refused)?;
             (socket, Some((listeners, apps)))
         } else {
-            (HostSocket::open(&options.socket, options.shared)?, None)
+            (HostSocket::open(&options.socket, options.shared, options.passed.take_control(&options.socket))?, None)
         };
         let path = socket.path.clone();
         let admission = Admission::new(settings::caps(&config));
@@ -166,17 +170,18 @@ impl Host {
         }
         let logs = means.logs.clone();
         let (stop, stopped) = oneshot::channel();
-        let (reload, reloads) = mpsc::unbounded_channel();
+        let (wishes, wished) = mpsc::unbounded_channel();
         let (replaced, is_replaced) = watch::channel(false);
         let run = move || {
             let mut control = Control::new(&options, configuration, senders, means);
+            control.keep_open(options.passed.take_ports());
             if let Some((listeners, apps)) = inherited {
                 control.inherit(listeners, apps);
             }
-            control::run(control, socket, replaced, reloads, stopped)
+            control::run(control, socket, replaced, wished, stopped)
         };
         let control = narthex_http::spawn_worker("narthex-control".to_owned(), run).map_err(StartError::Thread)?;
-        Ok(Self { socket: path, stop: Some(stop), logs, reload, replaced: is_replaced, control: Some(control), workers })
+        Ok(Self { socket: path, stop: Some(stop), logs, wishes, replaced: is_replaced, control: Some(control), workers })
     }
 
     /// The path of the host's socket.
@@ -186,10 +191,22 @@ impl Host {
     }
 
     /// Reads the configuration file again, as `narthex reload` has it done. A file with a mistake changes nothing; the log
-    /// says what is wrong with it.
-    pub fn reload(&self) {
+    /// says what is wrong with it. What is returned ends when that is done; it is begun without anybody waiting.
+    pub fn reload(&self) -> impl Future<Output = ()> + Send + 'static + use<> {
+        let (done, is_done) = oneshot::channel();
         // A control thread that is gone has nothing to reload.
-        let _ = self.reload.send(());
+        let _ = self.wishes.send(Wish::Reload(done));
+        async move {
+            let _ = is_done.await;
+        }
+    }
+
+    /// Whether all of the host's threads turn: asks each, and waits for its answer. A thread that hangs gives none, and one that has
+    /// panicked makes it `false`.
+    pub fn turns(&self) -> impl Future<Output = bool> + Send + 'static + use<> {
+        let (reply, answer) = oneshot::channel();
+        let _ = self.wishes.send(Wish::Turn(reply));
+        async move { answer.await.unwrap_or(false) }
     }
 
     /// Waits until another host has taken over. This one should then be [stopped](Self::stop): clients are told to connect anew with

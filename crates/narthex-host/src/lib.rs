@@ -6,10 +6,12 @@
 #![cfg(unix)]
 
 mod acme;
+mod activation;
 pub mod admin;
 mod cache;
 pub mod config;
 mod control;
+mod examine;
 mod host;
 mod log;
 mod metrics;
@@ -19,5 +21,7 @@ mod succession;
 mod token;
 mod worker;
 
+pub use activation::PassedSockets;
+pub use examine::{Examined, examine};
 pub use host::{Host, HostOptions, StartError};
 pub use token::random_token;

@@ -15,15 +15,16 @@ pub(crate) struct HostSocket {
     pub(crate) listener: UnixListener,
     /// Held for as long as the host runs; the OS releases it whatever ends the process.
     lock: File,
-    /// Its file is somebody else's now.
+    /// Its file is somebody else's.
     handed_over: bool,
 }
 
 impl HostSocket {
     /// Opens the socket at `path`, and replaces what a host that was killed has left there.
     ///
-    /// Every user may connect to a `shared` one: credentials decide what each may do. Others are their user's alone.
-    pub(crate) fn open(path: &Path, shared: bool) -> Result<Self, StartError> {
+    /// Every user may connect to a `shared` one: credentials decide what each may do. Others are their user's alone. One that was
+    /// `passed` is open already, and its file belongs to who has opened it.
+    pub(crate) fn open(path: &Path, shared: bool, passed: Option<UnixListener>) -> Result<Self, StartError> {
         let failed = |error: io::Error| StartError::Socket(path.to_owned(), error);
         if let Some(directory) = path.parent().filter(|directory| !directory.as_os_str().is_empty()) {
             make_directory(directory, shared).map_err(failed)?;
@@ -35,6 +36,9 @@ impl HostSocket {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => return Err(StartError::AlreadyRunning(path.to_owned())),
             Err(TryLockError::Error(error)) => return Err(failed(error)),
+        }
+        if let Some(listener) = passed {
+            return Ok(Self { path: path.to_owned(), listener, lock, handed_over: true });
         }
         match fs::remove_file(path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
@@ -101,14 +105,14 @@ mod tests {
     fn one_host_at_a_time_has_a_socket_and_a_stale_one_is_replaced() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("deep/er/host.sock");
-        let first = HostSocket::open(&path, false).unwrap();
-        assert!(matches!(HostSocket::open(&path, false), Err(StartError::AlreadyRunning(_))));
+        let first = HostSocket::open(&path, false, None).unwrap();
+        assert!(matches!(HostSocket::open(&path, false, None), Err(StartError::AlreadyRunning(_))));
         // What a kill -9 leaves: the file, and no lock.
         let kept = directory.path().join("kept");
         fs::rename(&path, &kept).unwrap();
         drop(first);
         fs::rename(&kept, &path).unwrap();
-        let again = HostSocket::open(&path, false).unwrap();
+        let again = HostSocket::open(&path, false, None).unwrap();
         drop(again);
         assert!(!path.exists());
     }
@@ -122,7 +126,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         for (shared, of_directory, of_socket) in [(false, 0o700, 0o600), (true, 0o755, 0o666)] {
             let path = directory.path().join(format!("{shared}/host.sock"));
-            let socket = HostSocket::open(&path, shared).unwrap();
+            let socket = HostSocket::open(&path, shared, None).unwrap();
             assert_eq!((mode(path.parent().unwrap()), mode(&path)), (of_directory, of_socket), "shared: {shared}");
             drop(socket);
         }
@@ -133,8 +137,8 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         for (name, after) in [("narthex", 0o755), ("private", 0o700)] {
             let path = directory.path().join(name).join("host.sock");
-            drop(HostSocket::open(&path, false).unwrap());
-            drop(HostSocket::open(&path, true).unwrap());
+            drop(HostSocket::open(&path, false, None).unwrap());
+            drop(HostSocket::open(&path, true, None).unwrap());
             assert_eq!(mode(path.parent().unwrap()), after, "{name}");
         }
     }

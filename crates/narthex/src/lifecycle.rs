@@ -96,7 +96,7 @@ pub(crate) struct Heart {
 }
 
 /// Has each worker beat every `period` from now on. The first one stays.
-#[cfg_attr(not(feature = "service"), allow(dead_code, reason = "only services have a watchdog"))]
+#[cfg_attr(not(all(unix, feature = "service")), allow(dead_code, reason = "only services of systemd have a watchdog"))]
 pub(crate) fn watch_hearts(period: Duration) -> &'static Hearts {
     BEATING.get_or_init(|| Hearts { period, all: Mutex::default() })
 }
@@ -125,7 +125,7 @@ impl Heart {
 
 impl Hearts {
     /// How often each beats by now; those of runtimes that have ended are left out.
-    #[cfg_attr(not(feature = "service"), allow(dead_code, reason = "only services have a watchdog"))]
+    #[cfg_attr(not(all(unix, feature = "service")), allow(dead_code, reason = "only services of systemd have a watchdog"))]
     pub(crate) fn look(&self) -> Vec<(Weak<AtomicU64>, u64)> {
         let mut all = self.all.lock().unwrap_or_else(PoisonError::into_inner);
         all.retain(|heart| heart.strong_count() > 0);
@@ -134,7 +134,7 @@ impl Hearts {
 }
 
 /// Whether each heart of an earlier look has beaten since, or is no more.
-#[cfg_attr(not(feature = "service"), allow(dead_code, reason = "only services have a watchdog"))]
+#[cfg_attr(not(all(unix, feature = "service")), allow(dead_code, reason = "only services of systemd have a watchdog"))]
 pub(crate) fn all_beat_since(earlier: &[(Weak<AtomicU64>, u64)]) -> bool {
     earlier.iter().all(|(heart, beats)| heart.upgrade().is_none_or(|heart| heart.load(Ordering::Relaxed) != *beats))
 }

@@ -9,6 +9,7 @@
 //!
 //! Without root: `target/debug/ping-service install --user`. Its own argument is its prefix: `install -- http://+:80/ping/`.
 
+use std::io::IsTerminal;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -17,7 +18,8 @@ use narthex::Server;
 use narthex::service::Service;
 
 fn main() -> ExitCode {
-    tracing_subscriber::fmt().with_writer(std::io::stderr).init();
+    // No colours in the journal.
+    tracing_subscriber::fmt().with_writer(std::io::stderr).with_ansi(std::io::stderr().is_terminal()).init();
     Service::new("ping-service").description("Answers pings").low_ports(true).main(|invocation| async move {
         let prefix = invocation.arguments().get(1).and_then(|typed| typed.to_str()).unwrap_or("http://+:8888/ping/");
         let app = Router::new().route("/", get(|| async { "pong\n" })).route("/hang", get(hang));

@@ -3,12 +3,16 @@
 use std::net::IpAddr;
 use std::path::PathBuf;
 
-use clap::Args;
+use clap::{Args, Subcommand};
+use narthex::service::Scope;
 
 use super::SocketArgument;
 
 #[derive(Clone, Debug, PartialEq, Eq, Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct HostArguments {
+    #[command(subcommand)]
+    pub(crate) service: Option<HostService>,
     #[command(flatten)]
     pub(crate) socket: SocketArgument,
     /// The configuration file: reservations, listen addresses, timers and settings [default: the platform's place]
@@ -37,6 +41,47 @@ pub(crate) struct HostArguments {
     pub(crate) dashboard_token: Option<String>,
 }
 
+/// The host as a service of systemd or launchd.
+#[derive(Clone, Debug, PartialEq, Eq, Subcommand)]
+pub(crate) enum HostService {
+    /// Make the host a service that starts with the machine, as a user of its own with no rights but to open low ports
+    Install {
+        #[command(flatten)]
+        whose: Whose,
+        /// Only print the files that would be written
+        #[arg(long)]
+        print: bool,
+    },
+    /// Stop the service and remove what `install` wrote; configuration and logs stay
+    Uninstall {
+        #[command(flatten)]
+        whose: Whose,
+        /// Remove configuration, certificates and logs too
+        #[arg(long)]
+        purge: bool,
+    },
+    /// Start the service now, and return when it is ready
+    Start(Whose),
+    /// Stop the service now, and return when it has
+    Stop(Whose),
+    /// Say how the service goes: exit code 3 if it does not run, 4 if it is not installed
+    Status(Whose),
+}
+
+/// Whose service is meant.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Args)]
+pub(crate) struct Whose {
+    /// A service of this user, which starts at the login and needs no root [default: the machine's]
+    #[arg(long)]
+    pub(crate) user: bool,
+}
+
+impl Whose {
+    pub(crate) fn scope(self) -> Scope {
+        if self.user { Scope::User } else { Scope::System }
+    }
+}
+
 /// It has to fit a link and a WebSocket's sub-protocol as it is, and not to be guessed.
 fn token(typed: &str) -> Result<String, String> {
     let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
@@ -56,6 +101,21 @@ mod tests {
         match parsed(line).unwrap() {
             Command::Host(host) => host,
             other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn the_host_is_a_service_by_words_of_its_own() {
+        let whose = Whose { user: true };
+        for (line, meaning) in [
+            ("narthex host install --user --print", HostService::Install { whose, print: true }),
+            ("narthex host uninstall --purge", HostService::Uninstall { whose: Whose::default(), purge: true }),
+            ("narthex host status --user", HostService::Status(whose)),
+        ] {
+            assert_eq!(host(line).service, Some(meaning), "{line}");
+        }
+        for line in ["narthex host --shared install", "narthex host installed", "narthex host start --print"] {
+            usage_error(line);
         }
     }
 

@@ -4,6 +4,7 @@
 mod cache;
 mod cacheparam;
 mod demo;
+mod doctor;
 mod documents;
 mod explain;
 mod host;
@@ -29,9 +30,10 @@ use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 pub(crate) use cache::{DeleteCache, ShowCachestate};
 pub(crate) use cacheparam::{AddCacheparam, DeleteCacheparam, ShowCacheparam};
 pub(crate) use demo::{DemoAppArguments, DemoArguments};
+pub(crate) use doctor::DoctorArguments;
 pub(crate) use documents::{CompletionsArguments, ManArguments};
 pub(crate) use explain::ExplainArguments;
-pub(crate) use host::HostArguments;
+pub(crate) use host::{HostArguments, HostService};
 pub(crate) use iplisten::{IplistenAddress, ShowIplisten};
 pub(crate) use new::{NewArguments, Template};
 pub(crate) use queue::{RestartArguments, UpdateQueue};
@@ -99,6 +101,8 @@ pub(crate) enum Command {
     Top(TopArguments),
     /// Say which registration or reservation gets a URL, which bucket decided, and what it shadows
     Explain(ExplainArguments),
+    /// Check this machine, and say what to change: rights, ports, limits, kernel settings, certificates, and the host
+    Doctor(DoctorArguments),
     /// Print a shell's completions of this command
     Completions(CompletionsArguments),
     /// Print this command's man page, or write those of all verbs into a directory

@@ -20,32 +20,7 @@ use super::error::ConfigError;
 pub const CONFIG_VARIABLE: &str = "NARTHEX_CONFIG";
 
 /// What a new file begins with.
-pub(crate) const HEADER: &str = "\
-# The configuration of the Narthex host. The host follows changes of this file at once; a mistake is
-# reported with its line and changes nothing. The commands `narthex add ...` and `narthex delete ...`
-# change this file too, and keep comments and layout.
-#
-#   iplisten = [\"127.0.0.1\"]           the only addresses to listen on; without it, all
-#
-#   [timeouts]                          seconds, 1 to 65534; 65535 is \"never\"
-#   idleconnectiontimeout = 120
-#   headerwaittimeout = 120
-#
-#   [settings]                          `narthex show setting` explains each one
-#   queue_length = 1000
-#   error_log = true
-#   access_log = \"w3c\"
-#
-#   [[urlacl]]                          who may register a URL and those below it
-#   url = \"http://+:80/shop/\"
-#   allow = [{ user = \"web\" }, { group = \"devs\", delegate = true }, { everyone = true }]
-#
-#   [[binding]]                         which certificate answers TLS handshakes
-#   hostnameport = \"shop.example.com:443\"
-#   certificate = \"shop.pem\"
-#   key = \"shop.key\"
-
-";
+pub(crate) const HEADER: &str = include_str!("header.toml");
 
 /// Nobody writes this much; a mistake (a log, a device) should not fill the memory.
 const LONGEST: u64 = 16 << 20;
@@ -55,8 +30,9 @@ const LOCK_PAUSE: Duration = Duration::from_millis(10);
 /// As many as Linux itself follows.
 const MOST_LINKS: usize = 40;
 
-/// Where the configuration of a host of this user is: `NARTHEX_CONFIG`, else `/etc/narthex/narthex.toml` for root, else
-/// `narthex/narthex.toml` in `$XDG_CONFIG_HOME` or `~/.config`.
+/// Where the configuration of a host of this user is: `NARTHEX_CONFIG`, else `narthex.toml` in the directory that systemd has made for it
+/// (`ConfigurationDirectory=`), else `/etc/narthex/narthex.toml` for root, else `narthex/narthex.toml` in `$XDG_CONFIG_HOME` or
+/// `~/.config`.
 #[must_use]
 pub fn default_path() -> PathBuf {
     path_for(rustix::process::geteuid().is_root(), |name| env::var_os(name))
@@ -67,6 +43,9 @@ fn path_for(root: bool, variable: impl Fn(&str) -> Option<OsString>) -> PathBuf 
     if let Some(path) = set(CONFIG_VARIABLE) {
         return path;
     }
+    if let Some(directory) = of_service(&variable, "CONFIGURATION_DIRECTORY") {
+        return directory.join("narthex.toml");
+    }
     if root {
         return "/etc/narthex/narthex.toml".into();
     }
@@ -76,10 +55,13 @@ fn path_for(root: bool, variable: impl Fn(&str) -> Option<OsString>) -> PathBuf 
     directory.join("narthex/narthex.toml")
 }
 
-/// Where a host of this user logs unless its configuration says: `/var/log/narthex` for root, else `narthex/log` in
-/// `$XDG_STATE_HOME` or `~/.local/state`.
+/// Where a host of this user logs unless its configuration says: where systemd has made a directory for it (`LogsDirectory=`), else
+/// `/var/log/narthex` for root, else `narthex/log` in `$XDG_STATE_HOME` or `~/.local/state`.
 #[must_use]
 pub fn default_logs() -> PathBuf {
+    if let Some(directory) = of_service(|name| env::var_os(name), "LOGS_DIRECTORY") {
+        return directory;
+    }
     if rustix::process::geteuid().is_root() {
         return "/var/log/narthex".into();
     }
@@ -87,6 +69,12 @@ pub fn default_logs() -> PathBuf {
     let directory = set("XDG_STATE_HOME").filter(|path| path.is_absolute());
     let directory = directory.or_else(|| set("HOME").map(|home| home.join(".local/state"))).unwrap_or_default();
     directory.join("narthex/log")
+}
+
+/// The first of the directories that systemd has made for a service (`systemd.exec(5)`).
+fn of_service(variable: impl Fn(&str) -> Option<OsString>, name: &str) -> Option<PathBuf> {
+    let list = variable(name)?;
+    env::split_paths(&list).next().filter(|directory| directory.is_absolute())
 }
 
 /// The configuration file, which need not exist.

@@ -3,7 +3,7 @@
 mod acme;
 mod allowance;
 pub(crate) mod answers;
-mod certificates;
+pub(crate) mod certificates;
 mod connection;
 mod explain;
 mod fragments;
@@ -79,6 +79,14 @@ pub(crate) struct Means {
     pub(crate) started: Instant,
 }
 
+/// What the host's own process asks of it.
+pub(crate) enum Wish {
+    /// Read the configuration file again, and say when that is done.
+    Reload(oneshot::Sender<()>),
+    /// Say whether every worker turns.
+    Turn(oneshot::Sender<bool>),
+}
+
 /// What the control thread is made of, before it runs.
 pub(crate) struct Control {
     state: State,
@@ -103,6 +111,11 @@ impl Control {
             state.ports.one_socket_each();
         }
         Self { state, configuration, workers, means, awaited: None }
+    }
+
+    /// Uses ports that were open before the host, and leaves them open.
+    pub(crate) fn keep_open(&mut self, listeners: Vec<(SocketAddr, TcpListener)>) {
+        self.state.ports.keep_open(listeners);
     }
 
     /// Uses what another host has handed over, and waits for its apps.
@@ -415,7 +428,7 @@ pub(crate) async fn run(
     control: Control,
     socket: HostSocket,
     replaced: watch::Sender<bool>,
-    mut reload: mpsc::UnboundedReceiver<()>,
+    mut wishes: mpsc::UnboundedReceiver<Wish>,
     stop: oneshot::Receiver<Duration>,
 ) {
     let listener = socket.listener.try_clone();
@@ -453,11 +466,19 @@ pub(crate) async fn run(
         let mut watch = shared.configuration.borrow().watch();
         spawn_local(async move {
             loop {
-                tokio::select! {
-                    () = watch.changed() => {}
-                    Some(()) = reload.recv() => {}
+                let wish = tokio::select! {
+                    () = watch.changed() => None,
+                    Some(wish) = wishes.recv() => Some(wish),
+                };
+                match wish {
+                    // Who asks may have given up.
+                    Some(Wish::Turn(reply)) => _ = reply.send(shared.reports().await.len() == shared.workers.len()),
+                    Some(Wish::Reload(done)) => {
+                        shared.follow_file().await;
+                        let _ = done.send(());
+                    }
+                    None => shared.follow_file().await,
                 }
-                shared.follow_file().await;
             }
         })
     };

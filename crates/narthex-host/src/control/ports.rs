@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
+use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 use std::num::NonZeroU16;
 
@@ -39,6 +40,8 @@ pub(crate) struct Ports {
     doors: HashMap<u16, (Scheme, usize)>,
     /// What the host before this one was listening on, for those who register there again.
     inherited: RefCell<HashMap<SocketAddr, Vec<TcpListener>>>,
+    /// What was open before the host, and stays so whether somebody registers there or not: clients wait in it.
+    kept_open: HashMap<SocketAddr, TcpListener>,
 }
 
 /// Addresses that are open because a CA is to come to them.
@@ -50,7 +53,12 @@ pub(crate) struct Door {
 
 impl Ports {
     pub(crate) fn new(sockets: usize, iplisten: Vec<IpAddr>) -> Self {
-        Self { sockets, iplisten, users: HashMap::new(), doors: HashMap::new(), inherited: RefCell::default() }
+        Self { sockets, iplisten, users: HashMap::new(), doors: HashMap::new(), inherited: RefCell::default(), kept_open: HashMap::new() }
+    }
+
+    /// Sockets that were open before the host.
+    pub(crate) fn keep_open(&mut self, listeners: Vec<(SocketAddr, TcpListener)>) {
+        self.kept_open.extend(listeners);
     }
 
     /// Sockets of another host, to be used where they are asked for.
@@ -68,7 +76,13 @@ impl Ports {
 
     /// Opens an address, or takes its inherited sockets.
     fn listen(&self, ip: IpAddr, port: u16, beside_own: bool) -> Result<Vec<TcpListener>, ListenError> {
-        let inherited = self.inherited.borrow_mut().remove(&SocketAddr::new(ip, port));
+        let address = SocketAddr::new(ip, port);
+        if let Some(open) = self.kept_open.get(&address) {
+            // One socket for all threads: another one beside it would have to be opened with the rights that the host may lack.
+            let copies = (0..self.sockets.max(1)).map(|_| open.try_clone()).collect::<io::Result<_>>();
+            return copies.map_err(|error| ListenError::Other(address, error));
+        }
+        let inherited = self.inherited.borrow_mut().remove(&address);
         let Some(mut listeners) = inherited else {
             let listen = if beside_own { narthex_http::listen_beside_own } else { narthex_http::listen };
             return listen(ip, port, self.sockets);

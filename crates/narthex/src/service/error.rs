@@ -54,6 +54,16 @@ pub enum ServiceError {
         /// What installs it.
         command: String,
     },
+    /// It is not this program's to remove.
+    #[error("a package has installed {name} ({unit}): remove that, as in `sudo apt remove {name}`, or only stop it: `{stop}`")]
+    OfPackage {
+        /// The service.
+        name: String,
+        /// Its unit.
+        unit: String,
+        /// What stops it.
+        stop: String,
+    },
     /// The account that was asked for is not there.
     #[error("there is no user {0:?} for the service to run as: `sudo useradd --system --no-create-home {0}` makes it")]
     NoSuchAccount(String),

@@ -72,7 +72,7 @@ mod manager {
 
     pub(in super::super) fn perform(service: &Service, verb: &Verb) -> Result<Outcome, ServiceError> {
         let scope = verb.scope();
-        let (name, command) = (&service.name, format!("{} {}{}", as_typed(), verb.word(), scope.option()));
+        let (name, command) = (&service.name, format!("{} {}{}", as_typed(service), verb.word(), scope.option()));
         let launchd = LaunchdServiceManager { user: scope == Scope::User, ..LaunchdServiceManager::default() };
         let label = ServiceLabel { qualifier: None, organization: None, application: name.clone() };
         let refused = |error: io::Error| ServiceError::Refused { command: "launchctl".to_owned(), message: error.to_string() };
@@ -85,14 +85,14 @@ mod manager {
         let is_there = || launchd.status(ServiceStatusCtx { label: label.clone() }).map_err(refused);
         let installed = || match is_there()? {
             ServiceStatus::NotInstalled => {
-                let command = format!("{} install{}", as_typed(), scope.option());
+                let command = format!("{} install{}", as_typed(service), scope.option());
                 Err(ServiceError::NotInstalled { name: name.clone(), command })
             }
             there => Ok(there),
         };
         match verb {
             Verb::Install { print, arguments, .. } => {
-                let program = Program::this(arguments)?;
+                let program = Program::this(service, arguments)?;
                 let list = property_list(service, scope, &program)?;
                 if *print {
                     return done(list);

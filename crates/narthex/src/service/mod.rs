@@ -56,11 +56,15 @@ mod command;
 mod error;
 mod launchd;
 mod notify;
+mod outcome;
 mod program;
 mod run;
 #[cfg(windows)]
 mod scm;
+#[cfg(unix)]
+#[cfg_attr(target_os = "macos", allow(dead_code, reason = "launchd is asked there"))]
 mod systemd;
+#[cfg_attr(not(target_os = "linux"), allow(dead_code, reason = "only systemd has units"))]
 mod unit;
 
 use std::ffi::OsString;
@@ -72,8 +76,8 @@ use crate::error::BoxError;
 
 pub use command::Verb;
 pub use error::ServiceError;
+pub use outcome::{Outcome, Scope};
 pub use run::Invocation;
-pub use systemd::{Outcome, Scope};
 
 /// How long a service may take to stop unless its servers say that they need longer.
 const STOP_TIMEOUT: Duration = Duration::from_secs(15);
@@ -92,6 +96,7 @@ pub struct Service {
     stop_timeout: Duration,
     watchdog: Duration,
     units: Vec<unit::UnitFile>,
+    command: Option<String>,
 }
 
 impl Service {
@@ -108,6 +113,7 @@ impl Service {
             stop_timeout: STOP_TIMEOUT,
             watchdog: WATCHDOG,
             units: Vec::new(),
+            command: None,
         }
     }
 
@@ -159,9 +165,16 @@ impl Service {
     /// Installs this file for services of `scope` instead of the unit that is made for them. Several may be given: units,
     /// told by their suffixes (`my-app.service`, `my-app.socket`), and for [`Scope::System`] a `my-app.sysusers` and a
     /// `my-app.tmpfiles`, which make accounts and directories (`sysusers.d(5)`, `tmpfiles.d(5)`). `@PROGRAM@` in it is the program's
-    /// path, quoted for `ExecStart=`. Used with systemd only.
+    /// path, quoted for `ExecStart=`; what is typed after `install --` is not used. Used with systemd only.
     pub fn unit_file(mut self, scope: Scope, name: impl Into<String>, text: impl Into<String>) -> Self {
         self.units.push(unit::UnitFile { scope, name: name.into(), text: text.into() });
+        self
+    }
+
+    /// The word that comes before the verbs where this program has several commands: `my-app serve install`. The service is started
+    /// with it. For programs that [`perform`](Self::perform) verbs by themselves.
+    pub fn command(mut self, word: impl Into<String>) -> Self {
+        self.command = Some(word.into());
         self
     }
 
@@ -223,7 +236,7 @@ impl Service {
             return Err(ServiceError::Name(name.clone()));
         }
         let pairs = self.environment.iter().flat_map(|(name, value)| [name, value]);
-        let texts = pairs.chain(&self.description).chain(&self.account);
+        let texts = pairs.chain(&self.description).chain(&self.account).chain(&self.command);
         match texts.into_iter().find(|text| text.chars().any(char::is_control)) {
             Some(text) => Err(ServiceError::ControlCharacter(text.clone())),
             None => Ok(()),

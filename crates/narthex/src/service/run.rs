@@ -2,7 +2,6 @@
 
 use std::ffi::OsString;
 use std::process::ExitCode;
-use std::time::Duration;
 
 use super::Service;
 use crate::error::{BoxError, Error};
@@ -34,7 +33,7 @@ where
 {
     #[cfg(windows)]
     return super::scm::run(service, invocation, app);
-    #[cfg(not(windows))]
+    #[cfg(unix)]
     {
         systemd::tell_of_servers();
         told(service, runtime().and_then(|runtime| runtime.block_on(systemd::watched(served(app(invocation))))))
@@ -84,11 +83,13 @@ fn is_service() -> bool {
     std::env::var_os("INVOCATION_ID").is_some()
 }
 
-#[cfg(not(windows))]
+#[cfg(unix)]
 mod systemd {
+    use std::time::Duration;
+
     use sd_notify::NotifyState;
 
-    use super::{BoxError, Duration};
+    use super::BoxError;
     use crate::lifecycle;
     use crate::service::notify::{self, State};
 

@@ -148,16 +148,18 @@ pub(super) fn perform(service: &Service, verb: &Verb) -> Result<Outcome, Service
         return Err(ServiceError::Refused { command: verb.word().to_owned(), message });
     }
     if let Verb::Install { print: true, arguments, .. } = verb {
-        let program = Program::this(arguments)?;
+        let program = Program::this(service, arguments)?;
         return done(format!("{name}: {}, started with the machine as {}", program.texts()?.join(" "), account(service)));
     }
     let refused = |error: windows_service::Error| match code(&error) {
         Some(ACCESS_DENIED) => ServiceError::Refused {
-            command: format!("{} {}", as_typed(), verb.word()),
+            command: format!("{} {}", as_typed(service), verb.word()),
             message: "access is denied: run it in a console that was opened with \"Run as administrator\"".to_owned(),
         },
-        Some(NO_SUCH_SERVICE) => ServiceError::NotInstalled { name: name.clone(), command: format!("{} install", as_typed()) },
-        _ => ServiceError::Refused { command: verb.word().to_owned(), message: said(&error) },
+        Some(NO_SUCH_SERVICE) => {
+            ServiceError::NotInstalled { name: name.clone(), command: format!("{} install", as_typed(service)) }
+        }
+        _ => ServiceError::Refused { command: verb.word().to_owned(), message: told_of(&error) },
     };
     let mut rights = ServiceManagerAccess::CONNECT;
     if matches!(verb, Verb::Install { .. }) {
@@ -167,7 +169,7 @@ pub(super) fn perform(service: &Service, verb: &Verb) -> Result<Outcome, Service
     let open = |access| manager.open_service(name, access);
     match verb {
         Verb::Install { arguments, .. } => {
-            let info = info(service, Program::this(arguments)?);
+            let info = info(service, Program::this(service, arguments)?);
             let access = ServiceAccess::CHANGE_CONFIG | ServiceAccess::START;
             let installed = match manager.create_service(&info, access) {
                 Err(error) if code(&error) == Some(ALREADY_THERE) => {
@@ -178,9 +180,13 @@ pub(super) fn perform(service: &Service, verb: &Verb) -> Result<Outcome, Service
                 created => created.map_err(refused)?,
             };
             installed.set_description(service.description.as_deref().unwrap_or(name)).map_err(refused)?;
-            installed.update_failure_actions(brought_back()).map_err(refused)?;
-            installed.set_failure_actions_on_non_crash_failures(true).map_err(refused)?;
-            done(format!("{name} starts with the machine; to start it now: {} start", as_typed()))
+            let mut said = vec![format!("{name} starts with the machine; to start it now: {} start", as_typed(service))];
+            let brought_back = installed.update_failure_actions(brought_back());
+            if let Err(error) = brought_back.and_then(|()| installed.set_failure_actions_on_non_crash_failures(true)) {
+                // It serves all the same.
+                said.push(format!("it does not come back by itself if it fails: {}", told_of(&error)));
+            }
+            Ok(Outcome::new(said))
         }
         Verb::Uninstall { .. } => match open(ServiceAccess::STOP | ServiceAccess::DELETE) {
             Err(error) if code(&error) == Some(NO_SUCH_SERVICE) => {
@@ -252,7 +258,8 @@ fn code(error: &windows_service::Error) -> Option<i32> {
     }
 }
 
-fn said(error: &windows_service::Error) -> String {
+/// Not as `Debug` has it.
+fn told_of(error: &windows_service::Error) -> String {
     match error {
         windows_service::Error::Winapi(error) => io::Error::to_string(error),
         error => error.to_string(),

@@ -1,51 +1,12 @@
 //! Services of systemd: unit files, and `systemctl`.
 
-use std::fmt;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 use super::program::{Program, as_typed};
-use super::{Service, ServiceError, Verb, unit};
-
-/// Whose a service is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Scope {
-    /// The machine's: it starts with the machine. Root's to install.
-    System,
-    /// The user's: it starts when the user logs in.
-    User,
-}
-
-/// What was done, for the one who asked: its text, and the exit code for it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Outcome {
-    lines: Vec<String>,
-    exit_code: u8,
-}
-
-impl Outcome {
-    pub(super) fn new(lines: Vec<String>) -> Self {
-        Self { lines, exit_code: 0 }
-    }
-
-    pub(super) fn with_code(lines: Vec<String>, exit_code: u8) -> Self {
-        Self { lines, exit_code }
-    }
-
-    /// 0, but for [`Verb::Status`] 3 if the service does not run, and 4 if it is not installed (as `systemctl status` has it).
-    #[must_use]
-    pub fn exit_code(&self) -> u8 {
-        self.exit_code
-    }
-}
-
-impl fmt::Display for Outcome {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.lines.join("\n"))
-    }
-}
+use super::{Outcome, Scope, Service, ServiceError, Verb, unit};
 
 /// A service manager: the machine's, or a user's.
 pub(super) struct Systemd {
@@ -78,35 +39,35 @@ impl Systemd {
     pub(super) fn perform(&self, service: &Service, verb: &Verb) -> Result<Outcome, ServiceError> {
         match verb {
             Verb::Install { print, arguments, .. } => {
-                let program = Program::this(arguments)?;
+                let program = Program::this(service, arguments)?;
                 let files = unit::files(service, self.scope, &program)?;
                 if *print {
                     return Ok(printed(&files));
                 }
-                self.check(verb)?;
+                self.check(service, verb)?;
                 program.check_place(self.scope)?;
                 if let Some(account) = service.account.as_deref().filter(|_| self.checks && self.scope == Scope::System) {
                     check_account(account)?;
                 }
                 self.install(service, &files)
             }
-            Verb::Uninstall { purge, .. } => self.check(verb).and_then(|()| self.uninstall(service, *purge)),
-            Verb::Start(_) => self.check(verb).and_then(|()| self.start(service)),
-            Verb::Stop(_) => self.check(verb).and_then(|()| self.stop(service)),
+            Verb::Uninstall { purge, .. } => self.check(service, verb).and_then(|()| self.uninstall(service, *purge)),
+            Verb::Start(_) => self.check(service, verb).and_then(|()| self.start(service)),
+            Verb::Stop(_) => self.check(service, verb).and_then(|()| self.stop(service)),
             Verb::Status(_) => self.status(service),
         }
     }
 
     /// What would go wrong with a message that nobody understands.
-    fn check(&self, verb: &Verb) -> Result<(), ServiceError> {
+    fn check(&self, service: &Service, verb: &Verb) -> Result<(), ServiceError> {
         if !self.checks {
             return Ok(());
         }
         if !sd_notify::booted().unwrap_or(false) {
-            return Err(ServiceError::NoServiceManager(as_typed()));
+            return Err(ServiceError::NoServiceManager(as_typed(service)));
         }
         if self.scope == Scope::System && !rustix::process::geteuid().is_root() {
-            return Err(ServiceError::NotRoot { verb: verb.word(), command: self.typed(verb.word()) });
+            return Err(ServiceError::NotRoot { verb: verb.word(), command: format!("{} {}", as_typed(service), verb.word()) });
         }
         if self.scope == Scope::User {
             let state = self.run("systemctl", &["show", "--property=Version"])?;
@@ -119,6 +80,11 @@ impl Systemd {
     }
 
     fn install(&self, service: &Service, files: &[(String, String)]) -> Result<Outcome, ServiceError> {
+        if let Some(unit) = self.of_package(&service.name)? {
+            self.must("systemctl", &[&["enable"], &names(files)[..]].concat())?;
+            let start = self.typed(service, "start");
+            return Ok(Outcome::new(vec![format!("a package has installed it: {unit}; to start it now: {start}")]));
+        }
         let mut said = Vec::new();
         let mut changed = false;
         for (name, text) in files {
@@ -139,7 +105,7 @@ impl Systemd {
         let units = names(files);
         self.must("systemctl", &[&["enable"], &units[..]].concat())?;
         let when = if self.scope == Scope::System { "the machine starts" } else { "you log in" };
-        said.push(format!("{} starts when {when}; to start it now: {}", service.name, self.typed("start")));
+        said.push(format!("{} starts when {when}; to start it now: {}", service.name, self.typed(service, "start")));
         if self.scope == Scope::User {
             said.push("to let it run while you are not logged in: sudo loginctl enable-linger \"$USER\"".to_owned());
         }
@@ -152,6 +118,10 @@ impl Systemd {
 
     fn uninstall(&self, service: &Service, purge: bool) -> Result<Outcome, ServiceError> {
         let present = self.present(service);
+        if let Some(unit) = self.of_package(&service.name)? {
+            let stop = self.typed(service, "stop");
+            return Err(ServiceError::OfPackage { name: service.name.clone(), unit, stop });
+        }
         if present.is_empty() {
             return Ok(Outcome::new(vec![format!("{} is not installed: there is nothing to remove", service.name)]));
         }
@@ -159,14 +129,14 @@ impl Systemd {
         let units: Vec<&str> = present.iter().map(String::as_str).filter(|name| kind(name) == Kind::Unit).collect();
         self.must("systemctl", &[&["disable", "--now"], &units[..]].concat())?;
         said.push(format!("stopped {}", units.join(", ")));
-        let kept = self.property(&service.name, &["StateDirectory", "LogsDirectory", "ConfigurationDirectory"])?;
+        let kept = self.data(&service.name)?;
         if purge {
             // Without such directories there is nothing to clean, which is an error to it.
             let services = units.iter().filter(|unit| unit.ends_with(".service"));
             for unit in services {
                 let cleaned = self.run("systemctl", &["clean", "--what=all", unit])?;
                 if cleaned.status.success() {
-                    said.push(format!("removed the files of {unit}: {kept}"));
+                    said.push(format!("removed {kept}"));
                 }
             }
         }
@@ -176,10 +146,16 @@ impl Systemd {
             said.push(format!("removed {}", path.display()));
         }
         self.must("systemctl", &["daemon-reload"])?;
+        // Nothing is theirs any more.
+        for account in service.units.iter().filter(|unit| purge && kind(&unit.name) == Kind::Account).flat_map(unit::accounts) {
+            if self.run("userdel", &[account])?.status.success() {
+                said.push(format!("removed the user {account}"));
+            }
+        }
         // What failed once would be listed as such for ever.
         let _ = self.run("systemctl", &[&["reset-failed"], &units[..]].concat());
         if !purge && !kept.is_empty() {
-            said.push(format!("kept: {kept}; `uninstall --purge` while it is installed removes that too"));
+            said.push(format!("kept its data: {kept} (`uninstall --purge` removes that too)"));
         }
         Ok(Outcome::new(said))
     }
@@ -191,7 +167,7 @@ impl Systemd {
         if started.status.success() {
             return Ok(Outcome::new(vec![format!("{name} runs and is ready")]));
         }
-        let log = self.run("journalctl", &["--unit", name, "--lines=8", "--no-pager", "--output=cat", "--quiet"]);
+        let log = self.run("journalctl", &["--unit", name, "--lines=3", "--no-pager", "--output=cat", "--quiet"]);
         Err(ServiceError::Failed {
             name: name.clone(),
             message: said(&started),
@@ -209,7 +185,7 @@ impl Systemd {
     fn status(&self, service: &Service) -> Result<Outcome, ServiceError> {
         let name = &service.name;
         if self.checks && !sd_notify::booted().unwrap_or(false) {
-            return Err(ServiceError::NoServiceManager(as_typed()));
+            return Err(ServiceError::NoServiceManager(as_typed(service)));
         }
         let state = self.property(name, &["LoadState"])?;
         if state != "loaded" {
@@ -238,6 +214,12 @@ impl Systemd {
         names
     }
 
+    /// Where its unit is, if that is not one that is written here.
+    fn of_package(&self, name: &str) -> Result<Option<String>, ServiceError> {
+        let path = self.property(name, &["FragmentPath"])?;
+        Ok(Some(path).filter(|path| !path.is_empty() && !Path::new(path).starts_with(&self.units)))
+    }
+
     /// The units of the service, if it is installed, be it by a package.
     fn installed(&self, service: &Service) -> Result<Vec<String>, ServiceError> {
         let mut units = self.present(service);
@@ -250,7 +232,7 @@ impl Systemd {
             }
         }
         if units.is_empty() {
-            return Err(ServiceError::NotInstalled { name: service.name.clone(), command: self.typed("install") });
+            return Err(ServiceError::NotInstalled { name: service.name.clone(), command: self.typed(service, "install") });
         }
         Ok(units)
     }
@@ -264,14 +246,25 @@ impl Systemd {
     }
 
     /// What to type for a verb.
-    fn typed(&self, verb: &str) -> String {
+    fn typed(&self, service: &Service, verb: &str) -> String {
         // Root needs no sudo, and may not have it.
         let sudo = if self.scope == Scope::System && !rustix::process::geteuid().is_root() { "sudo " } else { "" };
-        let own = as_typed();
-        match self.checks {
-            true if verb == "install" || sudo.is_empty() => format!("{own} {verb}{}", self.scope.option()),
-            _ => format!("{sudo}{own} {verb}{}", self.scope.option()),
+        format!("{sudo}{} {verb}{}", as_typed(service), self.scope.option())
+    }
+
+    /// Which files the service has written, by its own account.
+    fn data(&self, name: &str) -> Result<String, ServiceError> {
+        let mut places = Vec::new();
+        for (property, below) in [("StateDirectory", "/var/lib"), ("LogsDirectory", "/var/log"), ("ConfigurationDirectory", "/etc")] {
+            let names = self.property(name, &[property])?;
+            let place = |name: &str| match self.scope {
+                Scope::System => format!("{below}/{name}"),
+                Scope::User => name.to_owned(),
+            };
+            let there = |place: &String| self.scope == Scope::User || Path::new(place).exists();
+            places.extend(names.split_whitespace().map(place).filter(there));
         }
+        Ok(places.join(", "))
     }
 
     fn is_active(&self, name: &str) -> Result<bool, ServiceError> {

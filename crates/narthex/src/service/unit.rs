@@ -59,11 +59,17 @@ SystemCallErrorNumber=EPERM
 pub(super) fn files(service: &Service, scope: Scope, program: &Program) -> Result<Vec<(String, String)>, ServiceError> {
     let given = service.units.iter().filter(|unit| unit.scope == scope);
     let command = command_line(program)?;
-    let mut files: Vec<_> = given.map(|unit| (unit.name.clone(), unit.text.replace(PLACE, &command))).collect();
+    let path = command_line(&Program { path: program.path.clone(), arguments: Vec::new() })?;
+    let mut files: Vec<_> = given.map(|unit| (unit.name.clone(), unit.text.replace(PLACE, &path))).collect();
     if files.is_empty() {
         files.push((format!("{}.service", service.name), text(service, scope, &command, &program.path)?));
     }
     Ok(files)
+}
+
+/// The users that a sysusers file makes.
+pub(super) fn accounts(file: &UnitFile) -> impl Iterator<Item = &str> {
+    file.text.lines().filter_map(|line| line.strip_prefix("u ")?.split_whitespace().next())
 }
 
 fn text(service: &Service, scope: Scope, command: &str, program: &Path) -> Result<String, ServiceError> {
@@ -87,12 +93,14 @@ fn text(service: &Service, scope: Scope, command: &str, program: &Path) -> Resul
     } else {
         line("After=narthex.socket narthex.service");
     }
+    // What is missing today, a reservation or a mount, may be there tomorrow.
+    line("StartLimitIntervalSec=0");
     line("\n[Service]\nType=notify");
     line(&format!("ExecStart={command}"));
     for (name, value) in &service.environment {
         line(&format!("Environment={}", quoted(&format!("{name}={value}"))));
     }
-    line("Restart=on-failure\nRestartSec=1");
+    line("Restart=on-failure\nRestartSec=2");
     line(&format!("TimeoutStopSec={}", service.stop_timeout.as_secs().max(1)));
     if !service.watchdog.is_zero() {
         line(&format!("WatchdogSec={}", service.watchdog.as_secs().max(1)));

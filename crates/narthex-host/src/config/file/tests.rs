@@ -26,6 +26,8 @@ fn the_file_is_where_the_variables_or_the_user_say() {
         (false, &[("HOME", "/home/ann"), ("XDG_CONFIG_HOME", "/cfg")], "/cfg/narthex/narthex.toml"),
         (false, &[("HOME", "/home/ann"), ("XDG_CONFIG_HOME", "cfg")], "/home/ann/.config/narthex/narthex.toml"),
         (false, &[("HOME", "/home/ann"), ("NARTHEX_CONFIG", "/x.toml")], "/x.toml"),
+        (false, &[("CONFIGURATION_DIRECTORY", "/etc/narthex:/etc/more")], "/etc/narthex/narthex.toml"),
+        (false, &[("CONFIGURATION_DIRECTORY", "/etc/narthex"), ("NARTHEX_CONFIG", "/x.toml")], "/x.toml"),
     ] {
         let variable = |name: &str| variables.iter().find(|(known, _)| *known == name).map(|(_, value)| value.into());
         assert_eq!(path_for(root, variable), Path::new(path), "{variables:?}");

@@ -60,7 +60,7 @@ async fn each_of_two_users_registers_what_is_reserved_for_it() {
     fs::copy(std::env::current_exe().unwrap(), &program).unwrap();
     fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
     let path = directory.path().join("narthex/host.sock");
-    let socket = HostSocket::open(&path, true).unwrap();
+    let socket = HostSocket::open(&path, true, None).unwrap();
     let listener = tokio::net::UnixListener::from_std(socket.listener.try_clone().unwrap()).unwrap();
 
     let mut table: Table<Reservation, ()> = Table::new();
@@ -93,7 +93,7 @@ async fn each_of_two_users_registers_what_is_reserved_for_it() {
         assert_eq!(Caller::of_user(OTHER, &mut Groups::default()).uid, user.uid);
 
         drop((listener, socket));
-        let private = HostSocket::open(&directory.path().join("private/host.sock"), false).unwrap();
+        let private = HostSocket::open(&directory.path().join("private/host.sock"), false, None).unwrap();
         let refused = spawn(&program, &private.path, Some(OTHER)).unwrap().wait().unwrap();
         assert!(!refused.success(), "another user has reached a socket that is not shared");
     }

@@ -21,12 +21,13 @@ impl Stage {
             case \"$*\" in\n\
             *LoadState*) cat \"$here/load\" 2>/dev/null || echo not-found ;;\n\
             *ActiveState*) cat \"$here/active\" 2>/dev/null || echo inactive ;;\n\
-            *StateDirectory*) echo shop ;;\n\
+            *=StateDirectory*) echo shop ;;\n\
+            *FragmentPath*) cat \"$here/unit\" 2>/dev/null ;;\n\
             'start '*) test ! -e \"$here/refuse\" || { echo 'Job failed.' >&2; exit 1; } ;;\n\
             *--unit*) echo 'cannot register http://+:80/: it is taken' ;;\n\
             esac\n";
         std::fs::create_dir(at("bin")).unwrap();
-        for name in ["systemctl", "journalctl", "systemd-sysusers", "systemd-tmpfiles"] {
+        for name in ["systemctl", "journalctl", "systemd-sysusers", "systemd-tmpfiles", "userdel"] {
             let path = at("bin").join(name);
             std::fs::write(&path, script).unwrap();
             std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
@@ -90,13 +91,13 @@ fn what_runs_is_not_restarted_by_installing_but_its_user_is_told() {
 }
 
 #[test]
-fn uninstalling_leaves_nothing_and_says_which_data_is_kept() {
+fn uninstalling_leaves_nothing_and_can_be_done_again() {
     let stage = Stage::new();
     stage.install(&Service::new("shop"));
     stage.asked();
     let said = stage.systemd.uninstall(&Service::new("shop"), false).unwrap().to_string();
     assert_eq!(stage.units(), [""; 0]);
-    assert!(said.contains("kept: shop"), "{said}");
+    assert!(said.starts_with("stopped shop.service\nremoved "), "{said}");
     assert_eq!(
         stage.asked(),
         ["systemctl disable --now shop.service", "systemctl daemon-reload", "systemctl reset-failed shop.service"]
@@ -121,7 +122,7 @@ fn a_service_of_several_files_has_them_all_installed_and_removed() {
     let service = Service::new("shop");
     let service = ["shop.service", "shop.socket", "shop.sysusers", "shop.tmpfiles"]
         .into_iter()
-        .fold(service, |service, name| service.unit_file(Scope::System, name, "#\n"));
+        .fold(service, |service, name| service.unit_file(Scope::System, name, "u shop - \"Shop\"\n"));
     stage.install(&service);
     let (sysusers, tmpfiles) = (stage.systemd.sysusers.join("shop.conf"), stage.systemd.tmpfiles.join("shop.conf"));
     assert_eq!(
@@ -135,7 +136,8 @@ fn a_service_of_several_files_has_them_all_installed_and_removed() {
     );
     stage.systemd.start(&service).unwrap();
     assert_eq!(stage.asked(), ["systemctl start shop.service shop.socket"]);
-    stage.systemd.uninstall(&service, false).unwrap();
+    stage.systemd.uninstall(&service, true).unwrap();
+    assert!(stage.asked().contains(&"userdel shop".to_owned()));
     assert!(!sysusers.exists() && !tmpfiles.exists());
     assert_eq!(stage.units(), [""; 0]);
 }
@@ -152,9 +154,15 @@ fn what_is_not_installed_cannot_be_started_or_stopped() {
 }
 
 #[test]
-fn a_unit_that_a_package_has_brought_is_started_too() {
+fn a_unit_that_a_package_has_brought_is_left_to_it_but_started_too() {
     let stage = Stage::new();
     stage.says("load", "loaded");
+    stage.says("unit", "/lib/systemd/system/shop.service");
+    let said = stage.install(&Service::new("shop")).to_string();
+    assert!(said.contains("a package has installed it"), "{said}");
+    assert_eq!((stage.units(), stage.asked()), (vec![], vec!["systemctl enable shop.service".to_owned()]));
+    let error = stage.systemd.uninstall(&Service::new("shop"), false).unwrap_err();
+    assert!(matches!(error, ServiceError::OfPackage { .. }) && error.to_string().contains("apt remove shop"), "{error}");
     stage.systemd.perform(&Service::new("shop"), &Verb::Start(Scope::System)).unwrap();
     assert_eq!(stage.asked(), ["systemctl start shop.service"]);
 }
