@@ -10,12 +10,16 @@ use super::stage::{NODE, Stage, is_alive, programs};
 
 #[test]
 fn a_rolling_restart_loses_no_request() {
-    let stage = Stage::start(&["--instances", "2"], &NODE);
+    let stage = Stage::start(&["--instances", "2", "--queue", "blog"], &NODE);
     let load = stage.load("/blog/whoami");
-    for restart in 1..=3 {
+    for restart in 1..=4 {
         load.goes_on(50);
         let old = stage.pid("/blog/");
-        stage.signal(Signal::USR2);
+        if restart % 2 == 0 {
+            stage.signal(Signal::USR2);
+        } else {
+            stage.host.operate(&["restart", "blog"]);
+        }
         stage.until(|| stage.run.log().matches("is ready").count() == 2 + 2 * restart);
         stage.until(|| !is_alive(old));
     }

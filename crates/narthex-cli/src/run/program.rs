@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use narthex::{Provider, RequestQueue, Server, ServerHandle};
+use narthex::{Provider, RequestQueue, Server, ServerHandle, Successor};
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{sleep, timeout};
@@ -186,6 +186,13 @@ impl Running {
         if let Some(most) = gate.max_body {
             server = server.max_body(most);
         }
+        // `narthex restart` of the queue restarts what stands behind it.
+        let (orders, name) = (self.orders.clone(), self.name.clone());
+        let server = server.successor(move || {
+            tracing::info!("{name} is restarted: its request queue is");
+            orders.send_modify(|order| order.generation += 1);
+            std::future::ready(Ok(Successor::Itself))
+        });
         let name = self.name.clone();
         server.on_ready(move |prefixes| {
             let prefixes: Vec<_> = prefixes.iter().map(ToString::to_string).collect();
