@@ -63,8 +63,18 @@ impl CookieRules {
         found.or_else(|| plain.then(|| find(headers, &self.name)).flatten())
     }
 
-    /// Takes it out of the handshake of a WebSocket, whose head is kept for as long as the connection lasts.
-    pub(crate) fn strip(&self, headers: &mut HeaderMap) {
+    /// Keeps it from logs, and from a hub, which would keep it for as long as a connection lasts: taken out of the handshake of a
+    /// WebSocket, which has no other use for it, and marked elsewhere, with what else is in the field.
+    pub(crate) fn hide(&self, headers: &mut HeaderMap, is_web_socket: bool) {
+        if is_web_socket {
+            self.strip(headers);
+            return;
+        }
+        let fields = headers.iter_mut().filter(|(name, _)| *name == COOKIE);
+        fields.for_each(|(_, value)| value.set_sensitive(true));
+    }
+
+    fn strip(&self, headers: &mut HeaderMap) {
         let fields: Vec<_> = headers.get_all(COOKIE).iter().filter_map(|value| value.to_str().ok()).collect();
         let is_it = |pair: &str| {
             let name = pair.split('=').next().unwrap_or_default();

@@ -11,7 +11,7 @@ use super::session::{Session, Told};
 use super::store::SessionId;
 use super::{Sessions, Shared};
 use crate::cookies::Jar;
-use crate::guard::{Answer, Gate, Guarded, busy, is_web_socket};
+use crate::guard::{Answer, Gate, Guarded, busy, foreign, is_web_socket};
 use crate::secret::Secret;
 
 /// What comes of a request.
@@ -34,7 +34,7 @@ impl<T: Send + 'static, B: Send> Gate<B> for Sessions<T> {
     type Pass = Passed<T>;
 
     async fn admit(&self, parts: &mut Parts, _: &mut Option<B>) -> Result<Passed<T>, Answer> {
-        let Shared { store, cookie, times, .. } = &*self.shared;
+        let Shared { store, cookie, times, origins, .. } = &*self.shared;
         let shown = cookie.read(&parts.headers, &parts.extensions).map(Secret::from);
         let mut current = None;
         if let Some(token) = shown {
@@ -46,14 +46,16 @@ impl<T: Send + 'static, B: Send> Gate<B> for Sessions<T> {
             // An id that nobody has given is never taken over: the next one is the server's own.
             current = slot.map(|slot| (token, slot));
         }
+        if current.is_some() && !origins.trust(parts) {
+            return Err(foreign());
+        }
         let turn = match &current {
             Some((_, slot)) if self.shared.exclusive => slot.turn().await,
             _ => None,
         };
         let jar = cookie.jar(&parts.extensions);
-        if is_web_socket(parts) {
-            cookie.strip(&mut parts.headers);
-        }
+        let is_web_socket = is_web_socket(parts);
+        cookie.hide(&mut parts.headers, is_web_socket);
         let session = Session::new(Arc::clone(&self.shared), current);
         parts.extensions.insert(session.clone());
         Ok(Passed { session, jar, _turn: turn })
