@@ -100,15 +100,6 @@ impl CookieRules {
 impl Jar {
     /// Has the browser keep `value` until it is closed, or for so long.
     pub(crate) fn set(&self, headers: &mut HeaderMap, value: &str, lifetime: Option<Duration>) {
-        self.put(headers, value, lifetime);
-    }
-
-    /// Has the browser forget it.
-    pub(crate) fn forget(&self, headers: &mut HeaderMap) {
-        self.put(headers, "", Some(Duration::ZERO));
-    }
-
-    fn put(&self, headers: &mut HeaderMap, value: &str, lifetime: Option<Duration>) {
         let same_site = match self.cross_site {
             CrossSite::Never => SameSite::Strict,
             CrossSite::Links => SameSite::Lax,
@@ -124,6 +115,11 @@ impl Jar {
             value.set_sensitive(true);
             headers.append(SET_COOKIE, value);
         }
+    }
+
+    /// Has the browser forget it.
+    pub(crate) fn forget(&self, headers: &mut HeaderMap) {
+        self.set(headers, "", Some(Duration::ZERO));
     }
 }
 
