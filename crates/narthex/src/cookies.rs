@@ -63,8 +63,18 @@ impl CookieRules {
         found.or_else(|| plain.then(|| find(headers, &self.name)).flatten())
     }
 
-    /// Takes it out of the handshake of a WebSocket, whose head is kept for as long as the connection lasts.
-    pub(crate) fn strip(&self, headers: &mut HeaderMap) {
+    /// Keeps it from logs, and from a hub, which would keep it for as long as a connection lasts: taken out of the handshake of a
+    /// WebSocket, which has no other use for it, and marked elsewhere, with what else is in the field.
+    pub(crate) fn hide(&self, headers: &mut HeaderMap, is_web_socket: bool) {
+        if is_web_socket {
+            self.strip(headers);
+            return;
+        }
+        let fields = headers.iter_mut().filter(|(name, _)| *name == COOKIE);
+        fields.for_each(|(_, value)| value.set_sensitive(true));
+    }
+
+    fn strip(&self, headers: &mut HeaderMap) {
         let fields: Vec<_> = headers.get_all(COOKIE).iter().filter_map(|value| value.to_str().ok()).collect();
         let is_it = |pair: &str| {
             let name = pair.split('=').next().unwrap_or_default();
@@ -90,15 +100,6 @@ impl CookieRules {
 impl Jar {
     /// Has the browser keep `value` until it is closed, or for so long.
     pub(crate) fn set(&self, headers: &mut HeaderMap, value: &str, lifetime: Option<Duration>) {
-        self.put(headers, value, lifetime);
-    }
-
-    /// Has the browser forget it.
-    pub(crate) fn forget(&self, headers: &mut HeaderMap) {
-        self.put(headers, "", Some(Duration::ZERO));
-    }
-
-    fn put(&self, headers: &mut HeaderMap, value: &str, lifetime: Option<Duration>) {
         let same_site = match self.cross_site {
             CrossSite::Never => SameSite::Strict,
             CrossSite::Links => SameSite::Lax,
@@ -114,6 +115,11 @@ impl Jar {
             value.set_sensitive(true);
             headers.append(SET_COOKIE, value);
         }
+    }
+
+    /// Has the browser forget it.
+    pub(crate) fn forget(&self, headers: &mut HeaderMap) {
+        self.set(headers, "", Some(Duration::ZERO));
     }
 }
 

@@ -8,6 +8,8 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
+#[cfg(any(feature = "api-keys", feature = "auth"))]
+use http::header::{ACCESS_CONTROL_REQUEST_METHOD, ORIGIN};
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, RETRY_AFTER, UPGRADE};
 use http::request::Parts;
 use http::uri::{PathAndQuery, Uri};
@@ -94,8 +96,8 @@ where
 }
 
 /// A response with a text that people see who look at it.
-pub(crate) fn status(status: StatusCode, text: &'static str) -> Answer {
-    let mut answer = Response::new(Bytes::from_static(text.as_bytes()));
+pub(crate) fn status(status: StatusCode, text: impl Into<Bytes>) -> Answer {
+    let mut answer = Response::new(text.into());
     *answer.status_mut() = status;
     let headers = answer.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
@@ -146,6 +148,23 @@ pub(crate) fn is_web_socket(parts: &Parts) -> bool {
     let mut upgrades = parts.headers.get_all(UPGRADE).iter().filter_map(|value| value.to_str().ok());
     parts.method == Method::GET
         && upgrades.any(|value| value.split(',').any(|protocol| protocol.trim().eq_ignore_ascii_case("websocket")))
+}
+
+/// Whether a browser asks what it may send (CORS). It does so without credentials and without a body, and is not told anything else.
+#[cfg(any(feature = "api-keys", feature = "auth"))]
+pub(crate) fn is_preflight<B: http_body::Body>(parts: &Parts, body: Option<&B>) -> bool {
+    parts.method == Method::OPTIONS
+        && parts.headers.contains_key(ORIGIN)
+        && parts.headers.contains_key(ACCESS_CONTROL_REQUEST_METHOD)
+        && body.is_none_or(http_body::Body::is_end_stream)
+}
+
+/// The answer to a page that has no right to what the browser has added for its visitor.
+#[cfg(any(feature = "auth", feature = "sessions"))]
+pub(crate) fn foreign() -> Answer {
+    let text =
+        "pages of other origins may change nothing with what a browser knows of its visitor: the app can list their origins\n";
+    status(StatusCode::FORBIDDEN, text)
 }
 
 /// The value of a field that is there once and is text.

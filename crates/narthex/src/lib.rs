@@ -70,6 +70,7 @@ pub mod limits;
 mod live;
 mod logging;
 mod offer;
+mod origins;
 mod panic_text;
 mod plan;
 mod provider;

@@ -304,7 +304,9 @@ impl<S> Server<S> {
 impl<S> Server<S> {
     /// Serves until told to stop: by SIGTERM or SIGINT, by [`with_graceful_shutdown`](Self::with_graceful_shutdown), or by
     /// [`ServerHandle::stop`]. Then nothing new is accepted, and requests that run are finished within the
-    /// [`shutdown_timeout`](Self::shutdown_timeout). A second signal ends the process.
+    /// [`shutdown_timeout`](Self::shutdown_timeout). A second signal ends the process, also after this has returned, as long as its
+    /// runtime runs. (If it returns for another reason, these signals are the program's to catch: what has caught them once, tokio, does so
+    /// for the life of the process, and nobody listens any more.)
     ///
     /// Dropping the future stops the server at once.
     ///

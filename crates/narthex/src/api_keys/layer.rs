@@ -8,7 +8,7 @@ use http::{HeaderValue, StatusCode};
 use tower_layer::Layer;
 
 use super::{ApiKeys, KeyRefused, PREFIX};
-use crate::guard::{Answer, Gate, Guarded, client_ip, is_encrypted, is_web_socket, single, status, take_parameter};
+use crate::guard::{Answer, Gate, Guarded, client_ip, is_encrypted, is_preflight, is_web_socket, single, status, take_parameter};
 use crate::identity::{Identity, Scheme};
 use crate::secret::Secret;
 
@@ -27,7 +27,7 @@ pub struct KeyGuard {
 }
 
 impl KeyGuard {
-    /// Every request needs a key.
+    /// Every request needs a key, but those of browsers that ask what they may send (preflights of CORS), which have none by definition.
     pub fn new(keys: ApiKeys) -> Self {
         Self { keys, header: HeaderName::from_static("x-api-key"), query: None, required: true, https_only: false }
     }
@@ -75,6 +75,16 @@ impl KeyGuard {
     }
 }
 
+impl KeyGuard {
+    fn refuse(&self, was_shown: bool) -> Answer {
+        let text = format!("an API key is needed, in {} or as a bearer token\n", self.header);
+        let mut answer = status(StatusCode::UNAUTHORIZED, text);
+        let challenge = if was_shown { "Bearer realm=\"API\", error=\"invalid_token\"" } else { "Bearer realm=\"API\"" };
+        answer.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
+        answer
+    }
+}
+
 impl<S> Layer<S> for KeyGuard {
     type Service = Guarded<Self, S>;
 
@@ -83,15 +93,18 @@ impl<S> Layer<S> for KeyGuard {
     }
 }
 
-impl<B: Send> Gate<B> for KeyGuard {
+impl<B: http_body::Body + Send + 'static> Gate<B> for KeyGuard {
     type Pass = ();
 
-    async fn admit(&self, parts: &mut Parts, _: &mut Option<B>) -> Result<(), Answer> {
+    async fn admit(&self, parts: &mut Parts, body: &mut Option<B>) -> Result<(), Answer> {
+        if is_preflight(parts, body.as_ref()) {
+            return Ok(());
+        }
         let key = match self.shown(parts) {
             Ok(Some(key)) => key,
             Ok(None) if !self.required => return Ok(()),
-            Ok(None) => return Err(refuse(false)),
-            Err(_) => return Err(refuse(true)),
+            Ok(None) => return Err(self.refuse(false)),
+            Err(_) => return Err(self.refuse(true)),
         };
         if self.https_only && is_encrypted(&parts.extensions) != Some(true) {
             return Err(status(
@@ -103,7 +116,7 @@ impl<B: Send> Gate<B> for KeyGuard {
             Ok(known) => known,
             Err(error) => {
                 tracing::debug!("an API key is refused: {error}");
-                return Err(refuse(true));
+                return Err(self.refuse(true));
             }
         };
         let is_web_socket = is_web_socket(parts);
@@ -118,11 +131,4 @@ impl<B: Send> Gate<B> for KeyGuard {
         parts.extensions.insert(Identity::new(known.owner, Scheme::ApiKey).with_scopes(known.scopes).with_key(known.id));
         Ok(())
     }
-}
-
-fn refuse(was_shown: bool) -> Answer {
-    let mut answer = status(StatusCode::UNAUTHORIZED, "an API key is needed, in X-API-Key or as a bearer token\n");
-    let challenge = if was_shown { "Bearer realm=\"API\", error=\"invalid_token\"" } else { "Bearer realm=\"API\"" };
-    answer.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
-    answer
 }

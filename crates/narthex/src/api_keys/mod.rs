@@ -66,9 +66,9 @@ pub enum StoreError {
     /// An entry is of another version, or of another program.
     #[error("cannot read an entry of the file of API keys: {0}")]
     Entry(#[from] serde_json::Error),
-    /// The process is ending.
-    #[error("cannot change API keys any more: the process is ending")]
-    Ending,
+    /// The process is ending, or the change has panicked.
+    #[error("the change of API keys broke off: the process is ending, or the log tells of a panic")]
+    BrokeOff,
 }
 
 /// A key could not be changed.
@@ -92,7 +92,10 @@ impl ApiKeys {
     /// # Errors
     /// If it cannot be used, or another process has it open.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, StoreError> {
-        let store = Store::open(path.as_ref())?;
+        Self::with(Store::open(path.as_ref())?)
+    }
+
+    fn with(store: Store) -> Result<Self, StoreError> {
         let known = store.entries()?.into_iter().map(|entry| (entry.key.id.clone(), entry)).collect();
         Ok(Self(Arc::new(Inner { store, known: RwLock::new(known), changing: Mutex::new(()) })))
     }
@@ -100,7 +103,8 @@ impl ApiKeys {
     /// Issues a key. The key itself is shown here and never again.
     ///
     /// # Errors
-    /// If it could not be stored: then it does not exist.
+    /// If it could not be stored: then nobody has it. (What could not be stored may be found stored after a restart, and is of no use
+    /// to anybody: the key was not shown.)
     pub async fn issue(&self, new: NewKey) -> Result<(Secret, ApiKey), StoreError> {
         self.change(move |inner| {
             let (secret, entry) = inner.make(&new, unix_seconds());
@@ -121,18 +125,22 @@ impl ApiKeys {
         self.change(move |inner| inner.rotate(&id, grace, unix_seconds())).await
     }
 
-    /// Revokes a key: it cannot be used from now on.
+    /// Revokes a key: it cannot be used from now on, whatever the disk says.
     ///
     /// # Errors
-    /// If there is no such key, or the change could not be stored. To revoke one twice is none.
+    /// If there is no such key, or the change could not be stored: then the key comes back with the next process, unless this is called again
+    /// and succeeds. To revoke one twice is none.
     pub async fn revoke(&self, id: &str) -> Result<(), ChangeError> {
         let id = id.to_owned();
         self.change(move |inner| {
             let mut entry = inner.entry(&id)?;
-            if entry.key.revoked.is_some() {
+            if entry.key.revoked.is_some() && !entry.is_unsaved {
                 return Ok(());
             }
-            entry.key.revoked = Some(unix_seconds());
+            entry.key.revoked.get_or_insert_with(unix_seconds);
+            // A key that leaked has to stop working, also where the disk is full.
+            inner.know([Entry { is_unsaved: true, ..entry.clone() }]);
+            entry.is_unsaved = false;
             let audit = vec![entered(KeyAction::Revoked, &entry.key)];
             Ok(inner.apply(Changes { put: vec![entry], audit, ..Changes::default() })?)
         })
@@ -203,7 +211,7 @@ impl ApiKeys {
             let _alone = inner.changing.lock().unwrap_or_else(PoisonError::into_inner);
             change(&inner)
         };
-        tokio::task::spawn_blocking(changing).await.unwrap_or_else(|_| Err(StoreError::Ending.into()))
+        tokio::task::spawn_blocking(changing).await.unwrap_or_else(|_| Err(StoreError::BrokeOff.into()))
     }
 }
 
@@ -228,7 +236,7 @@ impl Inner {
             revoked: None,
             rotated_to: None,
         };
-        (secret, Entry { hash, key })
+        (secret, Entry { hash, key, is_unsaved: false })
     }
 
     fn rotate(&self, id: &str, grace: Duration, now: u64) -> Result<(Secret, ApiKey), ChangeError> {
@@ -277,8 +285,14 @@ impl Inner {
         for id in &changes.removed {
             known.remove(id);
         }
-        known.extend(changes.put.into_iter().map(|entry| (entry.key.id.clone(), entry)));
+        drop(known);
+        self.know(changes.put);
         Ok(())
+    }
+
+    fn know(&self, entries: impl IntoIterator<Item = Entry>) {
+        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+        known.extend(entries.into_iter().map(|entry| (entry.key.id.clone(), entry)));
     }
 }
 
@@ -295,6 +309,8 @@ impl fmt::Debug for ApiKeys {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
     use super::*;
 
     fn keys() -> (ApiKeys, tempfile::TempDir) {
@@ -388,5 +404,68 @@ mod tests {
             assert_eq!(keys.validate(key.expose(), Some(address.parse().unwrap())).is_ok(), works, "{address}");
         }
         assert_eq!(keys.validate(key.expose(), None), Err(KeyRefused::Address), "nobody knows from where");
+    }
+
+    /// A file on a disk that is full while the flag says so.
+    #[derive(Debug)]
+    struct Disk {
+        file: redb::backends::FileBackend,
+        is_full: Arc<AtomicBool>,
+    }
+
+    impl Disk {
+        fn room(&self) -> std::io::Result<()> {
+            if self.is_full.load(Ordering::SeqCst) { Err(std::io::ErrorKind::StorageFull.into()) } else { Ok(()) }
+        }
+    }
+
+    impl redb::StorageBackend for Disk {
+        fn len(&self) -> std::io::Result<u64> {
+            self.file.len()
+        }
+        fn read(&self, offset: u64, out: &mut [u8]) -> std::io::Result<()> {
+            self.file.read(offset, out)
+        }
+        fn set_len(&self, len: u64) -> std::io::Result<()> {
+            self.room()?;
+            self.file.set_len(len)
+        }
+        fn sync_data(&self) -> std::io::Result<()> {
+            self.room()?;
+            self.file.sync_data()
+        }
+        fn write(&self, offset: u64, data: &[u8]) -> std::io::Result<()> {
+            self.room()?;
+            self.file.write(offset, data)
+        }
+        fn close(&self) -> std::io::Result<()> {
+            self.file.close()
+        }
+    }
+
+    #[tokio::test]
+    async fn a_full_disk_stops_no_revocation_and_nothing_once_there_is_room() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("keys.redb");
+        let is_full = Arc::new(AtomicBool::new(false));
+        let (full, file) = (Arc::clone(&is_full), path.clone());
+        let store = Store::open_by(Box::new(move || {
+            let file = std::fs::File::options().read(true).write(true).create(true).truncate(false).open(&file)?;
+            let disk = Disk { file: redb::backends::FileBackend::new(file)?, is_full: Arc::clone(&full) };
+            redb::Database::builder().create_with_backend(disk)
+        }));
+        let keys = ApiKeys::with(store.unwrap()).unwrap();
+        let (key, about) = keys.issue(NewKey::of("ann")).await.unwrap();
+        is_full.store(true, Ordering::SeqCst);
+        assert!(matches!(keys.issue(NewKey::of("bob")).await, Err(StoreError::Database(_))));
+        assert!(matches!(keys.revoke(&about.id).await, Err(ChangeError::Store(_))), "it is not stored, and that is told");
+        assert_eq!(keys.validate(key.expose(), None), Err(KeyRefused::Revoked));
+        is_full.store(false, Ordering::SeqCst);
+        let (other, _) = keys.issue(NewKey::of("bob")).await.unwrap();
+        keys.revoke(&about.id).await.unwrap();
+        drop(keys);
+        let keys = ApiKeys::open(&path).unwrap();
+        assert_eq!(keys.validate(key.expose(), None), Err(KeyRefused::Revoked));
+        assert!(keys.validate(other.expose(), None).is_ok());
     }
 }

@@ -2,8 +2,9 @@
 //! transaction, its entry of the audit log included, and is on disk before it counts.
 
 use std::path::Path;
+use std::sync::{PoisonError, RwLock, RwLockReadGuard};
 
-use redb::{Database, ReadableDatabase, ReadableTable, ReadableTableMetadata, TableDefinition, WriteTransaction};
+use redb::{Database, DatabaseError, ReadableDatabase, ReadableTable, ReadableTableMetadata, TableDefinition, WriteTransaction};
 use serde::{Deserialize, Serialize};
 
 use super::StoreError;
@@ -15,13 +16,22 @@ const AUDIT: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("audit");
 /// So many entries of the audit log are kept.
 const AUDITED: u64 = 100_000;
 
-pub(super) struct Store(Database);
+pub(super) struct Store {
+    /// `None`: it could not be opened again after it had failed.
+    database: RwLock<Option<Database>>,
+    open: Opening,
+}
+
+type Opening = Box<dyn Fn() -> Result<Database, DatabaseError> + Send + Sync>;
 
 /// A key's hash, and what is known of it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Entry {
     pub(super) hash: [u8; 32],
     pub(super) key: ApiKey,
+    /// It is revoked here and may not be so on disk.
+    #[serde(skip)]
+    pub(super) is_unsaved: bool,
 }
 
 /// What one transaction does.
@@ -34,16 +44,34 @@ pub(super) struct Changes {
 
 impl Store {
     pub(super) fn open(path: &Path) -> Result<Self, StoreError> {
-        let database = Database::create(path).map_err(redb::Error::from)?;
+        let path = path.to_owned();
+        Self::open_by(Box::new(move || Database::create(&path)))
+    }
+
+    pub(super) fn open_by(open: Opening) -> Result<Self, StoreError> {
+        let database = open().map_err(redb::Error::from)?;
         let transaction = database.begin_write().map_err(redb::Error::from)?;
         transaction.open_table(KEYS).map_err(redb::Error::from)?;
         transaction.open_table(AUDIT).map_err(redb::Error::from)?;
         transaction.commit().map_err(redb::Error::from)?;
-        Ok(Self(database))
+        Ok(Self { database: RwLock::new(Some(database)), open })
+    }
+
+    fn database(&self) -> RwLockReadGuard<'_, Option<Database>> {
+        self.database.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn reopen(&self) -> Result<(), StoreError> {
+        let mut database = self.database.write().unwrap_or_else(PoisonError::into_inner);
+        // The file is locked until the old one is closed.
+        *database = None;
+        *database = Some((self.open)().map_err(redb::Error::from)?);
+        Ok(())
     }
 
     pub(super) fn entries(&self) -> Result<Vec<Entry>, StoreError> {
-        let transaction = self.0.begin_read().map_err(redb::Error::from)?;
+        let database = self.database();
+        let transaction = opened(&database)?.begin_read().map_err(redb::Error::from)?;
         let table = transaction.open_table(KEYS).map_err(redb::Error::from)?;
         let mut entries = Vec::new();
         for row in table.iter().map_err(redb::Error::from)? {
@@ -53,10 +81,25 @@ impl Store {
         Ok(entries)
     }
 
-    /// All of it, or nothing.
+    /// All of it, or nothing. One change at a time.
+    ///
+    /// A database that has failed once, as on a disk that is full, refuses all else until it is opened again. A commit that has
+    /// failed may be there all the same; to make the change again does no more than to enter it twice in the audit log.
     pub(super) fn apply(&self, changes: &Changes) -> Result<(), StoreError> {
+        match self.write(changes) {
+            Err(StoreError::Database(error)) if has_latched(&error) => {
+                tracing::warn!("the file of API keys is opened again, since it has failed: {error}");
+                self.reopen()?;
+                self.write(changes)
+            }
+            done => done,
+        }
+    }
+
+    fn write(&self, changes: &Changes) -> Result<(), StoreError> {
+        let database = self.database();
         // A commit is durable by default: it returns after fsync.
-        let transaction = self.0.begin_write().map_err(redb::Error::from)?;
+        let transaction = opened(&database)?.begin_write().map_err(redb::Error::from)?;
         {
             let mut keys = transaction.open_table(KEYS).map_err(redb::Error::from)?;
             for entry in &changes.put {
@@ -74,7 +117,8 @@ impl Store {
 
     /// The latest entries, the last one first.
     pub(super) fn audit_log(&self, of: Option<&str>, most: usize) -> Result<Vec<AuditEntry>, StoreError> {
-        let transaction = self.0.begin_read().map_err(redb::Error::from)?;
+        let database = self.database();
+        let transaction = opened(&database)?.begin_read().map_err(redb::Error::from)?;
         let table = transaction.open_table(AUDIT).map_err(redb::Error::from)?;
         let mut found = Vec::new();
         for row in table.iter().map_err(redb::Error::from)?.rev() {
@@ -89,6 +133,14 @@ impl Store {
         }
         Ok(found)
     }
+}
+
+fn opened(database: &Option<Database>) -> Result<&Database, StoreError> {
+    database.as_ref().ok_or_else(|| redb::Error::DatabaseClosed.into())
+}
+
+fn has_latched(error: &redb::Error) -> bool {
+    matches!(error, redb::Error::Io(_) | redb::Error::PreviousIo | redb::Error::DatabaseClosed)
 }
 
 fn audit(transaction: &WriteTransaction, entries: &[AuditEntry]) -> Result<(), StoreError> {

@@ -5,14 +5,13 @@ use http::request::Parts;
 use http::{HeaderValue, StatusCode};
 
 use super::Auth;
-use super::anonymous::is_preflight;
 use super::credentials::Credentials;
 use super::custom::Verdict;
 use super::jwt::BadToken;
 use super::login::{hide, unchecked};
 use super::users::{Checked, Unchecked};
 use crate::BoxError;
-use crate::guard::{Answer, Gate, busy, client_ip, is_web_socket, status};
+use crate::guard::{Answer, Gate, busy, client_ip, foreign, is_preflight, is_web_socket, status};
 use crate::identity::{Identity, Scheme};
 use crate::secret::Secret;
 
@@ -31,7 +30,7 @@ where
     type Pass = ();
 
     async fn admit(&self, parts: &mut Parts, body: &mut Option<B>) -> Result<(), Answer> {
-        if parts.extensions.get::<Identity>().is_some() || is_preflight(parts) {
+        if parts.extensions.get::<Identity>().is_some() || is_preflight(parts, body.as_ref()) {
             return Ok(());
         }
         if let Some(tokens) = self.tokens.as_ref().filter(|tokens| tokens.is_at(parts)) {
@@ -41,8 +40,8 @@ where
         if let Some(identity) = self.identify(parts).await? {
             let is_web_socket = is_web_socket(parts);
             hide(&mut parts.headers, is_web_socket);
-            if let Some(cookie) = self.tokens.as_ref().and_then(|tokens| tokens.cookie.as_ref()).filter(|_| is_web_socket) {
-                cookie.strip(&mut parts.headers);
+            if let Some(cookie) = self.tokens.as_ref().and_then(|tokens| tokens.cookie.as_ref()) {
+                cookie.hide(&mut parts.headers, is_web_socket);
             }
             parts.extensions.insert(identity);
         }
@@ -62,6 +61,8 @@ impl Auth {
         let is_bearer = matches!(shown, Credentials::Bearer(_));
         let has_shown = !matches!(shown, Credentials::None);
         match self.judge(parts, &shown).await? {
+            // All but a token browsers add by themselves, whichever page asks.
+            Judged::Accepted(_) if !is_bearer && !self.origins.trust(parts) => return Err(foreign()),
             Judged::Accepted(identity) => return Ok(Some(identity)),
             Judged::Refused => return Err(self.refuse(is_bearer)),
             Judged::Undecided => {}
@@ -126,7 +127,7 @@ impl Auth {
         tokens.check(tokens.cookie.as_ref()?.read(&parts.headers, &parts.extensions)?)
     }
 
-    /// 401 with a challenge for each scheme; 403 if none can be answered by a request, as with certificates.
+    /// 401 with a challenge for each scheme; 403 if there is none to make, as with certificates.
     fn refuse(&self, bad_token: bool) -> Answer {
         let challenges = self.challenges(bad_token);
         if challenges.is_empty() {

@@ -1,7 +1,5 @@
 //! Which requests need no identity.
 
-use http::header::{ACCESS_CONTROL_REQUEST_METHOD, ORIGIN};
-use http::request::Parts;
 use http::{Method, Uri};
 
 /// Methods and paths.
@@ -54,17 +52,11 @@ impl Anonymous {
 /// Whether nobody could take the path for one that is elsewhere.
 fn is_plain(path: &str) -> bool {
     let encodes = |code: &str| path.as_bytes().windows(3).any(|three| three.eq_ignore_ascii_case(code.as_bytes()));
+    // Some servers drop what follows a semicolon, and then resolve what is left: `..;` is `..` to them.
     !path.contains("//")
         && !path.contains('\\')
-        && !["%2e", "%2f", "%5c"].into_iter().any(encodes)
-        && !path.split('/').any(|segment| segment == "." || segment == "..")
-}
-
-/// Whether a browser asks what it may send (CORS). It does so without credentials, and is not told anything else.
-pub(super) fn is_preflight(parts: &Parts) -> bool {
-    parts.method == Method::OPTIONS
-        && parts.headers.contains_key(ORIGIN)
-        && parts.headers.contains_key(ACCESS_CONTROL_REQUEST_METHOD)
+        && !["%2e", "%2f", "%5c", "%3b"].into_iter().any(encodes)
+        && !path.split('/').any(|segment| matches!(segment.split(';').next(), Some("." | "..")))
 }
 
 #[cfg(test)]
@@ -99,8 +91,17 @@ mod tests {
 
     #[test]
     fn a_path_that_could_lead_elsewhere_is_not_below_another() {
-        for path in ["/public/../admin", "/public/%2E%2e/admin", "/public//admin", "/public/a%2f..", "/public/.", "/public/a%5Cb"]
-        {
+        for path in [
+            "/public/../admin",
+            "/public/%2E%2e/admin",
+            "/public//admin",
+            "/public/a%2f..",
+            "/public/.",
+            "/public/a%5Cb",
+            "/public/..;/admin",
+            "/public/..;x/admin",
+            "/public/..%3Bx/admin",
+        ] {
             assert!(!covers(Method::GET, path), "{path}");
         }
     }

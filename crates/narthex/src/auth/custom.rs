@@ -36,7 +36,8 @@ pub struct Attempt {
 pub enum Verdict {
     /// It is somebody.
     Accept(Identity),
-    /// The credentials are wrong: 401, also where anonymous requests are let in.
+    /// The credentials are wrong: 401, also where anonymous requests are let in; 403 if no scheme has a challenge
+    /// ([`Auth::challenge`](super::Auth::challenge)).
     Refuse,
     /// It does not know. The request is anonymous.
     Unknown,

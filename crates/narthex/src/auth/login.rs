@@ -3,7 +3,7 @@
 //! There is no login by a URL: a password in a target is in logs, histories and `Referer` before anybody can prevent it.
 
 use bytes::Bytes;
-use http::header::{ALLOW, AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, COOKIE};
+use http::header::{ALLOW, AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
 use http_body_util::{BodyExt, Limited};
@@ -135,12 +135,11 @@ pub(super) fn unchecked(error: Unchecked) -> Answer {
     busy("nobody can be let in just now\n")
 }
 
-/// Keeps what somebody has shown out of logs.
+/// Keeps what somebody has shown out of logs, and out of hubs, which keep heads for as long as a connection lasts.
 pub(super) fn hide(headers: &mut HeaderMap, is_web_socket: bool) {
     if is_web_socket {
-        // A hub keeps the head of a handshake for as long as the connection lasts.
         headers.remove(AUTHORIZATION);
+    } else if let Some(value) = headers.get_mut(AUTHORIZATION) {
+        value.set_sensitive(true);
     }
-    let shown = headers.iter_mut().filter(|(name, _)| [AUTHORIZATION, COOKIE].contains(name));
-    shown.for_each(|(_, value)| value.set_sensitive(true));
 }

@@ -28,7 +28,10 @@
 //!    then JWTs.
 //! 6. What none of them knows (another name, another token, another scheme, nothing at all) goes to the [custom hook](Auth::custom).
 //! 7. Who is still unknown and has shown nothing in `Authorization` or a handshake passes where [anonymous](Auth::anonymous) requests
-//!    may; else the answer is 401, with a challenge for each scheme (RFC 9110 section 11.6.1).
+//!    may; else the answer is 401, with a challenge for each scheme (RFC 9110 section 11.6.1), or 403 if there is none to make: certificates
+//!    and hooks have only [those that the app adds](Auth::challenge).
+//! 8. A request that changes something, has been let in for what browsers add by themselves, and comes from a page of another origin is
+//!    answered 403 ([`Auth::origins`]).
 //!
 //! So a hook never overrules the users that the app has listed, nor they the hook. docs/security.md compares this with other servers.
 
@@ -59,6 +62,7 @@ pub use tokens::SessionTokens;
 pub use users::Users;
 
 use crate::guard::Guarded;
+use crate::origins::Origins;
 use anonymous::Anonymous;
 use credentials::WebSocketPlaces;
 use custom::Hook;
@@ -75,6 +79,8 @@ pub struct Auth {
     hook: Option<Hook>,
     anonymous: Anonymous,
     places: WebSocketPlaces,
+    further_challenges: Vec<HeaderValue>,
+    origins: Origins,
 }
 
 impl Auth {
@@ -97,6 +103,8 @@ impl Auth {
             hook: None,
             anonymous: Anonymous::default(),
             places: WebSocketPlaces::default(),
+            further_challenges: Vec::new(),
+            origins: Origins::default(),
         }
     }
 
@@ -135,6 +143,26 @@ impl Auth {
         self
     }
 
+    /// Offers a scheme that the [hook](Self::custom) knows, such as `Negotiate`, in `WWW-Authenticate`, after those that are built in. May be
+    /// called more than once. Where there is no challenge at all, refusals are 403 instead of 401, which would need one.
+    pub fn challenge(mut self, challenge: HeaderValue) -> Self {
+        self.further_challenges.push(challenge);
+        self
+    }
+
+    /// Pages of these origins, too, may send requests that change something with what a browser adds by itself: the token's cookie, a
+    /// password by Basic, a certificate. `https://shop.example.com`, `http://127.0.0.1:*` for any port, or `*` for all. Other pages but those
+    /// of the request's own origin are answered 403, as `Sec-Fetch-Site` or `Origin` says, unless the method is safe (`GET`, `HEAD`,
+    /// `OPTIONS`). Default: none. Who shows a bearer token, or is known to the [hook](Self::custom), may send from everywhere.
+    ///
+    /// # Panics
+    /// If a text is none of these.
+    #[track_caller]
+    pub fn origins<I: IntoIterator<Item: AsRef<str>>>(mut self, origins: I) -> Self {
+        self.origins = Origins::of(origins);
+        self
+    }
+
     /// Lets requests with these methods for these paths in without an identity: `/path` for one, `/path/*` for all below it, as
     /// the layer sees them. `GET` includes `HEAD`. May be called more than once.
     ///
@@ -170,7 +198,8 @@ impl Auth {
         if self.users.is_some() {
             challenges.push(format!("Basic realm=\"{}\", charset=\"UTF-8\"", self.realm));
         }
-        challenges.into_iter().filter_map(|challenge| HeaderValue::try_from(challenge).ok()).collect()
+        let built_in = challenges.into_iter().filter_map(|challenge| HeaderValue::try_from(challenge).ok());
+        built_in.chain(self.further_challenges.iter().cloned()).collect()
     }
 
     fn bearer_challenge(&self, bad_token: bool) -> String {

@@ -149,11 +149,15 @@ fn without_port(host: &str) -> &str {
     }
 }
 
-/// Whether a path has a segment `.` or `..`, in whatever spelling. Server and proxy might resolve them differently, and a request
-/// go past the routes.
+/// Whether a path has a segment `.` or `..`, in whatever spelling, parameters (`..;x`) aside. Server and proxy might resolve them
+/// differently, and a request go past the routes.
 pub(super) fn has_dot_segment(path: &str) -> bool {
-    let decoded = |segment: &str| segment.replace("%2e", ".").replace("%2E", ".");
-    path.split(['/', '\\']).any(|segment| segment.len() <= 6 && matches!(decoded(segment).as_str(), "." | ".."))
+    path.split(['/', '\\']).any(|segment| {
+        // None is longer than `%2e%2e` before its parameters begin.
+        let begin: String = segment.chars().take(9).collect();
+        let begin = begin.to_ascii_lowercase().replace("%2e", ".").replace("%3b", ";");
+        matches!(begin.split(';').next(), Some("." | ".."))
+    })
 }
 
 #[cfg(test)]
@@ -218,10 +222,12 @@ mod tests {
 
     #[test]
     fn dot_segments_are_found_in_every_spelling() {
-        for path in ["/a/../b", "/..", "/a/.", "/a/%2e%2E/b", "/.%2e", "/a\\..\\b"] {
+        for path in
+            ["/a/../b", "/..", "/a/.", "/a/%2e%2E/b", "/.%2e", "/a\\..\\b", "/a/..;/b", "/a/..;x=y/b", "/a/%2E%2e%3Bx", "/.;"]
+        {
             assert!(has_dot_segment(path), "{path}");
         }
-        for path in ["/", "/a..b/c", "/...", "/.well-known/x", "/%2e%2e%2e", "/a.b"] {
+        for path in ["/", "/a..b/c", "/...", "/.well-known/x", "/%2e%2e%2e", "/a.b", "/..a;", "/%2e%2e%2ea;x", "/a;/..b"] {
             assert!(!has_dot_segment(path), "{path}");
         }
     }

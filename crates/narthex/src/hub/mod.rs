@@ -42,7 +42,6 @@ mod events;
 mod handlers;
 mod mask;
 mod message;
-mod origins;
 mod outbox;
 mod peer;
 mod rooms;

@@ -238,7 +238,8 @@ impl Peer {
         self.0.origin.head.lines().next().unwrap_or_default()
     }
 
-    /// The first value of a field of the request. Fields that are not ASCII are not kept.
+    /// The first value of a field of the request. Fields that are not ASCII are not kept, nor are those by which somebody has shown who they
+    /// are: guards and the app mark them ([`HeaderValue::set_sensitive`](http::HeaderValue::set_sensitive)).
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| value)

@@ -101,11 +101,11 @@ impl Connect {
     }
 }
 
-/// What is kept of a head: as text it takes a fraction of the room that a map does.
+/// What is kept of a head: as text it takes a fraction of the room that a map does. What a guard has marked as secret is not for keeping.
 fn head(parts: &Parts) -> Box<str> {
     let mut head = parts.uri.path_and_query().map_or("/", |target| target.as_str()).to_owned();
     for (name, value) in &parts.headers {
-        if let Ok(value) = value.to_str() {
+        if let Some(value) = value.to_str().ok().filter(|_| !value.is_sensitive()) {
             head.push('\n');
             head.push_str(name.as_str());
             head.push_str(": ");

@@ -7,9 +7,9 @@ use narthex_ws::deflate::{Compressors, Config};
 use narthex_ws::{Delivery, Limits};
 
 use super::channels::{Channels, PROTOCOL};
-use super::origins::Origins;
 use super::outbox::{OutboundLimits, Overflow};
 use super::{Hub, Inner};
+use crate::origins::Origins;
 
 /// How the hub finds out that a client is gone which never said so.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -134,10 +134,7 @@ impl HubBuilder {
     /// If a text is none of these.
     #[track_caller]
     pub fn origins<I: IntoIterator<Item: AsRef<str>>>(mut self, origins: I) -> Self {
-        self.settings.origins = match Origins::parse(origins) {
-            Ok(origins) => origins,
-            Err(wrong) => panic!("{wrong:?} is no origin: write it as https://example.com, http://127.0.0.1:* or *"),
-        };
+        self.settings.origins = Origins::of(origins);
         self
     }
 

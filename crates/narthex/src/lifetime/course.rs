@@ -36,7 +36,7 @@ pub(crate) enum Why {
 /// Says when a life of the server is to end.
 pub(crate) struct Ending {
     signal: Option<StopSignal>,
-    /// Watches for the second signal, as long as the server stops.
+    /// Watches for signals.
     _watching: Option<Watching>,
     stops: watch::Receiver<u64>,
     /// The stops that were meant for what was before.

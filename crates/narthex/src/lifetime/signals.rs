@@ -1,6 +1,8 @@
 //! The process's own signals to stop.
 
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 #[cfg(unix)]
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -10,17 +12,21 @@ use tokio::task::JoinHandle;
 /// A future that says when to stop.
 pub(crate) type StopSignal = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-/// Ends with the process's first signal to stop. The second, while the server still stops, ends the process: whoever sends
-/// it does not want to wait.
+/// Ends with the process's first signal to stop. The second ends the process: whoever sends it does not want to wait, for the server
+/// or for what the program does after it.
 pub(super) fn process_signals() -> std::io::Result<(StopSignal, Watching)> {
     let mut signals = Signals::new()?;
     let (first, received) = oneshot::channel();
-    let watching = Watching(tokio::spawn(async move {
+    let has_come = Arc::new(AtomicBool::new(false));
+    let coming = Arc::clone(&has_come);
+    let task = tokio::spawn(async move {
         signals.next().await;
+        coming.store(true, Ordering::Release);
         tracing::info!("stopping; a second signal ends the process at once");
         let _ = first.send(());
         std::process::exit(signals.next().await);
-    }));
+    });
+    let watching = Watching { task, has_come };
     let signal = Box::pin(async move {
         let _ = received.await;
     });
@@ -75,11 +81,17 @@ impl Signals {
     }
 }
 
-/// The task that waits for signals. It ends with the server.
-pub(super) struct Watching(JoinHandle<()>);
+/// The task that waits for signals. It ends with the server, unless that was told to stop by one: tokio catches signals for as long as the
+/// process lives, so that without the task the next would do nothing.
+pub(super) struct Watching {
+    task: JoinHandle<()>,
+    has_come: Arc<AtomicBool>,
+}
 
 impl Drop for Watching {
     fn drop(&mut self) {
-        self.0.abort();
+        if !self.has_come.load(Ordering::Acquire) {
+            self.task.abort();
+        }
     }
 }

@@ -39,6 +39,7 @@ pub use session::{Guard, Session, SessionError};
 pub use store::{Full, SessionId, SessionStore, Slot, StoreError, Stored};
 
 use crate::cookies::{CookieRules, CrossSite};
+use crate::origins::Origins;
 
 /// A layer that gives requests the session of their browser, with a state `T`.
 pub struct Sessions<T> {
@@ -50,6 +51,7 @@ pub(crate) struct Shared<T> {
     cookie: CookieRules,
     times: Times,
     exclusive: bool,
+    origins: Origins,
 }
 
 /// How long sessions last.
@@ -99,7 +101,15 @@ impl<T: Send + 'static> Sessions<T> {
     #[must_use]
     pub fn in_store(store: impl SessionStore<T> + 'static) -> Self {
         let cookie = CookieRules::named("session");
-        Self { shared: Arc::new(Shared { store: Arc::new(store), cookie, times: Times::default(), exclusive: false }) }
+        Self {
+            shared: Arc::new(Shared {
+                store: Arc::new(store),
+                cookie,
+                times: Times::default(),
+                exclusive: false,
+                origins: Origins::default(),
+            }),
+        }
     }
 
     /// How long they last. Default: 30 minutes without use, 24 hours in any case.
@@ -119,6 +129,19 @@ impl<T: Send + 'static> Sessions<T> {
         let mut cookie = CookieRules { cross_site, ..CookieRules::named("session") };
         cookie.rename(name);
         self.with(|shared| shared.cookie = cookie)
+    }
+
+    /// Pages of these origins, too, may send requests that change something with a session's cookie: `https://shop.example.com`,
+    /// `http://127.0.0.1:*` for any port, or `*` for all. Other pages but those of the request's own origin are answered 403, as
+    /// `Sec-Fetch-Site` or `Origin` says, unless the method is safe (`GET`, `HEAD`, `OPTIONS`). Default: none.
+    ///
+    /// # Panics
+    /// If a text is none of these.
+    #[must_use]
+    #[track_caller]
+    pub fn origins<I: IntoIterator<Item: AsRef<str>>>(self, origins: I) -> Self {
+        let origins = Origins::of(origins);
+        self.with(|shared| shared.origins = origins)
     }
 
     /// Requests of one session are handled one after the other, from the first to the last line of their handlers, not only while they
@@ -149,7 +172,13 @@ impl<T> Clone for Sessions<T> {
 
 impl<T> Clone for Shared<T> {
     fn clone(&self) -> Self {
-        Self { store: Arc::clone(&self.store), cookie: self.cookie.clone(), times: self.times, exclusive: self.exclusive }
+        Self {
+            store: Arc::clone(&self.store),
+            cookie: self.cookie.clone(),
+            times: self.times,
+            exclusive: self.exclusive,
+            origins: self.origins.clone(),
+        }
     }
 }
 

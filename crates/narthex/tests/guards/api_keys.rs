@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use axum::Router;
-use axum::routing::get;
+use axum::routing::{any, get};
 use narthex::Identity;
 use narthex::api_keys::{ApiKeys, KeyAction, KeyGuard, NewKey};
 use narthex::auth::{Auth, PasswordHash, Users};
@@ -20,6 +20,7 @@ on_both! {
     a_key_opens_the_door_wherever_it_is_looked_for
     keys_over_plain_connections_can_be_refused
     keys_and_passwords_go_together
+    a_preflight_needs_no_key_and_a_refusal_names_the_field
     a_limit_for_each_key_counts_keys
     a_hub_behind_keys_knows_whose_it_is
 }
@@ -78,6 +79,16 @@ async fn keys_and_passwords_go_together(place: &Place) {
     for fields in [&[][..], &[("X-API-Key", "nk_wrong")], &[("Authorization", "Bearer abc")]] {
         assert_eq!(ask(&running, "GET /who", fields).await.status, 401, "{fields:?}");
     }
+}
+
+async fn a_preflight_needs_no_key_and_a_refusal_names_the_field(place: &Place) {
+    let (keys, _directory) = keys();
+    let app = Router::new().route("/who", any(async || "app")).layer(KeyGuard::new(keys).header("x-shop-key".parse().unwrap()));
+    let running = start(place, app).await;
+    let preflight = [("Origin", "https://a.example"), ("Access-Control-Request-Method", "PUT")];
+    assert_eq!(ask(&running, "OPTIONS /who", &preflight).await.text(), "app");
+    let refused = ask(&running, "OPTIONS /who", &preflight[..1]).await;
+    assert_eq!((refused.status, refused.text()), (401, "an API key is needed, in x-shop-key or as a bearer token\n"));
 }
 
 async fn a_limit_for_each_key_counts_keys(place: &Place) {

@@ -6,12 +6,12 @@ use axum::Router;
 use axum::routing::{any, get};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use http::{Method, Request, StatusCode};
+use http::{HeaderValue, Method, Request, StatusCode};
 use narthex::auth::{
     Algorithm, Auth, CertificateNames, Credentials, Hashing, Jwt, JwtKey, JwtKeys, PasswordHash, Require, SessionTokens, Users,
     Verdict,
 };
-use narthex::hub::Hub;
+use narthex::hub::{Channels, Hub};
 use narthex::limits::Limit;
 use narthex::{Identity, IdentityScheme, PeerCertificate};
 use tower::{Layer, ServiceExt};
@@ -34,6 +34,8 @@ on_both! {
     a_page_can_open_a_web_socket_with_a_token_where_the_app_allows_it
     who_may_not_do_something_is_told_403
     a_hook_is_asked_last
+    a_page_of_another_origin_cannot_use_what_a_browser_adds
+    a_listener_to_events_leaves_no_password_behind
 }
 
 const WRONG: &str = "Basic YW5uOndyb25n";
@@ -91,6 +93,13 @@ async fn every_scheme_is_offered_to_who_says_nothing(place: &Place) {
     let reply = ask(&running, "GET /who", &[("Authorization", "Bearer a.b.c")]).await;
     let bearer = r#"Bearer realm="Orders", error="invalid_token""#;
     assert_eq!((reply.status, values(&reply, "www-authenticate")), (401, vec![bearer, basic]));
+    // Negotiate is the app's own.
+    let own = Auth::new("Orders").custom(async |_| Verdict::Unknown);
+    let running = start(place, app(own.clone())).await;
+    assert_eq!(ask(&running, "GET /who", &[]).await.status, 403);
+    let running = start(place, app(own.challenge(HeaderValue::from_static("Negotiate")))).await;
+    let reply = ask(&running, "GET /who", &[]).await;
+    assert_eq!((reply.status, values(&reply, "www-authenticate")), (401, vec!["Negotiate"]));
     // Nothing can be offered here.
     let running = start(place, app(Auth::new("Orders").client_certificates(CertificateNames::common_name()))).await;
     assert_eq!(ask(&running, "GET /who", &[]).await.status, 403);
@@ -153,6 +162,7 @@ async fn only_real_preflights_pass(place: &Place) {
         assert_eq!(ask(&running, "OPTIONS /who", fields).await.status, 401, "{fields:?}");
     }
     assert_eq!(ask(&running, "GET /who", &fields).await.status, 401);
+    assert_eq!(send(&running, "OPTIONS /who", &fields, "a body").await.status, 401, "browsers send none");
 }
 
 async fn anonymous_requests_are_let_in_by_method_and_path(place: &Place) {
@@ -206,6 +216,44 @@ async fn a_token_is_not_refused_while_there_are_no_keys_to_check_it(place: &Plac
         let reply = ask(&running, "GET /who", &[("Authorization", &format!("Bearer {token}"))]).await;
         assert_eq!((reply.status, value(&reply, "retry-after")), (503, "1"));
     }
+}
+
+/// Another port of the same host is the same site, so that `SameSite` lets its pages send the cookie.
+async fn a_page_of_another_origin_cannot_use_what_a_browser_adds(place: &Place) {
+    let auth =
+        Auth::new("Orders").basic(users()).session_tokens(SessionTokens::new(users())).anonymous([Method::GET], ["/public/*"]);
+    let running = start(place, app(auth.clone())).await;
+    let (token, _) = log_in(&running).await;
+    let (cookie, bearer) = (format!("token={token}"), format!("Bearer {token}"));
+    let (neighbour, site) = (("Origin", "http://a:9999"), ("Sec-Fetch-Site", "same-site"));
+    for added in [("Cookie", cookie.as_str()), ("Authorization", &basic("ann", "sesame:open"))] {
+        for fields in [&[added, neighbour][..], &[added, site], &[added, site, neighbour], &[added, ("Origin", "null")]] {
+            assert_eq!(ask(&running, "POST /who", fields).await.status, 403, "{fields:?}");
+            assert_eq!(ask(&running, "GET /who", fields).await.status, 200, "{fields:?}");
+        }
+        for fields in [&[added][..], &[added, ("Origin", "http://a")], &[added, ("Sec-Fetch-Site", "same-origin")]] {
+            assert_eq!(ask(&running, "POST /who", fields).await.status, 200, "{fields:?}");
+        }
+    }
+    let reply = ask(&running, "POST /who", &[("Authorization", &bearer), neighbour, site]).await;
+    assert_eq!(reply.status, 200, "no browser adds a bearer token by itself");
+    let (token, running) = (token, start(place, app(auth.origins(["http://a:9999"]))).await);
+    let cookie = format!("token={token}");
+    assert_eq!(ask(&running, "POST /who", &[("Cookie", &cookie), neighbour, site]).await.status, 200);
+}
+
+async fn a_listener_to_events_leaves_no_password_behind(place: &Place) {
+    let hub = Hub::builder().channels(Channels::new().may_subscribe(|_, _| async { true })).build();
+    let app = Router::new().route_service("/events", hub.events()).layer(Auth::new("Orders").basic(users()));
+    let running = start(place, app).await;
+    let mut client = running.connect().await;
+    let password = basic("ann", "sesame:open");
+    let head = format!("GET /events?channel=a HTTP/1.1\r\nHost: a\r\nAuthorization: {password}\r\nX-Seen: yes\r\n\r\n");
+    client.send(head.as_bytes()).await;
+    assert_eq!(client.reply_to_head().await.status, 200);
+    let peers = hub.peers();
+    let seen: Vec<_> = peers.iter().map(|peer| (peer.header("x-seen"), peer.header("authorization"))).collect();
+    assert_eq!(seen, [(Some("yes"), None)]);
 }
 
 fn hub() -> Hub {

@@ -23,6 +23,7 @@ on_both! {
     more_sessions_than_may_be_are_refused_or_end_the_oldest
     one_request_at_a_time_means_the_whole_request
     a_web_socket_has_the_session_of_its_page
+    a_page_of_another_origin_changes_nothing_in_a_session
 }
 
 async fn count(session: Session<u32>) -> Result<String, SessionError> {
@@ -146,6 +147,19 @@ async fn one_request_at_a_time_means_the_whole_request(place: &Place) {
     };
     let (first, second) = tokio::join!(ask(&running, "GET /slow", &fields), second);
     assert_eq!((first.text(), second.text()), ("0 before me", "0 before me"));
+}
+
+async fn a_page_of_another_origin_changes_nothing_in_a_session(place: &Place) {
+    let running = start(place, app(Sessions::new())).await;
+    let cookie = cookie(&ask(&running, "POST /count", &[]).await);
+    let fields = [("Cookie", cookie.as_str()), ("Origin", "http://a:9999")];
+    assert_eq!(ask(&running, "POST /count", &fields).await.status, 403);
+    assert_eq!(ask(&running, "GET /page", &fields).await.text(), "true");
+    assert_eq!(ask(&running, "POST /count", &[("Cookie", &cookie), ("Origin", "http://a")]).await.text(), "2");
+    assert_eq!(ask(&running, "POST /count", &fields[1..]).await.text(), "1", "nobody is harmed who has no session");
+    let running = start(place, app(Sessions::new().origins(["http://a:9999"]))).await;
+    let cookie = self::cookie(&ask(&running, "POST /count", &[]).await);
+    assert_eq!(ask(&running, "POST /count", &[("Cookie", &cookie), ("Origin", "http://a:9999")]).await.text(), "2");
 }
 
 async fn a_web_socket_has_the_session_of_its_page(place: &Place) {

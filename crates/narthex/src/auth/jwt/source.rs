@@ -129,8 +129,9 @@ impl JwtKeys {
         let keys = self.0.keys();
         let Some(source) = &self.0.source else { return Ok(keys) };
         let missing = !keys.iter().any(|key| key.fits(id, algorithm));
-        if !missing && !(source.is_stale() && source.may_fetch() && source.fetching.try_lock().is_ok()) {
-            // Also if somebody is at it: these will do.
+        // Where one is there, and somebody is at it, these will do.
+        let is_due = || source.is_stale() && source.may_fetch() && source.fetching.try_lock().is_ok();
+        if !missing && !is_due() {
             return Ok(keys);
         }
         if source.may_fetch() {

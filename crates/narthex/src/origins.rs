@@ -1,10 +1,12 @@
-//! Which pages may connect (RFC 6455 section 10.2, RFC 6454).
+//! Which pages may connect, or send what a browser adds a visitor's cookie or password to by itself (RFC 6455 section 10.2, RFC 6454).
 
 use http::HeaderMap;
 use http::header::{HOST, ORIGIN};
+#[cfg(any(feature = "auth", feature = "sessions"))]
+use http::request::Parts;
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) enum Origins {
+pub(crate) enum Origins {
     /// Those of the same host as the request's.
     #[default]
     Same,
@@ -14,7 +16,7 @@ pub(super) enum Origins {
 
 /// `scheme://host` and a port.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Origin {
+pub(crate) struct Origin {
     scheme_and_host: String,
     port: Port,
 }
@@ -26,8 +28,18 @@ enum Port {
 }
 
 impl Origins {
+    /// # Panics
+    /// If a text is no origin.
+    #[track_caller]
+    pub(crate) fn of<I: IntoIterator<Item: AsRef<str>>>(origins: I) -> Self {
+        match Self::parse(origins) {
+            Ok(origins) => origins,
+            Err(wrong) => panic!("{wrong:?} is no origin: write it as https://example.com, http://127.0.0.1:* or *"),
+        }
+    }
+
     /// The origins, or the first text that is none.
-    pub(super) fn parse<I: IntoIterator<Item: AsRef<str>>>(origins: I) -> Result<Self, String> {
+    fn parse<I: IntoIterator<Item: AsRef<str>>>(origins: I) -> Result<Self, String> {
         let mut listed = Vec::new();
         for text in origins {
             let text = text.as_ref();
@@ -39,8 +51,27 @@ impl Origins {
         Ok(Self::Listed(listed))
     }
 
+    /// Whether a request may have the rights of what a browser adds by itself: if it changes nothing, comes from no page, or from one of
+    /// the same origin or of these.
+    ///
+    /// `SameSite` does not do: other ports of the host, which other people may have, are the same site. Browsers say `Sec-Fetch-Site` where
+    /// the connection can be trusted (W3C Fetch Metadata), and have said `Origin` for longer.
+    #[cfg(any(feature = "auth", feature = "sessions"))]
+    pub(crate) fn trust(&self, parts: &Parts) -> bool {
+        if parts.method.is_safe() {
+            return true;
+        }
+        let is_listed = || *self != Self::Same && self.allow(&parts.headers);
+        let mut sites = parts.headers.get_all("sec-fetch-site").iter();
+        match (sites.next(), sites.next()) {
+            (Some(site), None) => site == "same-origin" || site == "none" || is_listed(),
+            (Some(_), Some(_)) => false,
+            (None, _) => Self::Same.allow(&parts.headers) || is_listed(),
+        }
+    }
+
     /// Whether a request with these fields may come from where it comes from.
-    pub(super) fn allow(&self, headers: &HeaderMap) -> bool {
+    pub(crate) fn allow(&self, headers: &HeaderMap) -> bool {
         let mut origins = headers.get_all(ORIGIN).iter();
         let (Some(origin), second) = (origins.next(), origins.next()) else { return true };
         if second.is_some() {
@@ -136,5 +167,39 @@ mod tests {
         for wrong in ["a.example", "https://", "https://a.example/path", "https://*.example", "https://a:port"] {
             assert_eq!(Origins::parse([wrong]), Err(wrong.to_owned()));
         }
+    }
+
+    #[cfg(any(feature = "auth", feature = "sessions"))]
+    #[test]
+    fn a_page_of_another_origin_changes_nothing_with_what_a_browser_adds() {
+        let trusts = |origins: &Origins, method: &str, fields: &[(&str, &str)]| {
+            let request = http::Request::builder().method(method).header(HOST, "a.example:8080");
+            let request = fields.iter().fold(request, |request, (name, value)| request.header(*name, *value));
+            origins.trust(&request.body(()).unwrap().into_parts().0)
+        };
+        let same = Origins::Same;
+        let (here, neighbour) = (("origin", "http://a.example:8080"), ("origin", "http://a.example:9999"));
+        let site = |site| ("sec-fetch-site", site);
+        for fields in [&[][..], &[here], &[site("same-origin"), here], &[site("none")]] {
+            assert!(trusts(&same, "POST", fields), "{fields:?}");
+        }
+        let foreign = [
+            &[neighbour][..],
+            &[("origin", "null")],
+            &[site("same-site"), neighbour],
+            &[site("cross-site")],
+            &[site("same-origin"), site("none")],
+            &[here, neighbour],
+        ];
+        for fields in foreign {
+            for method in ["POST", "PUT", "DELETE", "PATCH", "X"] {
+                assert!(!trusts(&same, method, fields), "{method} {fields:?}");
+            }
+            assert!(trusts(&same, "GET", fields), "{fields:?}");
+        }
+        let listed = Origins::of(["http://a.example:9999"]);
+        assert!(trusts(&listed, "POST", &[site("same-site"), neighbour]) && trusts(&listed, "POST", &[here]));
+        assert!(!trusts(&listed, "POST", &[site("same-site"), ("origin", "http://a.example:1")]));
+        assert!(trusts(&Origins::Any, "POST", &[site("cross-site"), ("origin", "null")]));
     }
 }
