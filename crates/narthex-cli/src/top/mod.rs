@@ -1,4 +1,5 @@
 //! `narthex top`: who gets how many requests, live in a terminal; or once, as text, where nobody looks at it.
+#![expect(clippy::disallowed_methods, reason = "a person waits at a terminal, in real time")]
 
 mod interval;
 mod view;

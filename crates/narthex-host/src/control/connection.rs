@@ -191,9 +191,14 @@ async fn app_messages(
                 continue;
             }
             Some(saying) = sayings.recv() => {
-                let Saying::Message(message, answer) = saying else { return Ok(()) };
-                awaited = answer.or(awaited);
-                connection.send(&message).await?;
+                match saying {
+                    Saying::Restart { id, answer } => {
+                        awaited = Some(answer);
+                        connection.send(&Message::Restart { id }).await?;
+                    }
+                    Saying::Leave => connection.send(&Message::Leave).await?,
+                    Saying::End => return Ok(()),
+                }
                 continue;
             }
         };

@@ -25,8 +25,10 @@ const KICKED: Duration = Duration::from_secs(600);
 
 /// What the control connection of an app is to do.
 pub(crate) enum Saying {
-    /// Say this. Who waits for the answer gets it.
-    Message(Message, Option<oneshot::Sender<Message>>),
+    /// Have a successor started, and pass on what the app answers.
+    Restart { id: u64, answer: oneshot::Sender<Message> },
+    /// Have the app stop.
+    Leave,
     /// End.
     End,
 }
@@ -62,7 +64,7 @@ impl Shared {
         let failed = |why: String| Refusal::new(RefusalCode::Other, format!("process {pid} goes on: {why}"));
         let (answer, answered) = oneshot::channel();
         let id = u64::from(pid);
-        if !self.say(app, Saying::Message(Message::Restart { id }, Some(answer))) {
+        if !self.say(app, Saying::Restart { id, answer }) {
             return Ok(false);
         }
         let successor = match timeout(STARTING, answered).await {
@@ -80,7 +82,7 @@ impl Shared {
                 format!("its successor, process {successor}, has not registered within {seconds} s; what that prints says why");
             return Err(failed(why));
         }
-        self.say(app, Saying::Message(Message::Leave, None));
+        self.say(app, Saying::Leave);
         let has_left = timeout(LEAVING, self.until(|| !self.state.borrow().apps.contains_key(&app))).await;
         if has_left.is_err() {
             let message = format!("process {pid} has a successor but does not end: stop it by hand");
@@ -104,7 +106,7 @@ impl Shared {
         }
         let done = match mode {
             Leaving::Drain => {
-                self.say(app, Saying::Message(Message::Leave, None));
+                self.say(app, Saying::Leave);
                 format!("process {pid} finishes what it has, and stops")
             }
             Leaving::Kick => {
