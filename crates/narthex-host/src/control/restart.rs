@@ -109,6 +109,10 @@ impl Shared {
                 self.say(app, Saying::Leave);
                 format!("process {pid} finishes what it has, and stops")
             }
+            Leaving::Kick if pid == std::process::id() => {
+                let message = "that is the host's own: it can be drained, or the host stopped";
+                return Err(Refusal::new(RefusalCode::Invalid, message));
+            }
             Leaving::Kick => {
                 let now = Instant::now();
                 let mut kicked = self.kicked.borrow_mut();
