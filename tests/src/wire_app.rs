@@ -321,6 +321,12 @@ impl Session {
         }
     }
 
+    /// Lets this many more requests come.
+    pub fn grant(&mut self, credit: u32) {
+        self.end.grant(credit);
+        self.flush();
+    }
+
     /// Hands a request to another queue.
     pub fn delegate(&mut self, id: StreamId, queue: &str) {
         self.end.delegate(id, queue, "").expect("the stream is open");

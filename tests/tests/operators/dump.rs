@@ -27,6 +27,7 @@ max_connections = 2000
 max_connections_per_client = 100
 max_bandwidth = 100000000
 queue_length = 10
+restart_grace = 3
 response_cache = false
 max_cache_response_size = 5000
 cache_range_chunk_size = 5000
