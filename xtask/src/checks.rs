@@ -15,6 +15,8 @@ pub(crate) fn run() -> Result<(), String> {
     // Programs of other languages, which the tests put behind a host.
     ensure("node", "nodejs")?;
     ensure("python3", "python3")?;
+    // For the types of the browser's module.
+    ensure("tsc", "node-typescript")?;
 
     step("format", cargo().args(["fmt", "--all", "--check"]))?;
     let everything = ["--workspace", "--all-targets"];

@@ -97,7 +97,26 @@ export class Client extends EventTarget {
   request<T = any>(name: string, data?: unknown, options?: { timeout?: number }): Promise<T>;
   handle(name: string, handler: (data: any) => unknown): void;
   close(code?: number, reason?: string): void;
-  addEventListener<K extends keyof ClientEvents>(type: K, listener: (event: ClientEvents[K]) => void): void;
+  addEventListener<K extends keyof ClientEvents>(
+    type: K,
+    listener: (event: ClientEvents[K]) => void,
+    options?: boolean | AddEventListenerOptions,
+  ): void;
+  addEventListener(
+    type: string,
+    listener: EventListenerOrEventListenerObject | null,
+    options?: boolean | AddEventListenerOptions,
+  ): void;
+  removeEventListener<K extends keyof ClientEvents>(
+    type: K,
+    listener: (event: ClientEvents[K]) => void,
+    options?: boolean | EventListenerOptions,
+  ): void;
+  removeEventListener(
+    type: string,
+    listener: EventListenerOrEventListenerObject | null,
+    options?: boolean | EventListenerOptions,
+  ): void;
 }
 
 export class Subscription<Info = any> extends EventTarget {
@@ -109,5 +128,24 @@ export class Subscription<Info = any> extends EventTarget {
   publish(data: unknown): Promise<Partial<Position>>;
   presence(): Promise<Map<string, Info>>;
   unsubscribe(): void;
-  addEventListener<K extends keyof SubscriptionEvents>(type: K, listener: (event: SubscriptionEvents[K]) => void): void;
+  addEventListener<K extends keyof SubscriptionEvents>(
+    type: K,
+    listener: (event: SubscriptionEvents[K]) => void,
+    options?: boolean | AddEventListenerOptions,
+  ): void;
+  addEventListener(
+    type: string,
+    listener: EventListenerOrEventListenerObject | null,
+    options?: boolean | AddEventListenerOptions,
+  ): void;
+  removeEventListener<K extends keyof SubscriptionEvents>(
+    type: K,
+    listener: (event: SubscriptionEvents[K]) => void,
+    options?: boolean | EventListenerOptions,
+  ): void;
+  removeEventListener(
+    type: string,
+    listener: EventListenerOrEventListenerObject | null,
+    options?: boolean | EventListenerOptions,
+  ): void;
 }
