@@ -30,14 +30,9 @@ where
 }
 
 fn status_of(error: &BoxError) -> StatusCode {
-    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error.as_ref());
-    while let Some(error) = cause {
-        match error.downcast_ref() {
-            Some(BodyError::TooLarge) => return StatusCode::PAYLOAD_TOO_LARGE,
-            Some(BodyError::TimedOut) => return StatusCode::REQUEST_TIMEOUT,
-            Some(_) => break,
-            None => cause = error.source(),
-        }
+    match BodyError::within(error.as_ref()) {
+        Some(BodyError::TooLarge) => StatusCode::PAYLOAD_TOO_LARGE,
+        Some(BodyError::TimedOut) => StatusCode::REQUEST_TIMEOUT,
+        _ => StatusCode::BAD_REQUEST,
     }
-    StatusCode::BAD_REQUEST
 }

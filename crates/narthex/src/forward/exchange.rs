@@ -155,10 +155,11 @@ fn count_down(method: &Method, headers: &mut HeaderMap) -> Result<(), ForwardErr
     }
 }
 
-/// What the client has asked for: over HTTP/2 it may be in the URI only.
+/// What the client has asked for. What is in the URI goes before the field (RFC 9112 section 3.2.2, RFC 9113 section 8.3.1).
 fn host(headers: &HeaderMap, uri: &Uri) -> Option<HeaderValue> {
-    let sent = headers.get(HOST).filter(|host| !host.is_empty()).cloned();
-    sent.or_else(|| HeaderValue::from_str(uri.authority()?.as_str()).ok())
+    let in_uri = uri.authority().map(|authority| authority.as_str().rsplit('@').next().unwrap_or_default());
+    let in_uri = in_uri.and_then(|host| HeaderValue::from_str(host).ok());
+    in_uri.or_else(|| headers.get(HOST).filter(|host| !host.is_empty()).cloned())
 }
 
 /// What prefixes of the server and routers of the app have taken of the path.

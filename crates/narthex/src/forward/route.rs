@@ -1,5 +1,7 @@
 //! Routes: which upstream a request is for, and what becomes of its path.
 
+use std::borrow::Cow;
+
 use http::HeaderValue;
 use http::uri::PathAndQuery;
 
@@ -152,12 +154,13 @@ fn without_port(host: &str) -> &str {
 /// Whether a path has a segment `.` or `..`, in whatever spelling, parameters (`..;x`) aside. Server and proxy might resolve them
 /// differently, and a request go past the routes.
 pub(super) fn has_dot_segment(path: &str) -> bool {
-    path.split(['/', '\\']).any(|segment| {
-        // None is longer than `%2e%2e` before its parameters begin.
-        let begin: String = segment.chars().take(9).collect();
-        let begin = begin.to_ascii_lowercase().replace("%2e", ".").replace("%3b", ";");
-        matches!(begin.split(';').next(), Some("." | ".."))
-    })
+    let mut plain = Cow::Borrowed(path);
+    if path.contains('%') {
+        let spellings = [("%2e", "."), ("%2f", "/"), ("%3b", ";"), ("%5c", "/")];
+        let lower = path.to_ascii_lowercase();
+        plain = Cow::Owned(spellings.iter().fold(lower, |path, (encoded, char)| path.replace(encoded, char)));
+    }
+    plain.split(['/', '\\']).any(|segment| matches!(segment.split(';').next(), Some("." | "..")))
 }
 
 #[cfg(test)]
@@ -222,12 +225,36 @@ mod tests {
 
     #[test]
     fn dot_segments_are_found_in_every_spelling() {
-        for path in
-            ["/a/../b", "/..", "/a/.", "/a/%2e%2E/b", "/.%2e", "/a\\..\\b", "/a/..;/b", "/a/..;x=y/b", "/a/%2E%2e%3Bx", "/.;"]
-        {
+        for path in [
+            "/a/../b",
+            "/..",
+            "/a/.",
+            "/a/%2e%2E/b",
+            "/.%2e",
+            "/a\\..\\b",
+            "/a/..;/b",
+            "/a/..;x=y/b",
+            "/a/%2E%2e%3Bx",
+            "/.;",
+            "/a/x%2f..%2F..%2fadmin",
+            "/a/x%5c%2e%2e%5Cadmin",
+            "/a/..%2f",
+        ] {
             assert!(has_dot_segment(path), "{path}");
         }
-        for path in ["/", "/a..b/c", "/...", "/.well-known/x", "/%2e%2e%2e", "/a.b", "/..a;", "/%2e%2e%2ea;x", "/a;/..b"] {
+        for path in [
+            "/",
+            "/a..b/c",
+            "/...",
+            "/.well-known/x",
+            "/%2e%2e%2e",
+            "/a.b",
+            "/..a;",
+            "/%2e%2e%2ea;x",
+            "/a;/..b",
+            "/a%2fb",
+            "/%252e%252e",
+        ] {
             assert!(!has_dot_segment(path), "{path}");
         }
     }
