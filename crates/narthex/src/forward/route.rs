@@ -163,6 +163,30 @@ pub(super) fn has_dot_segment(path: &str) -> bool {
     plain.split(['/', '\\']).any(|segment| matches!(segment.split(';').next(), Some("." | "..")))
 }
 
+/// The path with the characters that need no percent-encoding written as they are, if any of them is not. The two mean the same
+/// (RFC 3986 section 6.2.2.2), and routes and hooks must not be passed by writing `/%61dmin`.
+pub(super) fn plainly_spelled(path: &str) -> Option<String> {
+    let mut plain = String::with_capacity(path.len());
+    let mut rest = path;
+    while let Some((before, after)) = rest.split_once('%') {
+        plain.push_str(before);
+        let digits = after.get(..2).filter(|digits| digits.bytes().all(|byte| byte.is_ascii_hexdigit()));
+        let byte = digits.and_then(|digits| u8::from_str_radix(digits, 16).ok());
+        match byte.filter(|byte| byte.is_ascii_alphanumeric() || b"-._~".contains(byte)) {
+            Some(byte) => {
+                plain.push(char::from(byte));
+                rest = after.get(2..).unwrap_or_default();
+            }
+            None => {
+                plain.push('%');
+                rest = after;
+            }
+        }
+    }
+    plain.push_str(rest);
+    (plain.len() < path.len()).then_some(plain)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -256,6 +280,16 @@ mod tests {
             "/%252e%252e",
         ] {
             assert!(!has_dot_segment(path), "{path}");
+        }
+    }
+
+    #[test]
+    fn what_needs_no_encoding_is_written_as_it_is_and_nothing_is_decoded_twice() {
+        for (path, plain) in [("/%61dmin", "/admin"), ("/%7Eme/%41%2d%2E%5f", "/~me/A-._"), ("/%2561/%61", "/%2561/a")] {
+            assert_eq!(plainly_spelled(path).as_deref(), Some(plain));
+        }
+        for path in ["/", "/admin", "/a%2Fb%20c", "/%2561", "/%", "/%6", "/%zz", "/%+6", "/%\u{e9}"] {
+            assert_eq!(plainly_spelled(path), None, "{path}");
         }
     }
 

@@ -67,3 +67,27 @@ async fn the_host_in_a_url_goes_before_that_of_the_field() {
     let response: Response<_> = forward.oneshot(asked).await.unwrap();
     assert_eq!(response.into_body().collect().await.unwrap().to_bytes(), "\"shop.example\"");
 }
+
+#[tokio::test]
+async fn no_spelling_of_a_path_goes_past_routes_and_hooks() {
+    let other = Router::new().fallback(async || "other");
+    let api = Router::new().fallback(async |uri: http::Uri| uri.to_string());
+    let [other, api] = [app(other).await, app(api).await].map(|at| Upstream::new(format!("http://{at}")).unwrap());
+    let forward = Forward::new().route("/", other).route("/api", api).before(|request| async move {
+        if request.uri.path().starts_with("/api/secret") {
+            return Err(Response::builder().status(403).body("").unwrap());
+        }
+        Ok(request)
+    });
+    for (path, status, text) in [
+        ("/%61pi/x%20y?q=%61", 200, "/api/x%20y?q=%61"),
+        ("/api/%73ecret", 403, ""),
+        ("/x/..%2fapi/secret", 400, r#"{"error":"Bad Request"}"#),
+        ("/apis", 200, "other"),
+    ] {
+        let request = Request::get(path).body(Full::<Bytes>::default()).unwrap();
+        let response = forward.clone().oneshot(request).await.unwrap();
+        assert_eq!(response.status(), status, "{path}");
+        assert_eq!(response.into_body().collect().await.unwrap().to_bytes(), text, "{path}");
+    }
+}
