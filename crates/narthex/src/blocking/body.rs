@@ -36,3 +36,18 @@ fn status_of(error: &BoxError) -> StatusCode {
         _ => StatusCode::BAD_REQUEST,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::{Full, Limited};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_body_is_collected_up_to_the_limit_and_a_layers_limit_is_one_too() {
+        let body = || Full::new(Bytes::from_static(b"0123456789"));
+        assert_eq!(collected(body(), 10).await.unwrap(), "0123456789");
+        assert_eq!(collected(body(), 9).await, Err(StatusCode::PAYLOAD_TOO_LARGE));
+        assert_eq!(collected(Limited::new(body(), 9), 100).await, Err(StatusCode::PAYLOAD_TOO_LARGE));
+    }
+}

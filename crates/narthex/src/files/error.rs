@@ -40,11 +40,15 @@ impl FileError {
 }
 
 /// What Unix says to those who open a socket as a file.
+#[cfg(unix)]
 fn is_a_socket(error: &io::Error) -> bool {
-    #[cfg(unix)]
-    return error.raw_os_error() == Some(rustix::io::Errno::NXIO.raw_os_error());
-    #[cfg(not(unix))]
-    return false;
+    error.raw_os_error() == Some(rustix::io::Errno::NXIO.raw_os_error())
+}
+
+/// Elsewhere it says so in other words.
+#[cfg(not(unix))]
+fn is_a_socket(_: &io::Error) -> bool {
+    false
 }
 
 #[cfg(feature = "axum")]
