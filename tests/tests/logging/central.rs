@@ -3,7 +3,7 @@
 use narthex_tests::Client;
 use serde_json::json;
 
-use crate::stage::{JSON, Stage, ask, files, object, send};
+use crate::stage::{HANDSHAKE, JSON, Stage, ask, files, object, send};
 
 #[test]
 fn a_line_says_what_was_asked_and_answered() {
@@ -113,8 +113,7 @@ fn what_the_host_refuses_is_logged_with_its_reason() {
 fn an_upgraded_connection_has_one_line_when_it_ends() {
     let stage = Stage::new(JSON);
     let mut client = stage.connect();
-    let lines = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
-    assert_eq!(ask(&mut client, "GET", "/ws", lines).status, 101);
+    assert_eq!(ask(&mut client, "GET", "/ws", HANDSHAKE).status, 101);
     // A text message of one letter, masked with zeros.
     client.send(&[0x81, 0x81, 0, 0, 0, 0, b'a']).expect("the host reads");
     assert_eq!(client.bytes(3).expect("the echo comes"), [0x81, 1, b'a']);

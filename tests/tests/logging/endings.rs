@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::stage::{JSON, SOON, Stage, ask, eventually, lines, object, send};
+use crate::stage::{HANDSHAKE, JSON, SOON, Stage, ask, eventually, lines, object, send};
 
 #[test]
 fn a_download_that_its_client_breaks_off_has_a_line_with_what_was_sent() {
@@ -37,6 +37,19 @@ fn an_answer_that_its_app_breaks_off_has_one_line() {
     assert!(client.response(false).is_err());
     let logged = stage.await_objects(1).remove(0);
     assert_eq!(logged["path"], "/break-off");
+}
+
+#[test]
+fn a_client_that_leaves_a_web_socket_without_a_close_is_no_failure() {
+    let stage = Stage::new(JSON);
+    for path in ["/hub", "/ws"] {
+        let mut client = stage.connect();
+        assert_eq!(ask(&mut client, "GET", path, HANDSHAKE).status, 101, "{path}");
+        drop(client);
+    }
+    for line in stage.await_objects(2) {
+        assert_eq!((&line["status"], line.get("reason")), (&101.into(), None), "{line}");
+    }
 }
 
 #[test]

@@ -13,6 +13,9 @@ pub(crate) const SOON: Duration = Duration::from_secs(10);
 /// JSON lines with everything that a test asks for.
 pub(crate) const JSON: &str = "access_log = \"json\"\naccess_log_fields = \"time,cs-method,cs-uri-stem,cs-uri-query,cs-version,\
      cs(User-Agent),cs(Referer),cs(Cookie),cs-host,sc-status,sc-bytes,cs-bytes,time-taken\"";
+/// What a client asks for a WebSocket with.
+pub(crate) const HANDSHAKE: &str = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
+     Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
 
 pub(crate) struct Stage {
     // Fields are dropped in order: the app leaves while its host still runs.

@@ -256,6 +256,8 @@ impl Session {
         }
         let Poll::Ready(read) = line.poll_receive(cx, |bytes| self.received(bytes, waker)) else { return false };
         if read.is_none() {
+            // A client that leaves without a Close ends the tunnel in order: it is not the app that gave up.
+            let _ = line.poll_end(cx);
             self.end(lost());
         }
         read.is_some()
