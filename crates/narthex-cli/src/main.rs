@@ -8,11 +8,13 @@ mod demo;
 mod doctor;
 mod documents;
 mod exit;
+mod forward;
 mod host;
 mod listing;
 mod log;
 mod new;
 mod output;
+mod prefix;
 mod run;
 mod service;
 mod stop;
@@ -36,6 +38,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         },
         Command::New(arguments) => new::run(&arguments),
         Command::Run(arguments) => run::run(*arguments),
+        Command::Forward(arguments) => forward::run(&arguments),
         Command::RunChild(arguments) => run::become_child(&arguments),
         Command::RunGuard(arguments) => run::guard(&arguments),
         Command::Show(what) => verbs::show(what),

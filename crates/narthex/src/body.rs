@@ -4,6 +4,7 @@
 //! body that exists is a small locked slot, filled when the reader asks and not before: nothing is buffered here. A
 //! request without a body has no slot.
 
+use std::error::Error;
 use std::fmt;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -12,6 +13,7 @@ use std::task::{Context, Poll, Waker};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use http_body::{Frame, SizeHint};
+use http_body_util::LengthLimitError;
 
 use crate::downstream::Downstream;
 
@@ -43,6 +45,23 @@ pub enum BodyError {
     /// The body's framing or its trailers break HTTP. The client gets 400.
     #[error("the request body is not valid HTTP")]
     Malformed,
+}
+
+impl BodyError {
+    /// What became of a body that cannot be read on, if that is known. Layers wrap its error in their own.
+    pub(crate) fn within(error: &(dyn Error + 'static)) -> Option<Self> {
+        let mut cause = Some(error);
+        while let Some(error) = cause {
+            if let Some(known) = error.downcast_ref() {
+                return Some(*known);
+            }
+            if error.is::<LengthLimitError>() {
+                return Some(Self::TooLarge);
+            }
+            cause = error.source();
+        }
+        None
+    }
 }
 
 enum Item {

@@ -190,6 +190,17 @@ async fn a_pipe_is_no_file_and_keeps_nobody_waiting() {
     assert!(matches!(SendFile::open(pipe).await, Err(FileError::NotFound { .. })));
 }
 
+#[cfg(unix)]
+#[tokio::test]
+async fn neither_a_socket_nor_a_name_that_cannot_be_is_the_servers_fault() {
+    let directory = site();
+    let socket = directory.path().join("socket");
+    let _listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+    for path in [socket, directory.path().join("x".repeat(300))] {
+        assert!(matches!(SendFile::open(&path).await, Err(FileError::NotFound { .. })), "{}", path.display());
+    }
+}
+
 #[tokio::test]
 async fn the_clients_favourite_sibling_is_sent_with_the_originals_type() {
     let directory = site();

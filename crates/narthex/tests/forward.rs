@@ -6,6 +6,7 @@ mod client;
 mod forward {
     pub(crate) mod stage;
 
+    mod bad_clients;
     mod bad_servers;
     mod connections;
     mod health;

@@ -7,6 +7,7 @@ mod demo;
 mod doctor;
 mod documents;
 mod explain;
+mod forward;
 mod host;
 mod iplisten;
 mod new;
@@ -33,6 +34,7 @@ pub(crate) use demo::{DemoAppArguments, DemoArguments};
 pub(crate) use doctor::DoctorArguments;
 pub(crate) use documents::{CompletionsArguments, ManArguments};
 pub(crate) use explain::ExplainArguments;
+pub(crate) use forward::ForwardArguments;
 pub(crate) use host::{HostArguments, HostService};
 pub(crate) use iplisten::{IplistenAddress, ShowIplisten};
 pub(crate) use new::{NewArguments, Template};
@@ -70,6 +72,8 @@ pub(crate) enum Command {
     New(NewArguments),
     /// Run programs of any language as apps of the host: started, watched, restarted and ended, with logs
     Run(Box<RunArguments>),
+    /// Forward a prefix to servers that run already, on this machine or elsewhere
+    Forward(ForwardArguments),
     /// Becomes a program that `run` starts
     #[command(hide = true)]
     RunChild(RunChildArguments),

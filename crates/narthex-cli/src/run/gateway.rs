@@ -5,22 +5,23 @@ use std::convert::Infallible;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
-use axum::extract::OriginalUri;
 use bytes::Bytes;
-use http::header::{CONTENT_TYPE, LOCATION, RETRY_AFTER};
-use http::request::Parts;
-use http::{HeaderValue, Method, Request, Response, StatusCode};
+use http::{Method, Request, Response, StatusCode};
 use http_body::{Body as _, Frame, SizeHint};
 use narthex::forward::{Forward, ForwardError, ResponseBody};
-use narthex::{Body, BodyError, BoxError, PathBase};
+use narthex::{Body, BodyError, BoxError};
 use tokio::time::Instant;
 use tower_service::Service;
 
-use super::fleet::{Fleet, Refused, Ticket};
+use super::fleet::{Fleet, Ticket};
+use crate::prefix;
 
 /// How often a request is sent in all. A program that dies of a request must not die of it for ever.
 const ATTEMPTS: usize = 4;
+/// When it may be worth to ask again for a program that is not there.
+const RETRY_AFTER: Duration = Duration::from_secs(2);
 
 /// A program as a service.
 #[derive(Clone)]
@@ -46,9 +47,9 @@ impl Gateway {
     async fn answer(self, request: Request<Body>) -> Response<Answer> {
         let (mut parts, body) = request.into_parts();
         if self.keep_prefix {
-            put_prefix_back(&mut parts);
-        } else if let Some(inside) = place_inside(&parts) {
-            return moved(&inside);
+            prefix::put_back(&mut parts);
+        } else if let Some(inside) = prefix::inside(&parts) {
+            return prefix::moved(&inside).map(|body| Answer { body, _ticket: None });
         }
         let body = Lent::new(body);
         let deadline = self.fleet.deadline();
@@ -58,7 +59,7 @@ impl Gateway {
                 Ok(ticket) => ticket,
                 Err(refused) => {
                     tracing::warn!(program = %self.program, method = %parts.method, "a request is answered 503: {refused}");
-                    return unavailable(refused);
+                    return unavailable();
                 }
             };
             let mut request = Request::from_parts(parts.clone(), body.lend());
@@ -79,7 +80,7 @@ impl Gateway {
             }
             avoid = Some(ticket.instance.id);
         }
-        unavailable(Refused::Closed)
+        unavailable()
     }
 }
 
@@ -112,42 +113,10 @@ fn is_harmless(error: &ForwardError, method: &Method, bodiless: bool) -> bool {
     }
 }
 
-/// The path as the client has sent it. `Forward` writes X-Forwarded-Prefix of what the two paths differ by: nothing.
-fn put_prefix_back(parts: &mut Parts) {
-    if let Some(OriginalUri(original)) = parts.extensions.get() {
-        parts.uri = original.clone();
-    }
-}
-
-/// `/blog/` for the prefix without its last slash: the program would take it for its root, whose relative links lead out of the prefix
-/// there. `None`: the path is another one.
-fn place_inside(parts: &Parts) -> Option<String> {
-    let OriginalUri(original) = parts.extensions.get()?;
-    let base = PathBase::of(&parts.extensions);
-    if !parts.method.is_safe() || base.as_str().is_empty() || original.path() != base.as_str() {
-        return None;
-    }
-    let query = original.query().map(|query| format!("?{query}")).unwrap_or_default();
-    // Two slashes at the beginning would name another host.
-    Some(format!("/{}/{query}", base.as_str().trim_start_matches('/')))
-}
-
-fn moved(to: &str) -> Response<Answer> {
-    let mut response = Response::new(Answer { body: ResponseBody::empty(), _ticket: None });
-    if let Ok(to) = HeaderValue::from_str(to) {
-        *response.status_mut() = StatusCode::PERMANENT_REDIRECT;
-        response.headers_mut().insert(LOCATION, to);
-    }
-    response
-}
-
-fn unavailable(refused: Refused) -> Response<Answer> {
-    let text = format!("{{\"error\":\"service unavailable\",\"status\":503,\"reason\":\"{refused}\"}}");
-    let mut response = Response::new(Answer { body: ResponseBody::from(text), _ticket: None });
-    *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("2"));
-    response
+/// As whatever is forwarded is answered when there is nobody to forward it to.
+fn unavailable() -> Response<Answer> {
+    let error = ForwardError::Unavailable { retry_after: RETRY_AFTER };
+    error.response().map(|body| Answer { body, _ticket: None })
 }
 
 /// A response's body. Its request has ended when it goes.

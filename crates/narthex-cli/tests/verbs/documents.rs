@@ -29,6 +29,7 @@ const VERBS: &[&str] = &[
     "explain",
     "flush",
     "flush logbuffer",
+    "forward",
     "host",
     "host install",
     "host start",

@@ -30,14 +30,24 @@ where
 }
 
 fn status_of(error: &BoxError) -> StatusCode {
-    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error.as_ref());
-    while let Some(error) = cause {
-        match error.downcast_ref() {
-            Some(BodyError::TooLarge) => return StatusCode::PAYLOAD_TOO_LARGE,
-            Some(BodyError::TimedOut) => return StatusCode::REQUEST_TIMEOUT,
-            Some(_) => break,
-            None => cause = error.source(),
-        }
+    match BodyError::within(error.as_ref()) {
+        Some(BodyError::TooLarge) => StatusCode::PAYLOAD_TOO_LARGE,
+        Some(BodyError::TimedOut) => StatusCode::REQUEST_TIMEOUT,
+        _ => StatusCode::BAD_REQUEST,
     }
-    StatusCode::BAD_REQUEST
+}
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::{Full, Limited};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_body_is_collected_up_to_the_limit_and_a_layers_limit_is_one_too() {
+        let body = || Full::new(Bytes::from_static(b"0123456789"));
+        assert_eq!(collected(body(), 10).await.unwrap(), "0123456789");
+        assert_eq!(collected(body(), 9).await, Err(StatusCode::PAYLOAD_TOO_LARGE));
+        assert_eq!(collected(Limited::new(body(), 9), 100).await, Err(StatusCode::PAYLOAD_TOO_LARGE));
+    }
 }

@@ -80,7 +80,10 @@ struct Shared {
 
 #[derive(Default)]
 struct State {
-    queue: VecDeque<Job>,
+    /// With the number of each, in order.
+    queue: VecDeque<(u64, Job)>,
+    /// For their numbers.
+    submitted: u64,
     threads: usize,
     idle: usize,
     /// Threads that have not looked into the queue yet.
@@ -185,20 +188,22 @@ impl BlockingPool {
 
     /// Runs `work` on a thread of the pool. A panic in it goes on in the one who waits.
     ///
-    /// If the future is dropped before `work` has begun, it is not done; what has begun goes on to its end.
+    /// If the future is dropped before `work` has begun, it is not done, and another job has its place in the queue; what has begun
+    /// goes on to its end.
     ///
     /// # Errors
     /// [`Overloaded`], at once.
     pub async fn run<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, Overloaded> {
         let (done, is_done) = oneshot::channel();
-        self.submit(Box::new(move || {
-            if done.is_closed() {
-                return Box::new(|| ());
-            }
+        let number = self.submit(Box::new(move || {
             let output = catch_unwind(AssertUnwindSafe(work));
             Box::new(move || drop(done.send(output)))
         }))?;
-        match is_done.await {
+        let queued = Queued { shared: &self.0.shared, number };
+        let output = is_done.await;
+        // It is not in the queue any more, and need not be looked for.
+        std::mem::forget(queued);
+        match output {
             Ok(Ok(output)) => Ok(output),
             Ok(Err(panic)) => resume_unwind(panic),
             // The thread for it could not be started.
@@ -210,7 +215,8 @@ impl BlockingPool {
         Overloaded(self.0.settings.queue_length)
     }
 
-    fn submit(&self, job: Job) -> Result<(), Overloaded> {
+    /// Gives the job a number, by which it can be taken out of the queue.
+    fn submit(&self, job: Job) -> Result<u64, Overloaded> {
         let (settings, shared) = (&self.0.settings, &self.0.shared);
         let mut state = shared.state();
         let free = state.idle + state.starting > state.queue.len();
@@ -218,10 +224,12 @@ impl BlockingPool {
         if !free && !starts && state.waiting() >= settings.queue_length {
             return Err(self.overloaded());
         }
-        state.queue.push_back(job);
+        state.submitted += 1;
+        let submitted = state.submitted;
+        state.queue.push_back((submitted, job));
         if !starts {
             shared.changed.notify_one();
-            return Ok(());
+            return Ok(submitted);
         }
         state.threads += 1;
         state.starting += 1;
@@ -240,7 +248,25 @@ impl BlockingPool {
                 drop(jobs);
             }
         }
-        Ok(())
+        Ok(submitted)
+    }
+}
+
+/// A job that may still be in the queue. Dropped, it is not: nobody waits for its result any more, and what it holds, such as the
+/// body of a request, goes with it.
+struct Queued<'a> {
+    shared: &'a Shared,
+    number: u64,
+}
+
+impl Drop for Queued<'_> {
+    fn drop(&mut self) {
+        let mut state = self.shared.state();
+        let place = state.queue.binary_search_by_key(&self.number, |(number, _)| *number);
+        let job = place.ok().and_then(|place| state.queue.remove(place));
+        // Dropping what is not ours needs the lock no longer.
+        drop(state);
+        drop(job);
     }
 }
 
@@ -259,7 +285,7 @@ impl Shared {
         let mut state = self.state();
         state.starting -= 1;
         loop {
-            while let Some(job) = state.queue.pop_front() {
+            while let Some((_, job)) = state.queue.pop_front() {
                 drop(state);
                 // The job catches its own panics; what is left are those of values that are dropped.
                 let tell = catch_unwind(AssertUnwindSafe(job));
@@ -338,10 +364,11 @@ mod tests {
             let released = Arc::new(Mutex::new(released));
             let submit = || {
                 let released = Arc::clone(&released);
-                pool.submit(Box::new(move || {
+                let job = Box::new(move || {
                     released.lock().unwrap().recv().unwrap_or_default();
-                    Box::new(|| ())
-                }))
+                    Box::new(|| ()) as Box<dyn FnOnce()>
+                });
+                pool.submit(job).map(drop)
             };
             assert_eq!([submit(), submit(), submit(), submit()], [Ok(()), Ok(()), Ok(()), Err(Overloaded(1))]);
             drop(release);
@@ -397,6 +424,29 @@ mod tests {
         running.await.unwrap().unwrap();
         pool.run(|| ()).await.unwrap();
         assert!(has_begun.try_recv().is_err());
+    }
+
+    #[tokio::test]
+    async fn work_that_nobody_waits_for_any_more_has_no_place_in_the_queue_and_holds_nothing() {
+        let pool = BlockingPool::new().max_threads(1).queue_length(2);
+        let (release, running) = held(&pool);
+        until(&pool, |state| state.threads == 1 && state.queue.is_empty()).await;
+        let body = Arc::new(());
+        let waiting = |body: &Arc<()>| {
+            let (pool, body) = (pool.clone(), Arc::clone(body));
+            tokio::spawn(async move { pool.run(move || drop(body)).await })
+        };
+        let (left, stays) = (waiting(&body), waiting(&Arc::default()));
+        until(&pool, |state| state.queue.len() == 2).await;
+        assert_eq!(pool.run(|| ()).await, Err(Overloaded(2)));
+        left.abort();
+        until(&pool, |state| state.queue.len() == 1).await;
+        assert_eq!(Arc::strong_count(&body), 1);
+        let last = waiting(&body);
+        until(&pool, |state| state.queue.len() == 2).await;
+        drop(release);
+        running.await.unwrap().unwrap();
+        assert_eq!((stays.await.unwrap(), last.await.unwrap()), (Ok(()), Ok(())));
     }
 
     #[tokio::test]

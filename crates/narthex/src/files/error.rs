@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum FileError {
-    /// There is no such file; or a directory, a pipe or a device is in its place.
+    /// There is no such file, nor can there be one of that name; or a directory, a pipe, a socket or a device is in its place.
     #[error("there is no file {}: {source}", path.display())]
     NotFound {
         /// Where it was looked for.
@@ -29,12 +29,26 @@ impl FileError {
     pub(super) fn of(source: io::Error, path: &Path) -> Self {
         let path = path.to_owned();
         match source.kind() {
-            io::ErrorKind::NotFound | io::ErrorKind::NotADirectory | io::ErrorKind::IsADirectory => {
-                Self::NotFound { path, source }
-            }
+            io::ErrorKind::NotFound
+            | io::ErrorKind::NotADirectory
+            | io::ErrorKind::IsADirectory
+            | io::ErrorKind::InvalidFilename => Self::NotFound { path, source },
+            _ if is_a_socket(&source) => Self::NotFound { path, source },
             _ => Self::Io { path, source },
         }
     }
+}
+
+/// What Unix says to those who open a socket as a file.
+#[cfg(unix)]
+fn is_a_socket(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(rustix::io::Errno::NXIO.raw_os_error())
+}
+
+/// Elsewhere it says so in other words.
+#[cfg(not(unix))]
+fn is_a_socket(_: &io::Error) -> bool {
+    false
 }
 
 #[cfg(feature = "axum")]

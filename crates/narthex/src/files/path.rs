@@ -53,7 +53,13 @@ fn means_something_to_windows(name: &str) -> bool {
     let is_numbered = |device: &str| stem.strip_prefix(device).is_some_and(|number| number.chars().count() == 1);
     let is_device =
         matches!(&*stem, "CON" | "PRN" | "AUX" | "NUL" | "CONIN$" | "CONOUT$") || is_numbered("COM") || is_numbered("LPT");
-    is_device || name.contains([':', '<', '>', '"', '|', '?', '*']) || name.ends_with(['.', ' '])
+    is_device || is_short(&stem) || name.contains([':', '<', '>', '"', '|', '?', '*']) || name.ends_with(['.', ' '])
+}
+
+/// `GIT~1`, which Windows may take for `.git`: each long name can have a short one. Real names of that form are rare.
+fn is_short(stem: &str) -> bool {
+    let Some((begin, number)) = stem.rsplit_once('~') else { return false };
+    stem.len() <= 8 && !begin.is_empty() && !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 #[cfg(test)]
@@ -121,10 +127,25 @@ mod tests {
 
     #[test]
     fn what_windows_takes_for_something_else_is_known() {
-        for name in ["con", "NUL.txt", "aux", "COM1", "lpt9.log", "COM¹", "c:", "a:stream", "a.", "a ", "x?", "nul .txt"] {
+        for name in [
+            "con",
+            "NUL.txt",
+            "aux",
+            "COM1",
+            "lpt9.log",
+            "COM¹",
+            "c:",
+            "a:stream",
+            "a.",
+            "a ",
+            "x?",
+            "nul .txt",
+            "GIT~1",
+            "secre~12.htm",
+        ] {
             assert!(means_something_to_windows(name), "{name}");
         }
-        for name in ["console", "com10", "nullable.txt", "a.b", "com"] {
+        for name in ["console", "com10", "nullable.txt", "a.b", "com", "~1", "a~b", "draft-of-x~1"] {
             assert!(!means_something_to_windows(name), "{name}");
         }
     }

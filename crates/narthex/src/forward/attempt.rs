@@ -67,8 +67,7 @@ pub(super) async fn send(upstream: &Arc<Inner>, mut outbound: Outbound) -> Resul
     if let Some(passage) = passage {
         match &outcome {
             Ok(answer) => passage.ended(is_failure(answer.response.status())),
-            // It says nothing about the servers.
-            Err(ForwardError::RequestBody { .. } | ForwardError::BadTarget | ForwardError::UpgradeOverHttp2) => {}
+            Err(error) if error.is_not_the_servers() => {}
             Err(_) => passage.ended(true),
         }
     }
@@ -183,7 +182,7 @@ async fn attempt(upstream: &Arc<Inner>, server: &Arc<Server>, outbound: &mut Out
             }
             let source: BoxError = failed.into_error().into();
             if progress.has_failed() {
-                let error = ForwardError::RequestBody { source };
+                let error = ForwardError::of_request_body(progress.failure(), source);
                 return Err(Failed { error, again: false, stale: false });
             }
             if !reused {
@@ -191,6 +190,8 @@ async fn attempt(upstream: &Arc<Inner>, server: &Arc<Server>, outbound: &mut Out
             }
             Err(Failed { error: ForwardError::BadResponse { server: name(), source }, again, stale: reused })
         }
+        // The server has nothing to answer yet.
+        None if progress.awaits_client() => Err(Failed { error: ForwardError::RequestTimeout, again: false, stale: false }),
         None => {
             server.failed();
             Err(Failed { error: ForwardError::HeadTimeout { server: name() }, again: false, stale: false })
@@ -217,8 +218,11 @@ fn request(upstream: &Inner, server: &Server, outbound: &mut Outbound, http2: bo
     if body.is_empty() {
         body = Outgoing::empty();
     }
-    // Framing is the connection's. A body of unknown length is chunked whatever the method is: without this hyper sends none with GET.
-    headers.remove(CONTENT_LENGTH);
+    // Framing is the connection's, but for what hyper does not write itself. Servers may insist on a POST that says that it has no
+    // body (RFC 9110 section 8.6). A body of unknown length is chunked whatever the method is.
+    if headers.remove(CONTENT_LENGTH).is_some() && body.is_empty() {
+        headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
+    }
     if body.size_hint().exact().is_none() && !http2 {
         headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
     }
@@ -245,6 +249,7 @@ fn request(upstream: &Inner, server: &Server, outbound: &mut Outbound, http2: bo
         if !options.is_empty() {
             headers.insert(CONNECTION, HeaderValue::from_str(&options.join(", ")).ok()?);
         }
+        fields::join_cookies(&mut headers);
         headers.insert(HOST, host.clone());
         target.parse().ok()?
     };

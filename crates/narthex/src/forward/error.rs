@@ -6,8 +6,8 @@ use http::header::RETRY_AFTER;
 use http::{Response, StatusCode};
 
 use super::response_body::ResponseBody;
-use crate::BoxError;
 use crate::json_error::json_error;
+use crate::{BodyError, BoxError};
 
 /// Why there is no response from a server.
 ///
@@ -90,6 +90,12 @@ pub enum ForwardError {
         /// What was wrong.
         source: BoxError,
     },
+    /// 413: the request's body is longer than the app's server, or a layer before this service, allows.
+    #[error("the request's body is longer than is allowed: Server::max_body sets that, or a layer of the app")]
+    RequestTooLarge,
+    /// 408: the client has stopped in the middle of the request's body, while the server was ready for more.
+    #[error("the client has stopped sending the request's body")]
+    RequestTimeout,
     /// 400: what the request is made of after the hook is no URL.
     #[error("the path and query for the server cannot be in a URL")]
     BadTarget,
@@ -102,6 +108,8 @@ impl ForwardError {
         match self {
             Self::NoRoute { .. } => StatusCode::NOT_FOUND,
             Self::DotSegments { .. } | Self::RequestBody { .. } | Self::BadTarget => StatusCode::BAD_REQUEST,
+            Self::RequestTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::RequestTimeout => StatusCode::REQUEST_TIMEOUT,
             Self::Connect => StatusCode::NOT_IMPLEMENTED,
             Self::MaxForwards { status } => *status,
             Self::Loop => StatusCode::LOOP_DETECTED,
@@ -129,6 +137,20 @@ impl ForwardError {
             response.headers_mut().insert(RETRY_AFTER, seconds.into());
         }
         response
+    }
+
+    /// The request's body has failed, on the client's side.
+    pub(super) fn of_request_body(why: Option<BodyError>, source: BoxError) -> Self {
+        match why {
+            Some(BodyError::TooLarge) => Self::RequestTooLarge,
+            Some(BodyError::TimedOut) => Self::RequestTimeout,
+            _ => Self::RequestBody { source },
+        }
+    }
+
+    /// Whether it says nothing about the servers: it is the request's own fault, or the settings'.
+    pub(super) fn is_not_the_servers(&self) -> bool {
+        self.status().is_client_error() || matches!(self, Self::UpgradeOverHttp2)
     }
 
     /// Whether it is worth a line in the log: not where it is the client's own doing.

@@ -17,7 +17,7 @@ use super::fields::{self, Client};
 use super::hooks::{Before, Forwarded};
 use super::outgoing::Outgoing;
 use super::response_body::{ResponseBody, Streamed};
-use super::route::has_dot_segment;
+use super::route::{has_dot_segment, plainly_spelled};
 use super::server::InFlight;
 use super::tunnel;
 use super::upstream::{Inner, Upstream};
@@ -101,6 +101,9 @@ async fn prepared(
     Client::of(&parts.extensions).write(&mut parts.headers, host.as_ref(), &settings.trusted_proxies, settings.forwarded);
     fields::write_prefix(&mut parts.headers, &outer_prefix(&parts.extensions, &parts.uri));
     fields::write_via(&mut parts.headers, parts.version, &settings.pseudonym);
+    if let Some(path) = plainly_spelled(parts.uri.path()) {
+        parts.uri = with_path(parts.uri, &path).ok_or(ForwardError::BadTarget)?;
+    }
 
     if let Some(before) = &settings.before {
         parts = match before(parts).await {
@@ -138,6 +141,13 @@ async fn prepared(
     Ok(Prepared::Ready(Arc::clone(&upstream.0), outbound))
 }
 
+fn with_path(uri: Uri, path: &str) -> Option<Uri> {
+    let query = uri.query().map(|query| format!("?{query}")).unwrap_or_default();
+    let mut parts = uri.into_parts();
+    parts.path_and_query = Some(format!("{path}{query}").parse().ok()?);
+    Uri::from_parts(parts).ok()
+}
+
 /// RFC 9110 section 7.6.2: of OPTIONS and TRACE, clients say how far they may go.
 fn count_down(method: &Method, headers: &mut HeaderMap) -> Result<(), ForwardError> {
     if *method != Method::OPTIONS && *method != Method::TRACE {
@@ -155,10 +165,11 @@ fn count_down(method: &Method, headers: &mut HeaderMap) -> Result<(), ForwardErr
     }
 }
 
-/// What the client has asked for: over HTTP/2 it may be in the URI only.
+/// What the client has asked for. What is in the URI goes before the field (RFC 9112 section 3.2.2, RFC 9113 section 8.3.1).
 fn host(headers: &HeaderMap, uri: &Uri) -> Option<HeaderValue> {
-    let sent = headers.get(HOST).filter(|host| !host.is_empty()).cloned();
-    sent.or_else(|| HeaderValue::from_str(uri.authority()?.as_str()).ok())
+    let in_uri = uri.authority().map(|authority| authority.as_str().rsplit('@').next().unwrap_or_default());
+    let in_uri = in_uri.and_then(|host| HeaderValue::from_str(host).ok());
+    in_uri.or_else(|| headers.get(HOST).filter(|host| !host.is_empty()).cloned())
 }
 
 /// What prefixes of the server and routers of the app have taken of the path.

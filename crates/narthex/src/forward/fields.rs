@@ -3,7 +3,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use http::header::{CONNECTION, CONTENT_LENGTH, HOST, HeaderName, TE, TRAILER, TRANSFER_ENCODING, UPGRADE, VIA};
+use http::header::{CONNECTION, CONTENT_LENGTH, COOKIE, HOST, HeaderName, TE, TRAILER, TRANSFER_ENCODING, UPGRADE, VIA};
 use http::{Extensions, HeaderMap, HeaderValue, Version};
 use http_body::Frame;
 use narthex_http::TrustedProxies;
@@ -26,19 +26,6 @@ const HOP_BY_HOP: [HeaderName; 8] = [
     TE,
     TRANSFER_ENCODING,
     UPGRADE,
-];
-
-/// What servers believe of proxies, and so must not come from anybody else.
-const FROM_PROXIES: [HeaderName; 9] = [
-    FORWARDED,
-    FORWARDED_FOR,
-    FORWARDED_PROTO,
-    FORWARDED_HOST,
-    FORWARDED_PREFIX,
-    HeaderName::from_static("x-forwarded-port"),
-    HeaderName::from_static("x-forwarded-server"),
-    HeaderName::from_static("x-forwarded-ssl"),
-    HeaderName::from_static("x-real-ip"),
 ];
 
 /// Takes off what belongs to the connection that the message came over.
@@ -84,6 +71,29 @@ pub(super) fn without_forbidden_trailers<D>(frame: Frame<D>) -> Frame<D> {
     }
 }
 
+/// Whether servers believe that only a proxy can have said this, while somebody else has: a stranger, or somebody who passes a
+/// `trusted` proxy with a name that it does not look for. Programs behind CGI and WSGI see `_` and `-` as one.
+fn is_a_proxys(name: &HeaderName, trusted: bool) -> bool {
+    let name = name.as_str();
+    if trusted && !name.contains('_') {
+        return false;
+    }
+    let name = name.replace('_', "-");
+    name.starts_with("x-forwarded-") || name == "forwarded" || name == "x-real-ip"
+}
+
+/// Joins the cookies that HTTP/2 has in lines of their own: HTTP/1.1 has one (RFC 9113 section 8.2.3).
+pub(super) fn join_cookies(headers: &mut HeaderMap) {
+    let mut lines = headers.get_all(COOKIE).iter();
+    if lines.nth(1).is_none() {
+        return;
+    }
+    let joined = headers.get_all(COOKIE).iter().map(HeaderValue::as_bytes).collect::<Vec<_>>().join(&b"; "[..]);
+    if let Ok(joined) = HeaderValue::from_bytes(&joined) {
+        headers.insert(COOKIE, joined);
+    }
+}
+
 /// Who has sent a request.
 #[derive(Debug, Default)]
 pub(super) struct Client {
@@ -106,10 +116,9 @@ impl Client {
     /// there before is taken off.
     pub(super) fn write(&self, headers: &mut HeaderMap, host: Option<&HeaderValue>, proxies: &TrustedProxies, standard: bool) {
         let trusted = self.is_trusted(proxies);
-        if !trusted {
-            for name in FROM_PROXIES {
-                headers.remove(name);
-            }
+        let lies: Vec<_> = headers.keys().filter(|name| is_a_proxys(name, trusted)).cloned().collect();
+        for name in lies {
+            headers.remove(name);
         }
         // The variable HTTP_PROXY of programs behind CGI (httpoxy).
         headers.remove("proxy");
@@ -237,6 +246,9 @@ mod tests {
             ("x-forwarded-prefix", "/lie"),
             ("forwarded", "for=lie"),
             ("x-real-ip", "10.0.0.1"),
+            ("x-forwarded-scheme", "https"),
+            ("x_forwarded_for", "10.0.0.1"),
+            ("x-forwarded_host", "lie"),
         ];
         let told = [("x-forwarded-for", "192.0.2.7"), ("x-forwarded-proto", "https"), ("x-forwarded-host", "shop.example:8443")];
         assert_eq!(written(&lies, &[], false), map(&told));
@@ -251,6 +263,7 @@ mod tests {
             ("x-forwarded-proto", "http"),
             ("x-forwarded-host", "outer"),
             ("forwarded", "for=203.0.113.1"),
+            ("x_forwarded_for", "lie"),
         ];
         let headers = written(&truth, &["192.0.2.0/24"], true);
         assert_eq!(headers["x-forwarded-for"], "203.0.113.1, 198.51.100.2, 192.0.2.7");
@@ -258,6 +271,7 @@ mod tests {
             (&headers["x-forwarded-proto"], &headers["x-forwarded-host"]),
             (&HeaderValue::from_static("http"), &HeaderValue::from_static("outer"))
         );
+        assert!(!headers.contains_key("x_forwarded_for"), "it has not looked at this one");
         assert_eq!(headers["forwarded"], "for=203.0.113.1, for=192.0.2.7;proto=https;host=\"shop.example:8443\"");
     }
 
@@ -269,6 +283,13 @@ mod tests {
         write_via(&mut headers, Version::HTTP_2, "narthex-1");
         assert_eq!(headers["via"], "1.0 fred, 1.1 p.example.net (x), 2.0 narthex-1");
         assert!(was_here(&headers, "narthex-1"));
+    }
+
+    #[test]
+    fn cookies_in_several_lines_become_one() {
+        let mut headers = map(&[("cookie", "a=1"), ("x", "1"), ("cookie", "b=2; c=3")]);
+        join_cookies(&mut headers);
+        assert_eq!(headers, map(&[("x", "1"), ("cookie", "a=1; b=2; c=3")]));
     }
 
     #[test]

@@ -126,7 +126,8 @@ impl Forward {
     ///
     /// A pattern is a path, which has everything below it: `/api` has `/api`, `/api/` and `/api/users`, but not `/apis`. A segment
     /// `*` is any one: `/users/*/avatar`. With a host before it, it has requests for that host only: `shop.example.com/api`. The
-    /// most particular pattern has a request: one with a host, then the longest, then the one without `*`. Paths with segments `.`
+    /// most particular pattern has a request: one with a host, then the longest, then the one without `*`. Letters, digits and
+    /// `-._~` are what they are in percent-encoding, too: `/%61pi` is `/api`, for routes, hooks and servers. Paths with segments `.`
     /// or `..`, in whatever spelling, are answered 400.
     ///
     /// # Panics

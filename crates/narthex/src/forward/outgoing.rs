@@ -1,8 +1,8 @@
 //! The request's body on its way to a server.
 
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use tokio::sync::Notify;
 
 use super::fields;
 use super::moment::{Moment, now};
-use crate::BoxError;
+use crate::{BodyError, BoxError};
 
 /// How long a server may take to say that it wants a body, where the client wants to know that first. Then it gets the body: it
 /// may not know of that (RFC 9110 section 10.1.1).
@@ -34,7 +34,10 @@ pub(super) struct Outgoing {
 pub(super) struct Progress {
     last: Moment,
     ended: AtomicBool,
-    failed: AtomicBool,
+    /// The server would take more, and the client has not sent it yet.
+    awaits_client: AtomicBool,
+    /// The client has not sent all of it, and perhaps why.
+    failed: OnceLock<Option<BodyError>>,
 }
 
 impl Progress {
@@ -47,9 +50,19 @@ impl Progress {
         self.ended.load(Ordering::Relaxed)
     }
 
+    /// The client is waited for, and not the server.
+    pub(super) fn awaits_client(&self) -> bool {
+        self.awaits_client.load(Ordering::Relaxed)
+    }
+
     /// The client has not sent all of it.
     pub(super) fn has_failed(&self) -> bool {
-        self.failed.load(Ordering::Relaxed)
+        self.failed.get().is_some()
+    }
+
+    /// Why the client has not sent all of it, if that is known.
+    pub(super) fn failure(&self) -> Option<BodyError> {
+        self.failed.get().copied().flatten()
     }
 }
 
@@ -97,11 +110,15 @@ impl Body for Outgoing {
             ready!(gate.as_mut().poll(cx));
             this.gate = None;
         }
-        let frame = ready!(Pin::new(inner).poll_frame(cx));
+        let polled = Pin::new(inner).poll_frame(cx);
+        this.progress.awaits_client.store(polled.is_pending(), Ordering::Relaxed);
+        let frame = ready!(polled);
         this.progress.last.set(now());
         match &frame {
             None => this.progress.ended.store(true, Ordering::Relaxed),
-            Some(Err(_)) => this.progress.failed.store(true, Ordering::Relaxed),
+            Some(Err(error)) => {
+                let _ = this.progress.failed.set(BodyError::within(error.as_ref()));
+            }
             Some(Ok(_)) if this.inner.as_ref().is_some_and(Body::is_end_stream) => {
                 this.progress.ended.store(true, Ordering::Relaxed);
             }

@@ -93,10 +93,13 @@ impl Streamed {
     }
 
     fn fail(&mut self, error: BoxError) -> BoxError {
-        if !self.progress.has_failed() {
-            self.server.failed();
+        let server = &self.server;
+        if self.progress.has_failed() {
+            tracing::debug!(server = %server.address, "a response was broken off, as its request was by the client: {error}");
+        } else {
+            server.failed();
+            tracing::warn!(server = %server.address, "a response was broken off: {error}");
         }
-        tracing::warn!(server = %self.server.address, "a response was broken off: {error}");
         self.in_flight = None;
         self.lease = None;
         error

@@ -1,5 +1,7 @@
 //! Routes: which upstream a request is for, and what becomes of its path.
 
+use std::borrow::Cow;
+
 use http::HeaderValue;
 use http::uri::PathAndQuery;
 
@@ -152,12 +154,37 @@ fn without_port(host: &str) -> &str {
 /// Whether a path has a segment `.` or `..`, in whatever spelling, parameters (`..;x`) aside. Server and proxy might resolve them
 /// differently, and a request go past the routes.
 pub(super) fn has_dot_segment(path: &str) -> bool {
-    path.split(['/', '\\']).any(|segment| {
-        // None is longer than `%2e%2e` before its parameters begin.
-        let begin: String = segment.chars().take(9).collect();
-        let begin = begin.to_ascii_lowercase().replace("%2e", ".").replace("%3b", ";");
-        matches!(begin.split(';').next(), Some("." | ".."))
-    })
+    let mut plain = Cow::Borrowed(path);
+    if path.contains('%') {
+        let spellings = [("%2e", "."), ("%2f", "/"), ("%3b", ";"), ("%5c", "/")];
+        let lower = path.to_ascii_lowercase();
+        plain = Cow::Owned(spellings.iter().fold(lower, |path, (encoded, char)| path.replace(encoded, char)));
+    }
+    plain.split(['/', '\\']).any(|segment| matches!(segment.split(';').next(), Some("." | "..")))
+}
+
+/// The path with the characters that need no percent-encoding written as they are, if any of them is not. The two mean the same
+/// (RFC 3986 section 6.2.2.2), and routes and hooks must not be passed by writing `/%61dmin`.
+pub(super) fn plainly_spelled(path: &str) -> Option<String> {
+    let mut plain = String::with_capacity(path.len());
+    let mut rest = path;
+    while let Some((before, after)) = rest.split_once('%') {
+        plain.push_str(before);
+        let digits = after.get(..2).filter(|digits| digits.bytes().all(|byte| byte.is_ascii_hexdigit()));
+        let byte = digits.and_then(|digits| u8::from_str_radix(digits, 16).ok());
+        match byte.filter(|byte| byte.is_ascii_alphanumeric() || b"-._~".contains(byte)) {
+            Some(byte) => {
+                plain.push(char::from(byte));
+                rest = after.get(2..).unwrap_or_default();
+            }
+            None => {
+                plain.push('%');
+                rest = after;
+            }
+        }
+    }
+    plain.push_str(rest);
+    (plain.len() < path.len()).then_some(plain)
 }
 
 #[cfg(test)]
@@ -222,13 +249,47 @@ mod tests {
 
     #[test]
     fn dot_segments_are_found_in_every_spelling() {
-        for path in
-            ["/a/../b", "/..", "/a/.", "/a/%2e%2E/b", "/.%2e", "/a\\..\\b", "/a/..;/b", "/a/..;x=y/b", "/a/%2E%2e%3Bx", "/.;"]
-        {
+        for path in [
+            "/a/../b",
+            "/..",
+            "/a/.",
+            "/a/%2e%2E/b",
+            "/.%2e",
+            "/a\\..\\b",
+            "/a/..;/b",
+            "/a/..;x=y/b",
+            "/a/%2E%2e%3Bx",
+            "/.;",
+            "/a/x%2f..%2F..%2fadmin",
+            "/a/x%5c%2e%2e%5Cadmin",
+            "/a/..%2f",
+        ] {
             assert!(has_dot_segment(path), "{path}");
         }
-        for path in ["/", "/a..b/c", "/...", "/.well-known/x", "/%2e%2e%2e", "/a.b", "/..a;", "/%2e%2e%2ea;x", "/a;/..b"] {
+        for path in [
+            "/",
+            "/a..b/c",
+            "/...",
+            "/.well-known/x",
+            "/%2e%2e%2e",
+            "/a.b",
+            "/..a;",
+            "/%2e%2e%2ea;x",
+            "/a;/..b",
+            "/a%2fb",
+            "/%252e%252e",
+        ] {
             assert!(!has_dot_segment(path), "{path}");
+        }
+    }
+
+    #[test]
+    fn what_needs_no_encoding_is_written_as_it_is_and_nothing_is_decoded_twice() {
+        for (path, plain) in [("/%61dmin", "/admin"), ("/%7Eme/%41%2d%2E%5f", "/~me/A-._"), ("/%2561/%61", "/%2561/a")] {
+            assert_eq!(plainly_spelled(path).as_deref(), Some(plain));
+        }
+        for path in ["/", "/admin", "/a%2Fb%20c", "/%2561", "/%", "/%6", "/%zz", "/%+6", "/%\u{e9}"] {
+            assert_eq!(plainly_spelled(path), None, "{path}");
         }
     }
 

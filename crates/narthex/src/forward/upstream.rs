@@ -12,6 +12,9 @@ use super::server::{Ejection, Server};
 use super::status::{ServerStatus, UpstreamStatus};
 use super::trust::{Trust, TrustError};
 
+/// What `Duration::MAX` stands for: a time that can be added to any other.
+const FOREVER: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
+
 /// How a server is chosen among several, for [`Upstream::balance`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
@@ -160,24 +163,24 @@ impl Upstream {
         self.with(|settings| settings.connect_timeout = limit)
     }
 
-    /// How long the head of the response may take from when the last of the request's body was taken: longer ones are 504.
-    /// Default: 60 s.
+    /// How long the head of the response may take from when the last of the request's body was taken: longer ones are 504. A
+    /// client that stops for so long in the middle of the body is answered 408, and the server is not to blame. Default: 60 s.
     #[must_use]
     pub fn head_timeout(self, limit: Duration) -> Self {
-        self.with(|settings| settings.head_timeout = limit)
+        self.with(|settings| settings.head_timeout = limit.min(FOREVER))
     }
 
     /// How long a response's body may stop, while the client waits for it. Then the client's response is broken off.
     /// Default: 60 s.
     #[must_use]
     pub fn body_timeout(self, limit: Duration) -> Self {
-        self.with(|settings| settings.body_timeout = limit)
+        self.with(|settings| settings.body_timeout = limit.min(FOREVER))
     }
 
     /// How long nothing may go through an upgraded connection (a WebSocket) in either direction. Default: 1 h.
     #[must_use]
     pub fn tunnel_timeout(self, limit: Duration) -> Self {
-        self.with(|settings| settings.tunnel_timeout = limit)
+        self.with(|settings| settings.tunnel_timeout = limit.min(FOREVER))
     }
 
     /// How long a connection is kept that is not used, and how many are kept per server and worker thread. Default: 30 s, 64.

@@ -1,12 +1,10 @@
 //! What can keep a form from being received, with the status that its sender gets and what to do about it.
 
-use std::error::Error;
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use http::{Response, StatusCode};
-use http_body_util::LengthLimitError;
 
 use crate::BoxError;
 use crate::body::BodyError;
@@ -188,22 +186,14 @@ impl UploadError {
         move |source| Self::Disk { doing, path: path.to_owned(), source }
     }
 
-    /// What became of a body that cannot be read on. Layers wrap its error in their own.
+    /// What became of a body that cannot be read on.
     pub(super) fn of_body(error: &BoxError) -> Self {
-        let mut cause: Option<&(dyn Error + 'static)> = Some(error.as_ref());
-        while let Some(error) = cause {
-            if error.is::<LengthLimitError>() {
-                return Self::BodyTooLarge;
-            }
-            match error.downcast_ref() {
-                Some(BodyError::TooLarge) => return Self::BodyTooLarge,
-                Some(BodyError::TimedOut) => return Self::TimedOut,
-                Some(BodyError::Malformed) => return Self::malformed("its framing breaks HTTP"),
-                Some(BodyError::Disconnected) => return Self::Truncated,
-                None => cause = error.source(),
-            }
+        match BodyError::within(error.as_ref()) {
+            Some(BodyError::TooLarge) => Self::BodyTooLarge,
+            Some(BodyError::TimedOut) => Self::TimedOut,
+            Some(BodyError::Malformed) => Self::malformed("its framing breaks HTTP"),
+            Some(BodyError::Disconnected) | None => Self::Truncated,
         }
-        Self::Truncated
     }
 
     /// What the parser says. What its source said comes back as it was.

@@ -1,7 +1,7 @@
 //! A file that was uploaded, in memory or on disk, and how it gets a place of its own.
 
 use std::fmt::Write as _;
-use std::io::{self, Cursor, Write};
+use std::io::{self, Cursor};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -141,8 +141,8 @@ impl UploadedFile {
         Ok(reader)
     }
 
-    /// Gives the file a place of its own, where it stays. It appears there with its whole content or not at all, and never in
-    /// the place of another file. On Unix only its owner, the app's user, can read it (mode 0600).
+    /// Gives the file a place of its own, where it stays. It appears there with its whole content or not at all, even if the machine
+    /// loses its power, and never in the place of another file. On Unix only its owner, the app's user, can read it (mode 0600).
     ///
     /// It is moved, which takes no time, if the place is on the file system where it [lies already](super::Uploads::directory), and
     /// copied if not. If the future is dropped, it is done all the same, or the file is gone.
@@ -200,7 +200,11 @@ impl Storage {
                     write_beside(to, &mut bytes.as_ref()).and_then(|path| rename(path, to, existing).map_err(|(_, error)| error));
                 return put.map_err(|error| (Self::Memory(bytes), error));
             }
-            Self::Temporary(path) => path,
+            // A name must not be there before what it names is.
+            Self::Temporary(path) => match sync(&path) {
+                Ok(()) => path,
+                Err(error) => return Err((Self::Temporary(path), error)),
+            },
             Self::Kept(path) => match TempPath::try_from_path(path.clone()) {
                 Ok(path) => path,
                 Err(error) => return Err((Self::Kept(path), error)),
@@ -221,8 +225,13 @@ fn write_beside(to: &Path, content: &mut dyn io::Read) -> io::Result<TempPath> {
     let directory = to.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let mut file = NamedTempFile::with_prefix_in(PREFIX, directory)?;
     io::copy(content, &mut file)?;
-    file.flush()?;
+    file.as_file().sync_all()?;
     Ok(file.into_temp_path())
+}
+
+/// Has the disk keep what was written. Windows wants the file open for writing for that.
+fn sync(path: &Path) -> io::Result<()> {
+    std::fs::OpenOptions::new().write(true).open(path)?.sync_all()
 }
 
 fn rename(path: TempPath, to: &Path, existing: Existing) -> Result<TempPath, (TempPath, io::Error)> {

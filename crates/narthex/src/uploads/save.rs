@@ -57,7 +57,13 @@ fn put(mut storage: Storage, directory: &Path, file_name: &str, existing: Existi
     let mut number = 1;
     loop {
         let name = if number == 1 { file_name.to_owned() } else { numbered(file_name, number) };
-        match storage.put(&directory.join(name), existing) {
+        let place = directory.join(name);
+        // Looked at first: to find out by putting it there can mean to copy all of it for each name that is taken.
+        if existing == Existing::Stays && number < MOST_OF_A_NAME && place.symlink_metadata().is_ok() {
+            number += 1;
+            continue;
+        }
+        match storage.put(&place, existing) {
             Ok(path) => return Ok(path),
             Err((back, error)) if error.kind() == io::ErrorKind::AlreadyExists && number < MOST_OF_A_NAME => {
                 storage = back;

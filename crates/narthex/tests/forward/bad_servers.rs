@@ -124,3 +124,10 @@ async fn what_comes_after_an_answer_is_not_taken_for_the_next() {
         assert_eq!(client.get("/").await.text(), number);
     }
 }
+
+#[tokio::test]
+async fn a_server_may_take_for_ever() {
+    let origin = always("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").await;
+    let upstream = origin.upstream().head_timeout(Duration::MAX).body_timeout(Duration::MAX).tunnel_timeout(Duration::MAX);
+    assert_eq!(running_with(upstream).await.get("/").await.text(), "ok");
+}

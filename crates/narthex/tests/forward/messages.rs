@@ -197,6 +197,23 @@ async fn messages_are_framed_anew() {
 }
 
 #[tokio::test]
+async fn a_post_without_a_body_says_so_to_the_server_too() {
+    let (seen, mut sees) = tokio::sync::mpsc::unbounded_channel();
+    let origin = script(move |mut connection, _| {
+        let seen = seen.clone();
+        async move {
+            seen.send(connection.head().await).unwrap();
+            connection.say("HTTP/1.1 204 No Content\r\n\r\n").await;
+        }
+    })
+    .await;
+    let running = running_to(&Place::embedded(), origin.address).await;
+    running.connect().await.send(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n").await;
+    let head = timeout(PATIENCE, sees.recv()).await.expect("the request comes").unwrap().to_ascii_lowercase();
+    assert!(head.contains("\r\ncontent-length: 0\r\n"), "{head}");
+}
+
+#[tokio::test]
 async fn an_answer_may_come_while_the_body_is_still_on_its_way() {
     let origin = script(async |mut connection, _| {
         connection.head().await;
