@@ -24,7 +24,7 @@ mod page;
 mod run;
 mod tail;
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::OnceLock;
 
 pub use tail::{LogTail, log_tail};
@@ -32,7 +32,8 @@ pub use tail::{LogTail, log_tail};
 pub(crate) use run::run;
 
 /// Where the page is if nobody says: any free port.
-pub(crate) const ANYWHERE: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
+#[cfg(feature = "service")]
+pub(crate) const ANYWHERE: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 0);
 
 /// What was typed, for the servers that the program makes.
 static ASKED_FOR: OnceLock<SocketAddr> = OnceLock::new();
