@@ -66,10 +66,14 @@ impl Exporter {
                 tracing::info!(lost, "the collector at {} takes spans again", self.endpoint);
             }
             (Err(error), before) => {
-                let lost_before = before.as_ref().map_or_else(|| self.lost.load(Ordering::Relaxed), |failing| failing.lost_before);
+                let lost_before =
+                    before.as_ref().map_or_else(|| self.lost.load(Ordering::Relaxed), |failing| failing.lost_before);
                 self.lost.fetch_add(count, Ordering::Relaxed);
                 if before.is_none() {
-                    tracing::warn!("the collector at {} does not take spans, which are lost until it does: {error}", self.endpoint);
+                    tracing::warn!(
+                        "the collector at {} does not take spans, which are lost until it does: {error}",
+                        self.endpoint
+                    );
                 }
                 let rest = before.map_or(FIRST_REST, |failing| (failing.rest * 2).min(LONGEST_REST));
                 self.failing = Some(Failing { until: Instant::now() + rest, rest, lost_before });

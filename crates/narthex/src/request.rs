@@ -323,8 +323,18 @@ mod tests {
             version: Version::HTTP_11,
         };
         let headers = [(&b"Host"[..], &RAW[32..33])].into_iter();
-        let head =
-            Head { raw: RAW, method: "GET", target, path_base, relative, headers, upgrade: false, certificate: b"", id: None, connection };
+        let head = Head {
+            raw: RAW,
+            method: "GET",
+            target,
+            path_base,
+            relative,
+            headers,
+            upgrade: false,
+            certificate: b"",
+            id: None,
+            connection,
+        };
         let mut request = Request::new(Body::empty());
         Heads::new(connection_info).fill(&mut request, head).unwrap();
         request

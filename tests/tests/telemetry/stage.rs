@@ -64,7 +64,9 @@ impl Stage {
             self.host().operate(&["flush", "logbuffer"]);
             let files = std::fs::read_dir(self.directory.path().join("log").join(folder)).into_iter().flatten();
             let texts = files.flatten().filter_map(|file| std::fs::read_to_string(file.path()).ok());
-            if let Some(line) = texts.flat_map(|text| text.lines().map(str::to_owned).collect::<Vec<_>>()).find(|line| line.contains(part)) {
+            if let Some(line) =
+                texts.flat_map(|text| text.lines().map(str::to_owned).collect::<Vec<_>>()).find(|line| line.contains(part))
+            {
                 return line;
             }
             assert!(Instant::now() < deadline, "no line of the logs has {part:?}");

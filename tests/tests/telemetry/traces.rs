@@ -95,9 +95,16 @@ fn what_the_parent_does_not_record_nobody_does_and_the_rest_goes_by_the_share() 
     stage.seen_once("traceparent", &sampled());
     collector.trace(TRACE, 2);
     assert!(collector.spans().iter().all(|span| span.trace != trace), "{:#?}", collector.spans());
+}
 
+#[test]
+fn without_traces_a_traceparent_is_a_field_like_any_other() {
+    let collector = Collector::start();
+    let stage = Stage::new(Provider::Shared, &format!("trace = \"on\"\ntrace_endpoint = \"{}\"", collector.url()), &[]);
+    assert_ne!(stage.seen("traceparent", "traceparent: any text\r\n"), ["any text"]);
     stage.set("trace", "off");
-    assert_eq!(stage.seen("traceparent", "traceparent: left as it is\r\n"), ["left as it is"]);
+    assert_eq!(stage.seen("traceparent", "traceparent: any text\r\n"), ["any text"]);
+    assert_eq!(stage.seen("traceparent", ""), Vec::<String>::new());
 }
 
 #[test]

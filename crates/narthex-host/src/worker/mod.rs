@@ -272,7 +272,8 @@ impl WorkerState {
 
 /// Runs a worker until it is told to stop, or the control thread is gone.
 pub(crate) async fn run(options: WorkerOptions, mut commands: UnboundedReceiver<Command>) {
-    let WorkerOptions { settings, admission, bandwidth, is_paced, logs, traces, cache, cache_settings, started, others, inbox } = options;
+    let WorkerOptions { settings, admission, bandwidth, is_paced, logs, traces, cache, cache_settings, started, others, inbox } =
+        options;
     let state = Rc::new(WorkerState {
         snapshot: RefCell::new(Arc::new(Snapshot::empty())),
         shards: RefCell::default(),

@@ -17,7 +17,6 @@ use crate::json_error::json_error;
 use crate::panic_text::panic_text;
 use crate::request::REQUEST_ID;
 
-
 /// A layer that answers in the place of handlers that panic, and of services that fail: 500 with `{"error":"Internal Server Error"}`
 /// and nothing of what has happened. Without it, such a request gets the server's own error page, with as little in it.
 ///

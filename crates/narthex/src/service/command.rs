@@ -112,7 +112,8 @@ fn run(mut arguments: Vec<OsString>) -> Result<Typed, String> {
         Some("") => None,
         Some(rest) if rest.starts_with('=') => {
             let typed = rest.trim_start_matches('=');
-            let wrong = format!("{typed:?} is no address for the app's page: write one of this machine, as in --ui=127.0.0.1:9000");
+            let wrong =
+                format!("{typed:?} is no address for the app's page: write one of this machine, as in --ui=127.0.0.1:9000");
             let address = typed.parse().ok().filter(|address: &std::net::SocketAddr| address.ip().is_loopback());
             Some(address.ok_or(wrong)?)
         }

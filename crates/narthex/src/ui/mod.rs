@@ -6,7 +6,7 @@
 //!
 //! Who is on the machine may look. Whoever has the link, which ends with `#token=…`, may also stop, start and restart, and see what has
 //! failed and the end of the log: these are for the page's own script, which shows the token in a header field that no other page can
-//! send. The page answers to the address of its listener only, so that no other name can be made to mean it.
+//! send. The page answers to `localhost` and loopback addresses only, so that no other name can be made to mean it.
 //!
 //! The log is there if the app gives [`log_tail`] to its `tracing` subscriber:
 //!

@@ -1,14 +1,18 @@
 //! The page and what its script asks: what is told, to whom, and what is done.
 
 use std::convert::Infallible;
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use http::header::{ALLOW, AUTHORIZATION, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS};
-use http::{HeaderValue, Method, Request, Response, StatusCode};
+use http::header::{
+    ALLOW, AUTHORIZATION, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HOST, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
+};
+use http::uri::Authority;
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::Full;
 use serde_json::json;
 use tokio::sync::Notify;
@@ -82,6 +86,10 @@ impl Page {
 
     async fn answer(self, request: Request<Body>) -> Response<Reply> {
         let inner = &*self.0;
+        if !names_this_machine(request.headers()) {
+            let text = "this page answers to addresses of this machine: open the link that the app printed when it started";
+            return json_error_with(StatusCode::MISDIRECTED_REQUEST, text);
+        }
         let said = request.headers().get(AUTHORIZATION).and_then(|said| said.as_bytes().strip_prefix(b"Bearer "));
         let may_act = said.is_some_and(|said| inner.token.is(said));
         match (request.method(), request.uri().path()) {
@@ -101,6 +109,16 @@ impl Page {
             _ => json_error_with(StatusCode::NOT_FOUND, "there is nothing here"),
         }
     }
+}
+
+/// A page elsewhere whose name is made to mean this machine (DNS rebinding) says its own name.
+fn names_this_machine(headers: &HeaderMap) -> bool {
+    let host = headers.get(HOST).and_then(|host| host.to_str().ok()).and_then(|host| host.parse::<Authority>().ok());
+    host.is_some_and(|host| {
+        let name = host.host();
+        let bare = name.trim_start_matches('[').trim_end_matches(']');
+        name == "localhost" || bare.parse().is_ok_and(|address: IpAddr| address.is_loopback())
+    })
 }
 
 impl Inner {

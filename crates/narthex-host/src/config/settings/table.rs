@@ -435,7 +435,9 @@ pub const SETTINGS: &[Setting] = &[
             get: |settings| settings.traces.endpoint.to_string(),
             set: |settings, value| {
                 settings.traces.endpoint = value.parse().map_err(|error| match error {
-                    EndpointError::Tls => "spans are sent without TLS: name a collector on this machine, as in http://127.0.0.1:4318",
+                    EndpointError::Tls => {
+                        "spans are sent without TLS: name a collector on this machine, as in http://127.0.0.1:4318"
+                    }
                     _ => "write the collector's http URL, as in http://127.0.0.1:4318",
                 })?;
                 Ok(())
