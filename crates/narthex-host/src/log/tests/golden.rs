@@ -1,5 +1,6 @@
 //! Every format, line by line.
 
+use narthex_http::RequestId;
 use narthex_proto::wire::LoggedResponses;
 
 use super::*;
