@@ -21,10 +21,13 @@ use crate::control::{self, Control, Means, Wish, settings};
 use crate::log::{LogOptions, Logs};
 use crate::socket::HostSocket;
 use crate::succession::{self, Inheritance};
+use crate::trace::Traces;
 use crate::worker::{self, WorkerOptions};
 
 /// How long a stop waits for the disk that the logs are on.
 const LOGS: Duration = Duration::from_secs(5);
+/// How long a stop waits for the collector of traces.
+const SPANS: Duration = Duration::from_secs(1);
 
 /// What a host starts with.
 #[derive(Clone, Debug)]
@@ -96,6 +99,7 @@ pub struct Host {
     control: Option<JoinHandle<()>>,
     workers: Vec<JoinHandle<()>>,
     logs: Logs,
+    traces: Traces,
 }
 
 impl Host {
@@ -126,7 +130,10 @@ impl Host {
         let logs = config.settings.log_directory.clone().or_else(|| options.logs.clone()).unwrap_or_else(|| beside("log"));
         let mut logs = LogOptions::new(logs);
         logs.error_log = settings::error_log(&config);
+        let traces = Traces::default();
+        traces.configure(&config.settings.traces);
         let mut means = Means {
+            traces: traces.clone(),
             logs: Logs::start(logs).map_err(StartError::Thread)?,
             log_directory: config.settings.log_directory.clone(),
             admission: Arc::clone(&admission),
@@ -141,6 +148,7 @@ impl Host {
         engine.cooking = config.settings.cooking;
         engine.trusted_proxies = Arc::new(config.settings.trusted_proxies.clone());
         engine.proxy_protocol = Arc::new(settings::proxy_protocol(&config));
+        engine.request_ids = config.settings.request_ids;
         let count = options.workers.max(1);
         let mut inboxes = Vec::new();
         if config.settings.single_acceptor {
@@ -159,6 +167,7 @@ impl Host {
                 bandwidth: Arc::clone(&means.bandwidth),
                 is_paced: config.settings.max_bandwidth.is_some(),
                 logs: means.logs.clone(),
+                traces: means.traces.clone(),
                 cache: Arc::clone(&means.cache),
                 cache_settings: settings::cache(&config),
                 started: means.started,
@@ -181,7 +190,7 @@ impl Host {
             control::run(control, socket, replaced, wished, stopped)
         };
         let control = narthex_http::spawn_worker("narthex-control".to_owned(), run).map_err(StartError::Thread)?;
-        Ok(Self { socket: path, stop: Some(stop), logs, wishes, replaced: is_replaced, control: Some(control), workers })
+        Ok(Self { socket: path, stop: Some(stop), logs, wishes, replaced: is_replaced, control: Some(control), workers, traces })
     }
 
     /// The path of the host's socket.
@@ -235,8 +244,9 @@ impl Host {
                 tracing::error!("a thread of the host had panicked");
             }
         }
-        // The workers have handed over their last lines.
+        // The workers have handed over their last lines and spans.
         self.logs.stop(LOGS);
+        self.traces.flush(SPANS);
     }
 }
 

@@ -19,6 +19,7 @@ mod snapshot;
 mod socket;
 mod succession;
 mod token;
+mod trace;
 mod worker;
 
 pub use activation::PassedSockets;

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::reason::Reason;
 use crate::request::ConnectionInfo;
+use crate::request_id::RequestId;
 
 /// Two callbacks, called on the worker's thread, between two steps of the connection and never within one: nothing of the
 /// connection or of the worker is borrowed. They run on the request path: what takes time belongs on another thread.
@@ -30,6 +31,8 @@ pub struct Ended<'a> {
     pub tag: u32,
     /// What [`Exchange::note`](crate::Exchange::note) wrote.
     pub record: &'a [u8],
+    /// The request's id, if requests have some.
+    pub id: Option<&'a RequestId>,
     /// The connection.
     pub connection: &'a ConnectionInfo,
     /// The status that was sent; 0 if none was.
@@ -61,6 +64,8 @@ pub struct Refused<'a> {
     pub request_line: &'a [u8],
     /// Whose request it is, if [`Exchange::tag`](crate::Exchange::tag) has said so.
     pub tag: Option<u32>,
+    /// Its id, if requests have some and it came far enough to have one.
+    pub id: Option<&'a RequestId>,
 }
 
 impl Refused<'_> {

@@ -9,6 +9,7 @@ use narthex_proto::prefix::Scheme;
 
 use crate::exchange::Exchange;
 use crate::h1::head::{BodyLength, Version};
+use crate::request_id::RequestId;
 
 /// Where a connection comes from and where it arrived.
 #[derive(Clone, Copy, Debug)]
@@ -61,6 +62,8 @@ pub struct Request<'a> {
     pub expects_continue: bool,
     /// The client asks for an upgrade (`Connection: upgrade`, `Upgrade`, and no body).
     pub wants_upgrade: bool,
+    /// Its id, if requests have some.
+    pub id: Option<&'a RequestId>,
     /// The connection.
     pub connection: &'a ConnectionInfo,
     /// What is known of its TLS, if it has that.

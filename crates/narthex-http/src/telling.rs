@@ -9,6 +9,7 @@ use tokio::time::Instant;
 use crate::journal::{Ended, Refused};
 use crate::reason::Reason;
 use crate::request::ConnectionInfo;
+use crate::request_id::RequestId;
 use crate::worker::Worker;
 
 /// A record's memory beyond this is not kept for the next one.
@@ -106,6 +107,7 @@ pub(crate) struct Word {
     pub(crate) line: Vec<u8>,
     pub(crate) noted: Option<Box<Noted>>,
     pub(crate) tag: Option<u32>,
+    pub(crate) id: Option<RequestId>,
     /// Who has sent it, if a proxy has passed it on.
     pub(crate) client: Option<Rc<ConnectionInfo>>,
 }
@@ -113,13 +115,13 @@ pub(crate) struct Word {
 impl Worker {
     /// Passes on what was left by an exchange of this connection.
     pub(crate) fn tell(&self, connection: &ConnectionInfo, word: Word) {
-        let Word { refused, line, noted, tag, client } = word;
+        let Word { refused, line, noted, tag, id, client } = word;
         let connection = client.as_deref().unwrap_or(connection);
         let journal = self.journal();
         if let Some((reason, status)) = refused {
             self.count_refusal(reason);
             if let Some(journal) = &journal {
-                (journal.refused)(&Refused { connection, reason, status, request_line: &line, tag });
+                (journal.refused)(&Refused { connection, reason, status, request_line: &line, tag, id: id.as_ref() });
             }
         }
         let Some(noted) = noted else { return };
@@ -127,6 +129,7 @@ impl Worker {
             (journal.ended)(&Ended {
                 tag: tag.unwrap_or(0),
                 record: &noted.record,
+                id: id.as_ref(),
                 connection,
                 status: noted.status,
                 reason: noted.reason,

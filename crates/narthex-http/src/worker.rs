@@ -3,6 +3,7 @@
 
 mod connect;
 mod handshake;
+mod identified;
 mod live;
 mod proxied;
 
@@ -30,6 +31,7 @@ use crate::limits::{Limits, Timeouts};
 use crate::proxy::{ProxyProtocol, TrustedProxies};
 use crate::reason::Reason;
 use crate::request::Handler;
+use crate::request_id::RequestIds;
 use crate::telling::Noted;
 use crate::tls::Bindings;
 use crate::worker::connect::Served;
@@ -51,6 +53,8 @@ pub struct Settings {
     pub trusted_proxies: Arc<TrustedProxies>,
     /// Where connections begin with a PROXY header.
     pub proxy_protocol: Arc<ProxyProtocol>,
+    /// Whether requests have ids.
+    pub request_ids: RequestIds,
 }
 
 /// What a worker did since it started.
@@ -72,6 +76,7 @@ pub struct Worker {
     /// `None` if nobody is trusted.
     trusted_proxies: RefCell<Option<Arc<TrustedProxies>>>,
     proxy_protocol: RefCell<Arc<ProxyProtocol>>,
+    request_ids: Cell<RequestIds>,
     admission: Arc<Admission>,
     clock: Clock,
     read_buffer: Cell<Vec<u8>>,
@@ -107,6 +112,7 @@ impl Worker {
             cooking: Cell::new(settings.cooking),
             trusted_proxies: RefCell::new(Some(settings.trusted_proxies).filter(|proxies| !proxies.is_empty())),
             proxy_protocol: RefCell::new(settings.proxy_protocol),
+            request_ids: Cell::new(settings.request_ids),
             admission,
             clock: Clock::new(),
             read_buffer: Cell::new(Vec::new()),

@@ -3,6 +3,7 @@
 //! * [`prefix`]: URL prefixes, what apps register and operators reserve.
 //! * [`host`] and [`cooked`]: a request's host and target in the one form that routes.
 //! * [`routing`]: which registration or reservation gets a request, and [`explain`]: why.
+//! * [`trace`]: what a request tells of the trace that it belongs to.
 //! * [`wire`]: the framed protocol between host and apps.
 
 mod case;
@@ -11,4 +12,5 @@ pub mod explain;
 pub mod host;
 pub mod prefix;
 pub mod routing;
+pub mod trace;
 pub mod wire;

@@ -9,7 +9,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use narthex_http::{Acceptor, Inbox, Limits, ProxyProtocol, Settings, TrustedProxies};
+use narthex_http::{Acceptor, Inbox, Limits, ProxyProtocol, RequestIds, Settings, TrustedProxies};
 use narthex_proto::prefix::{PrefixSpec, UrlPrefix};
 use narthex_proto::routing::Table;
 use tokio::sync::mpsc;
@@ -40,6 +40,7 @@ pub(crate) struct Embedded {
     pub(crate) tls: TlsSettings,
     pub(crate) trusted_proxies: TrustedProxies,
     pub(crate) proxy_protocol: bool,
+    pub(crate) request_ids: RequestIds,
     pub(crate) fine_tune: FineTune,
     pub(crate) workers: usize,
     pub(crate) told: Told,
@@ -85,6 +86,7 @@ impl Embedded {
         let mut engine = Settings::default();
         engine.limits = self.limits;
         engine.trusted_proxies = Arc::new(self.trusted_proxies);
+        engine.request_ids = self.request_ids;
         if self.proxy_protocol {
             engine.proxy_protocol = Arc::new(ProxyProtocol::everywhere());
         }

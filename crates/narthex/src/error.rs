@@ -53,6 +53,10 @@ pub enum Error {
     /// A network of [`Server::trusted_proxies`](crate::Server::trusted_proxies) is none.
     #[error("cannot trust a proxy: {0}")]
     TrustedProxies(#[from] narthex_http::NotANetwork),
+    /// The page of [`Server::ui`](crate::Server::ui) is for this machine only.
+    #[cfg(feature = "ui")]
+    #[error("cannot open the app's page at {0}: it is for this machine only; choose a loopback address, as in 127.0.0.1:9000")]
+    UiAddress(std::net::SocketAddr),
     /// A server to forward to has no such address.
     #[cfg(feature = "forward")]
     #[error(transparent)]

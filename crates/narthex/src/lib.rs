@@ -93,7 +93,11 @@ mod shared;
 mod successor;
 mod supervisor;
 mod tls;
+#[cfg(feature = "trace")]
+pub mod trace;
 mod tuning;
+#[cfg(feature = "ui")]
+pub mod ui;
 mod upgrade;
 #[cfg(feature = "uploads")]
 pub mod uploads;
@@ -117,7 +121,7 @@ pub use layers::{OpaqueErrors, SecurityHeaders};
 pub use lifetime::ServerHandle;
 pub use logging::{Logging, Rollover};
 pub use narthex_http::tls::{ClientCertificates, Demand, MinVersion, PeerCertificate, SecurityLevel};
-pub use narthex_http::{Limits, ListenError, PortHolder, Remedy};
+pub use narthex_http::{Limits, ListenError, PortHolder, Remedy, RequestId, RequestIds};
 pub use narthex_proto::prefix::{PrefixError, PrefixHost, PrefixSpec, Scheme, UrlPrefix};
 pub use narthex_proto::routing::Conflict;
 pub use narthex_proto::wire::{Principal, ProtocolError, RefusalCode, Verbosity as Http503Verbosity};

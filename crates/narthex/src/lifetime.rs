@@ -11,4 +11,6 @@ pub(crate) use course::{Course, Ending, Lasting, Waiter, Why};
 pub(crate) use handle::Active;
 pub use handle::ServerHandle;
 pub(crate) use signals::StopSignal;
+#[cfg(feature = "ui")]
+pub(crate) use signals::process_signals;
 pub(crate) use workers::{Phases, Return, Workers};

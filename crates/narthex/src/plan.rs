@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use narthex_http::{Limits, TrustedProxies, default_workers};
+use narthex_http::{Limits, RequestIds, TrustedProxies, default_workers};
 use narthex_proto::prefix::{PrefixSpec, UrlPrefix};
 
 use crate::bindings::{self, Bindings};
@@ -47,12 +47,16 @@ pub(crate) struct Plan<S> {
     pub(crate) tls: TlsSettings,
     pub(crate) trusted_proxies: Vec<String>,
     pub(crate) proxy_protocol: bool,
+    pub(crate) request_ids: RequestIds,
     pub(crate) workers: usize,
     pub(crate) told: Told,
     pub(crate) successor: StartsSuccessor,
     pub(crate) provider: Provider,
     pub(crate) shutdown_timeout: Duration,
     pub(crate) watchdog: Option<Watchdog>,
+    /// Where the app's own page is, if it has one.
+    #[cfg(feature = "ui")]
+    pub(crate) ui: Option<std::net::SocketAddr>,
 }
 
 impl<S> Plan<S> {
@@ -67,13 +71,47 @@ impl<S> Plan<S> {
             tls: TlsSettings::default(),
             trusted_proxies: Vec::new(),
             proxy_protocol: false,
+            request_ids: RequestIds::On,
             workers: default_workers(),
             told: Told::default(),
             successor: StartsSuccessor::default(),
             provider: Provider::default(),
             shutdown_timeout: SHUTDOWN_TIMEOUT,
             watchdog: None,
+            #[cfg(feature = "ui")]
+            ui: None,
         }
+    }
+}
+
+#[cfg(feature = "ui")]
+impl<S> Plan<S> {
+    /// The same for another app.
+    pub(crate) fn map_app<T>(self, map: impl FnOnce(S) -> T) -> Plan<T> {
+        Plan {
+            app: map(self.app),
+            name: self.name,
+            prefixes: self.prefixes,
+            group: self.group,
+            fine_tune: self.fine_tune,
+            limits: self.limits,
+            tls: self.tls,
+            trusted_proxies: self.trusted_proxies,
+            proxy_protocol: self.proxy_protocol,
+            request_ids: self.request_ids,
+            workers: self.workers,
+            told: self.told,
+            successor: self.successor,
+            provider: self.provider,
+            shutdown_timeout: self.shutdown_timeout,
+            watchdog: self.watchdog,
+            ui: self.ui,
+        }
+    }
+
+    /// What people are told that the app is called.
+    pub(crate) fn shown_name(&self) -> String {
+        self.name.clone().unwrap_or_else(program_name)
     }
 }
 
@@ -141,6 +179,7 @@ impl<S: App> Plan<S> {
                     tls: self.tls.clone(),
                     trusted_proxies,
                     proxy_protocol: self.proxy_protocol,
+                    request_ids: self.request_ids,
                     fine_tune: self.fine_tune.clone(),
                     workers: self.workers,
                     told: self.told,

@@ -17,6 +17,9 @@ use narthex_http::tls::PeerCertificate;
 
 use crate::body::Body;
 
+/// Where a request says its id.
+pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
 /// Heads are gathered in pieces of this size. An app that keeps a header value keeps the whole piece, so it is small.
 const ARENA: usize = 4096;
 
@@ -125,6 +128,8 @@ pub(crate) struct Head<'a, H> {
     pub(crate) upgrade: bool,
     /// What the client has shown, DER; empty: nothing.
     pub(crate) certificate: &'a [u8],
+    /// The request's id, where the header fields do not have it yet.
+    pub(crate) id: Option<&'a str>,
     pub(crate) connection: ConnectionInfo,
 }
 
@@ -200,7 +205,7 @@ impl Heads {
         }
         *request.version_mut() = if head.upgrade { Version::HTTP_11 } else { head.connection.version };
         let headers = request.headers_mut();
-        headers.try_reserve(head.headers.len()).map_err(|_| NotRepresentable)?;
+        headers.try_reserve(head.headers.len() + usize::from(head.id.is_some())).map_err(|_| NotRepresentable)?;
         for (name, value) in head.headers {
             let (name, value) = if name.eq_ignore_ascii_case(b"host") {
                 (HOST, self.host(value)?)
@@ -208,6 +213,11 @@ impl Heads {
                 (HeaderName::from_bytes(name).map_err(|_| NotRepresentable)?, kept.value(value)?)
             };
             headers.try_append(name, value).map_err(|_| NotRepresentable)?;
+        }
+        if let Some(id) = head.id {
+            // What the client says of it was looked at when the id was given.
+            let id = HeaderValue::from_str(id).map_err(|_| NotRepresentable)?;
+            headers.try_insert(REQUEST_ID, id).map_err(|_| NotRepresentable)?;
         }
         // RFC 9112 section 3.2.2: what Host says of an absolute target is to be ignored.
         if let Some(authority) = authority(head.target) {
@@ -313,8 +323,18 @@ mod tests {
             version: Version::HTTP_11,
         };
         let headers = [(&b"Host"[..], &RAW[32..33])].into_iter();
-        let head =
-            Head { raw: RAW, method: "GET", target, path_base, relative, headers, upgrade: false, certificate: b"", connection };
+        let head = Head {
+            raw: RAW,
+            method: "GET",
+            target,
+            path_base,
+            relative,
+            headers,
+            upgrade: false,
+            certificate: b"",
+            id: None,
+            connection,
+        };
         let mut request = Request::new(Body::empty());
         Heads::new(connection_info).fill(&mut request, head).unwrap();
         request

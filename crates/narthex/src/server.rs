@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use http::{Request, Response};
 use http_body::Body as HttpBody;
-use narthex_http::Limits;
+use narthex_http::{Limits, RequestIds};
 use narthex_proto::prefix::UrlPrefix;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -214,6 +214,25 @@ impl<S> Server<S> {
         self
     }
 
+    /// Whether each request has an id, in its `X-Request-Id`: the one that a [trusted proxy](Self::trusted_proxies) has given it, else a
+    /// new one, whatever else the client sends there. Default: [`RequestIds::On`]. Behind a host it is the operator's to say
+    /// (`request_ids`).
+    pub fn request_ids(mut self, ids: RequestIds) -> Self {
+        self.plan.request_ids = ids;
+        self
+    }
+
+    /// Opens the app's own small [page](crate::ui) at this loopback address (port 0 is any free one) when the server [runs](Self::run):
+    /// how it goes, what has failed, buttons to stop and start it. The link is printed on standard error. Default: none, unless the
+    /// app was started with `run --ui` (feature `service`).
+    ///
+    /// The server then stays startable: only a signal, or a stop that the page has not asked for, ends [`run`](Self::run).
+    #[cfg(feature = "ui")]
+    pub fn ui(mut self, address: std::net::SocketAddr) -> Self {
+        self.plan.ui = Some(address);
+        self
+    }
+
     /// Where requests come from. Default: [`Provider::auto`].
     pub fn provider(mut self, provider: Provider) -> Self {
         self.plan.provider = provider;
@@ -318,6 +337,11 @@ impl<S> Server<S> {
         S: Service<Request<Body>, Response = Response<B>, Error: Into<BoxError>> + Clone + Send + 'static,
         B: HttpBody<Error: Into<BoxError>> + 'static,
     {
+        #[cfg(feature = "ui")]
+        if let Some(address) = self.plan.ui.or_else(crate::ui::asked_for) {
+            // Boxed: it is much larger than what a server without a page needs.
+            return Box::pin(crate::ui::run(self, address)).await;
+        }
         let hooks = std::mem::take(&mut *self.hooks());
         Supervisor::new(self.plan, hooks, &self.handle)?.run(self.handle).await
     }
@@ -359,6 +383,23 @@ impl<S> Server<S> {
         is_started.await.map_err(|_| Error::NotRunning)?.map_err(Error::shared)?;
         starting.0.take();
         Ok(self.handle)
+    }
+}
+
+#[cfg(feature = "ui")]
+impl<S> Server<S> {
+    /// The same server for another app.
+    pub(crate) fn map_app<T>(self, map: impl FnOnce(S) -> T) -> Server<T> {
+        Server { plan: self.plan.map_app(map), handle: self.handle, hooks: self.hooks }
+    }
+
+    pub(crate) fn shown_name(&self) -> String {
+        self.plan.shown_name()
+    }
+
+    /// Whether it is stopped by a signal of the program's own.
+    pub(crate) fn has_signal(&self) -> bool {
+        self.hooks().stop.is_some()
     }
 }
 

@@ -8,6 +8,8 @@ use clap::{Parser, ValueEnum};
 use narthex_tests::app::{Recorder, Settings, router};
 use narthex_tests::matrix::{general, letters};
 use narthex_tests::responses;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum Provider {
@@ -105,6 +107,12 @@ struct Arguments {
     /// The connections that the app's clients may have.
     #[arg(long)]
     max_connections: Option<u32>,
+    /// The app has a page of its own at this address.
+    #[arg(long)]
+    ui: Option<std::net::SocketAddr>,
+    /// The URL of a collector that gets the app's spans.
+    #[arg(long)]
+    collector: Option<String>,
     /// The milliseconds that requests have when the app is told to stop.
     #[arg(long)]
     shutdown_timeout: Option<u64>,
@@ -131,6 +139,18 @@ async fn main() -> anyhow::Result<()> {
         Routes::Letters => letters::router(),
         Routes::General => general::router(),
         Routes::Responses => responses::router(),
+    };
+    let router = match &arguments.collector {
+        Some(url) => {
+            let collector = narthex::trace::Collector::open(url, arguments.name.as_str())?;
+            tracing_subscriber::registry().with(collector.layer()).init();
+            router.layer(narthex::trace::TraceLayer)
+        }
+        None if arguments.ui.is_some() => {
+            tracing_subscriber::registry().with(narthex::ui::log_tail()).init();
+            router
+        }
+        None => router,
     };
     let mut server = narthex::Server::new(router).prefixes(&arguments.prefix).provider(provider).workers(2);
     let mut timeouts = narthex::Timeouts::default();
@@ -173,6 +193,9 @@ async fn main() -> anyhow::Result<()> {
             tls = tls.cipher_suites(&arguments.cipher_suite);
         }
         server = server.tls(tls);
+    }
+    if let Some(address) = arguments.ui {
+        server = server.ui(address);
     }
     if let Some(queue) = arguments.queue {
         server = server.queue(narthex::RequestQueue::new().named(queue));

@@ -110,11 +110,11 @@ impl Stage {
 }
 
 fn parse(line: &str) -> Line {
-    // date time c-ip c-port s-ip s-port cs-version cs-method cs-uri sc-status s-siteid s-reason s-queuename
+    // date time c-ip c-port s-ip s-port cs-version cs-method cs-uri sc-status s-siteid s-reason s-queuename x-request-id
     let fields: Vec<&str> = line.split(' ').collect();
-    assert_eq!(fields.len(), 13, "{line:?}");
+    assert_eq!(fields.len(), 14, "{line:?}");
     let port = |index: usize| fields[index].parse().expect("a port");
-    Line { ports: (port(3), port(5)), text: fields[6..].join(" ") }
+    Line { ports: (port(3), port(5)), text: fields[6..13].join(" ") }
 }
 
 /// Waits until something is so.

@@ -103,7 +103,7 @@ fn json_lines_cannot_be_forged() {
         let status = object.get("status").and_then(Value::as_u64);
         let known = ["method", "path", "query", "version", "user_agent", "referer", "cookie", "host", "reason"];
         let mut others = object.keys().filter(|key| !known.contains(&key.as_str()));
-        let rest = ["bytes_received", "bytes_sent", "status", "time", "time_taken_ms"];
+        let rest = ["bytes_received", "bytes_sent", "request_id", "status", "time", "time_taken_ms"];
         // A name that came twice would be there once: the text must have each quoted name once.
         let once = object.keys().all(|key| line.matches(&format!(",\"{key}\":")).count() <= 1);
         status.is_some_and(|status| status < 600) && once && others.all(|key| rest.contains(&key.as_str()))

@@ -3,13 +3,14 @@
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
-use narthex_http::TrustedProxies;
+use narthex_http::{RequestIds, TrustedProxies};
 use narthex_proto::cooked::Cooking;
 use narthex_proto::prefix::UrlPrefix;
 use narthex_proto::wire::{LogFormat, Logging, Rollover};
 use serde::{Deserialize, Serialize};
 
 use crate::admin::{BindingKey, BindingSpec, Grant};
+use crate::trace::TraceSettings;
 
 /// A configuration that has been found valid.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -169,6 +170,10 @@ pub(crate) struct Settings {
     pub(crate) trusted_proxies: TrustedProxies,
     /// Where connections begin with a PROXY header.
     pub(crate) proxy_protocol: Vec<SocketAddr>,
+    /// Whether requests have ids.
+    pub(crate) request_ids: RequestIds,
+    /// Which requests leave spans, and where those go.
+    pub(crate) traces: TraceSettings,
     /// Whom certificates are asked of, and how.
     pub(crate) acme: AcmeSettings,
     /// Connections are accepted by one thread and dealt out, instead of by every worker.
@@ -283,6 +288,8 @@ impl Default for Settings {
             cooking: Cooking::Strict,
             trusted_proxies: TrustedProxies::default(),
             proxy_protocol: Vec::new(),
+            request_ids: RequestIds::On,
+            traces: TraceSettings::default(),
             acme: AcmeSettings::default(),
             single_acceptor: false,
         }

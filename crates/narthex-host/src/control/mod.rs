@@ -46,6 +46,7 @@ use crate::host::HostOptions;
 use crate::log::Logs;
 use crate::snapshot::{AppId, Snapshot};
 use crate::socket::HostSocket;
+use crate::trace::Traces;
 use crate::worker::{Command, Report};
 use acme::Acme;
 use answers::Configuration;
@@ -67,6 +68,7 @@ const SPARE_CONNECTIONS: usize = 64;
 /// What the whole host has one of.
 pub(crate) struct Means {
     pub(crate) logs: Logs,
+    pub(crate) traces: Traces,
     /// What the configuration said of where they are when the host started.
     pub(crate) log_directory: Option<PathBuf>,
     pub(crate) admission: Arc<Admission>,
@@ -389,6 +391,7 @@ impl Shared {
                 self.state.borrow_mut().certificates.follow(&config);
                 self.publish_bindings();
                 self.acme.follow();
+                self.means.traces.configure(&config.settings.traces);
                 all(self.ask(|done| Command::Configure { config: Arc::clone(&config), done })).await;
                 self.publish(change).await;
             }

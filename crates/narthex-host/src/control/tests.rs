@@ -16,6 +16,7 @@ fn own_user() -> Caller {
 fn means() -> Means {
     Means {
         logs: Logs::start(LogOptions::new("/nonexistent".into())).unwrap(),
+        traces: Traces::default(),
         log_directory: None,
         admission: Admission::new(settings::caps(&Config::default())),
         cache: CacheBudget::new(0),

@@ -28,11 +28,12 @@ pub(super) enum Field {
     BytesReceived,
     TimeTaken,
     StreamId,
+    RequestId,
 }
 
 use Field::*;
 
-const NAMES: [(Field, &str); 23] = [
+const NAMES: [(Field, &str); 24] = [
     (Date, "date"),
     (Time, "time"),
     (SiteName, "s-sitename"),
@@ -56,6 +57,7 @@ const NAMES: [(Field, &str); 23] = [
     (BytesReceived, "cs-bytes"),
     (TimeTaken, "time-taken"),
     (StreamId, "streamid"),
+    (RequestId, "x-request-id"),
 ];
 
 /// How much of a wrong name is shown, in characters.

@@ -166,7 +166,7 @@ mod tests {
 
     fn ended(connection: &ConnectionInfo, tag: u32, status: u16) -> Ended<'_> {
         let taken = Duration::from_micros(100);
-        Ended { tag, record: &[], connection, status, reason: None, sent: 10, received: 5, taken }
+        Ended { tag, record: &[], id: None, connection, status, reason: None, sent: 10, received: 5, taken }
     }
 
     fn connection() -> ConnectionInfo {

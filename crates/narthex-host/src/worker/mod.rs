@@ -5,11 +5,12 @@ mod caching;
 mod delegation;
 mod files;
 mod queue;
+mod record;
 mod relay;
 mod session;
 mod whose;
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::os::unix::net::UnixStream;
@@ -34,6 +35,7 @@ use crate::control::settings::{cache as cache_settings_of, limits, machine_timeo
 use crate::log::{Logs, WorkerLogs};
 use crate::metrics::{Counted, Meters};
 use crate::snapshot::{AppId, Group, Snapshot};
+use crate::trace::{Traces, WorkerTraces};
 use caching::Caching;
 use queue::Shard;
 use relay::Relay;
@@ -140,6 +142,9 @@ struct WorkerState {
     caching: Caching,
     logs: WorkerLogs,
     meters: Meters,
+    traces: WorkerTraces,
+    /// Where heads are written that apps get otherwise than they came.
+    head: Cell<Vec<u8>>,
 }
 
 /// What a worker starts with.
@@ -150,6 +155,7 @@ pub(crate) struct WorkerOptions {
     pub(crate) bandwidth: Arc<Bandwidth>,
     pub(crate) is_paced: bool,
     pub(crate) logs: Logs,
+    pub(crate) traces: Traces,
     pub(crate) cache: Arc<CacheBudget>,
     pub(crate) cache_settings: CacheSettings,
     /// What the cache's times are counted from.
@@ -266,7 +272,8 @@ impl WorkerState {
 
 /// Runs a worker until it is told to stop, or the control thread is gone.
 pub(crate) async fn run(options: WorkerOptions, mut commands: UnboundedReceiver<Command>) {
-    let WorkerOptions { settings, admission, bandwidth, is_paced, logs, cache, cache_settings, started, others, inbox } = options;
+    let WorkerOptions { settings, admission, bandwidth, is_paced, logs, traces, cache, cache_settings, started, others, inbox } =
+        options;
     let state = Rc::new(WorkerState {
         snapshot: RefCell::new(Arc::new(Snapshot::empty())),
         shards: RefCell::default(),
@@ -276,6 +283,8 @@ pub(crate) async fn run(options: WorkerOptions, mut commands: UnboundedReceiver<
         caching: Caching::new(cache, cache_settings, started, others),
         logs: WorkerLogs::new(&logs),
         meters: Meters::default(),
+        traces: WorkerTraces::new(traces),
+        head: Cell::default(),
     });
     let worker = Worker::new(settings, admission);
     // A line without a limit would still cost every response a look at it.
@@ -286,6 +295,10 @@ pub(crate) async fn run(options: WorkerOptions, mut commands: UnboundedReceiver<
         spawn_local({
             let state = Rc::clone(&state);
             async move { state.logs.run().await }
+        }),
+        spawn_local({
+            let state = Rc::clone(&state);
+            async move { state.traces.run().await }
         }),
         spawn_local({
             let state = Rc::clone(&state);
@@ -313,6 +326,8 @@ pub(crate) async fn run(options: WorkerOptions, mut commands: UnboundedReceiver<
                 worker.set_cooking(config.settings.cooking);
                 worker.set_trusted_proxies(Arc::new(config.settings.trusted_proxies.clone()));
                 worker.set_proxy_protocol(Arc::new(proxy_protocol(&config)));
+                worker.set_request_ids(config.settings.request_ids);
+                state.traces.renew();
                 state.caching.set_settings(cache_settings_of(&config));
                 let _ = done.send(());
             }
@@ -433,8 +448,7 @@ fn journal(state: &Rc<WorkerState>) -> Journal {
     Journal {
         ended: Box::new(move |ended: &Ended<'_>| {
             if let Some(state) = of_ended.upgrade() {
-                state.meters.ended(ended);
-                state.logs.end(ended);
+                state.ended(ended);
             }
         }),
         refused: Box::new(move |refused: &Refused<'_>| {

@@ -13,6 +13,7 @@ use narthex_proto::routing::Route;
 use narthex_proto::wire::{self, HttpVersion, StreamId};
 
 use crate::snapshot::{Group, GroupCounters};
+use crate::trace::Passed;
 use crate::worker::caching::Found;
 use crate::worker::queue::{Place, Sent, Taken, Waiting};
 use crate::worker::session::Session;
@@ -58,12 +59,10 @@ impl Relay {
         let rules = shard.rules();
         let tag = whose::tag(group);
         exchange.settle(Rules { tag, verbosity: rules.verbosity, bandwidth: group.bandwidth.as_ref() });
+        let traced = self.state.traces.begin(request, prefix);
+        let passed = Passed { id: request.id, context: traced.as_ref().map(|traced| traced.context) };
         // Counted in any case.
-        exchange.note(|record| {
-            if let Some(log) = &group.log {
-                self.state.logs.begin(log, request, record);
-            }
-        });
+        self.state.note(exchange, group, traced, request);
         if !group.active || !rules.active {
             return refused(exchange, Reason::Disabled);
         }
@@ -89,6 +88,11 @@ impl Relay {
         }
         let relative = request.cooked.relative_to(prefix.path());
         let unchanged = *relative.path_and_query == *request.target;
+        let mut head = self.state.head.take();
+        head.clear();
+        if !passed.is_nothing() {
+            passed.write(request, &mut head);
+        }
         let forwarded = wire::Request {
             registration: registration.id,
             version: match request.version {
@@ -110,9 +114,11 @@ impl Relay {
             path_base: relative.path_base.as_bytes(),
             target: if unchanged { b"" } else { relative.path_and_query.as_bytes() },
             certificate: request.tls.and_then(|tls| tls.client_certificate.as_deref()).unwrap_or_default(),
-            head: request.raw,
+            head: if passed.is_nothing() { request.raw } else { &head },
         };
-        match shard.take(&forwarded, exchange, group.delegates, watch) {
+        let taken = shard.take(&forwarded, exchange, group.delegates, watch);
+        self.state.head.replace(head);
+        match taken {
             Taken::Open(session, id, kept) => Some(Stage::Open(session, id, kept)),
             Taken::Waiting(waiting) => Some(Stage::Waiting(waiting)),
             Taken::Refused => None,

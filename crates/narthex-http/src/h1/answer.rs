@@ -5,6 +5,7 @@ use std::task::{Context, Poll, Waker};
 use narthex_proto::wire::Verbosity;
 use tokio::time::Instant;
 
+use crate::fields::write_field;
 use crate::h1::ahead::READ_AHEAD;
 use crate::h1::conn::Conn;
 use crate::h1::encode::{self, Asked, Framing};
@@ -13,6 +14,7 @@ use crate::h1::report::Held;
 use crate::h1::state::{Reply, State, reason_of};
 use crate::piece::Piece;
 use crate::reason::Reason;
+use crate::request_id::{self, answered};
 
 /// Bodies up to this size are written in the same buffer as their head.
 const JOIN_BODY: usize = 4096;
@@ -109,6 +111,8 @@ impl Conn {
             None => encode::write_status_line(&mut head, status),
             Some(phrase) => encode::write_status_line_with(&mut head, status, phrase),
         }
+        let id = self.worker().answers(state.id.as_ref());
+        let headers = answered(headers, id.as_ref());
         let written = encode::write_fields(&mut head, self.worker().clock(), now, asked, status, headers, length);
         state.asked.persistent = written.persistent;
         state.note_status(status);
@@ -125,6 +129,9 @@ impl Conn {
         let asked = state.asked_now();
         encode::write_status_line(&mut head, status);
         self.worker().clock().write_date_line(now, &mut head);
+        if let Some(id) = self.worker().answers(state.id.as_ref()) {
+            write_field(request_id::NAME.as_bytes(), id.as_bytes(), &mut head);
+        }
         let bodiless = encode::write_stored_fields(&mut head, asked, status, block, age, body.len());
         state.note_status(status);
         self.write(state, &mut head, if bodiless { Piece::EMPTY } else { body }, b"", Last::Yes);

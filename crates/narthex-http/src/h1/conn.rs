@@ -462,6 +462,7 @@ impl Conn {
             *self.timeouts.borrow_mut() = self.worker.timeouts();
         }
         let client = self.worker.client_of(&self.info, head.headers);
+        let id = self.worker.identify(&self.info, head.headers);
         let epoch = {
             let mut state = self.state();
             if state.noted.is_some() {
@@ -477,6 +478,7 @@ impl Conn {
             let asked = Asked { version: head.version, head_only: head.method == "HEAD", persistent, alt_svc: self.alt_svc };
             state.begin(asked, head.body, head.expects_continue, limits.max_body);
             state.client.clone_from(&client);
+            state.id.clone_from(&id);
             state.epoch
         };
         let (cooked, authority) = match target::judge(head, &self.worker, limits) {
@@ -503,6 +505,7 @@ impl Conn {
             body: head.body,
             expects_continue: head.expects_continue,
             wants_upgrade: head.wants_upgrade,
+            id: id.as_ref(),
             connection: client.as_deref().unwrap_or(&self.info),
             tls: self.tls.as_deref(),
             headers: head.headers,

@@ -18,6 +18,7 @@ use crate::h1::state::{Body, Reply};
 use crate::limits::Timeouts;
 use crate::piece::Piece;
 use crate::reason::Reason;
+use crate::request_id::answered;
 use crate::upgraded::Continuation;
 
 /// A handle to one exchange of a connection. What the methods do, [`Exchange`](crate::Exchange) says.
@@ -147,6 +148,8 @@ impl Handle {
         let mut head = self.conn.worker().take_scratch();
         let now = self.conn.now();
         let asked = state.asked_now();
+        let id = self.conn.worker().answers(state.id.as_ref());
+        let headers = answered(headers, id.as_ref());
         let written = encode::write_head(&mut head, self.conn.worker().clock(), now, asked, status, headers, length);
         state.asked.persistent = written.persistent;
         state.reply = Reply::Streaming(written.framing);

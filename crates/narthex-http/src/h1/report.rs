@@ -40,6 +40,7 @@ impl State {
             // Not the last request is meant, but what has arrived of the next.
             self.tag = None;
             self.client = None;
+            self.id = None;
             let input = std::mem::take(&mut self.input);
             self.keep_line(&input);
             self.input = input;
@@ -128,7 +129,8 @@ impl Conn {
             let line = if refused.is_some() { std::mem::take(&mut state.line) } else { Vec::new() };
             let has_left = state.output.is_empty() || state.broken.is_some() || left == Left::Counts;
             let over = state.reply == Reply::Complete && has_left;
-            Word { refused, line, noted: state.noted.take_if(|_| over), tag: state.tag, client: state.client.clone() }
+            let (id, client) = (state.id.clone(), state.client.clone());
+            Word { refused, line, noted: state.noted.take_if(|_| over), tag: state.tag, id, client }
         };
         self.worker().tell(self.info(), word);
     }

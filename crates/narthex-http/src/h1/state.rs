@@ -17,6 +17,7 @@ use crate::h1::output::Output;
 use crate::limits::Timeouts;
 use crate::reason::Reason;
 use crate::request::ConnectionInfo;
+use crate::request_id::RequestId;
 use crate::telling::Noted;
 use crate::transport::Transport;
 use crate::upgraded::Continuation;
@@ -87,6 +88,7 @@ pub(crate) struct State {
     pub(crate) tag: Option<u32>,
     /// Who has sent it, if a proxy has passed it on.
     pub(crate) client: Option<Rc<ConnectionInfo>>,
+    pub(crate) id: Option<RequestId>,
     pub(crate) head_length: u32,
     /// When the request's first byte came, if its head came in pieces.
     pub(crate) first_byte: Option<Instant>,
@@ -127,6 +129,7 @@ impl State {
             line: Vec::new(),
             tag: None,
             client: None,
+            id: None,
             head_length: 0,
             first_byte: None,
             noted: None,
@@ -151,6 +154,7 @@ impl State {
         self.reply = Reply::Awaited;
         self.asked = asked;
         self.tag = None;
+        self.id = None;
         self.verbosity = Verbosity::Limited;
         self.deadlines.read_without_limit();
         self.deadlines.dequeued();

@@ -21,6 +21,7 @@ use crate::mux::state::{Body, Out, State};
 use crate::mux::stream::{Inner, Stream};
 use crate::piece::Piece;
 use crate::reason::Reason;
+use crate::request_id::answered;
 
 impl Stream {
     pub(super) fn live(&self) -> Result<Held<'_>, ExchangeClosed> {
@@ -68,6 +69,8 @@ impl Stream {
     ) -> Result<(), ExchangeClosed> {
         let mut state = self.awaited()?;
         let worker = &self.0.connection.worker;
+        let id = worker.answers(state.id.as_ref());
+        let headers = answered(headers, id.as_ref());
         let (head, framing) =
             head::response(worker.clock(), self.0.now(), asked(&self.0.connection, &state), status, headers, length);
         state.reply = Reply::Streaming(framing);
@@ -256,6 +259,8 @@ impl Inner {
     ) {
         let length = BodyLength::Exact(body.len() as u64);
         let clock = self.connection.worker.clock();
+        let id = self.connection.worker.answers(state.id.as_ref());
+        let headers = answered(headers, id.as_ref());
         let (head, framing) = head::response(clock, self.now(), asked(&self.connection, state), status, headers, length);
         state.note_status(status);
         let body = if framing == Framing::None { Piece::EMPTY } else { body };

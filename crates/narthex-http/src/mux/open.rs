@@ -78,9 +78,11 @@ fn begin<H: Handler>(
         None => BodyLength::Unknown,
     };
     let client = worker.client_of(&connection.info, head.headers);
+    let id = worker.identify(&connection.info, head.headers);
     {
         let mut state = stream.0.state();
         state.client.clone_from(&client);
+        state.id.clone_from(&id);
         state.declared = declared;
         state.max_body = limits.max_body;
         state.continue_owed = head.expects_continue;
@@ -99,6 +101,7 @@ fn begin<H: Handler>(
         body,
         expects_continue: head.expects_continue,
         wants_upgrade: tunnel,
+        id: id.as_ref(),
         connection: client.as_deref().unwrap_or(&connection.info),
         tls: connection.tls(),
         headers: head.headers,

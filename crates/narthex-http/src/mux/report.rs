@@ -24,7 +24,8 @@ impl Tells for Inner {
             let refused = state.refused.take();
             let line = if refused.is_some() { std::mem::take(&mut state.line) } else { Vec::new() };
             let over = state.reply == Reply::Complete && (state.all_is_sent() || state.broken.is_some());
-            Word { refused, line, noted: state.noted.take_if(|_| over), tag: state.tag, client: state.client.clone() }
+            let (id, client) = (state.id.clone(), state.client.clone());
+            Word { refused, line, noted: state.noted.take_if(|_| over), tag: state.tag, id, client }
         };
         self.connection.worker.tell(&self.connection.info, word);
     }

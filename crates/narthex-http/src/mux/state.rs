@@ -20,6 +20,7 @@ use crate::mux::carrier::{Carrier, Fault};
 use crate::mux::head;
 use crate::reason::Reason;
 use crate::request::ConnectionInfo;
+use crate::request_id::RequestId;
 use crate::telling::Noted;
 
 /// The most that is handed to the carrier at once, and read of a file.
@@ -85,6 +86,7 @@ pub(super) struct State {
     pub(super) tag: Option<u32>,
     /// Who has sent the request, if a proxy has passed it on.
     pub(super) client: Option<Rc<ConnectionInfo>>,
+    pub(super) id: Option<RequestId>,
     pub(super) head_length: u32,
     pub(super) noted: Option<Box<Noted>>,
     pub(super) refused: Option<(Reason, Option<u16>)>,
@@ -118,6 +120,7 @@ impl State {
             line: Vec::new(),
             tag: None,
             client: None,
+            id: None,
             head_length: 0,
             noted: None,
             refused: None,

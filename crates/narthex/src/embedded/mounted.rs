@@ -4,7 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 
 use http::Version;
-use narthex_http::{BodyLength, Exchange, Handler, Reason};
+use narthex_http::{BodyLength, Exchange, Handler, Reason, RequestId};
 use narthex_proto::cooked::Relative;
 use narthex_proto::prefix::UrlPrefix;
 use narthex_proto::routing::Route;
@@ -131,6 +131,7 @@ fn head<'a>(
         relative: relative.path_and_query.as_bytes(),
         headers: request.headers().map(|(name, value)| (name.as_bytes(), value)),
         upgrade: request.wants_upgrade,
+        id: request.id.map(RequestId::as_str),
         certificate: request.tls.and_then(|tls| tls.client_certificate.as_deref()).unwrap_or_default(),
         connection: ConnectionInfo {
             peer: connection.peer,

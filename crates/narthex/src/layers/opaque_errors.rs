@@ -6,27 +6,24 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri};
+use http::{HeaderValue, Method, Request, Response, StatusCode, Uri};
+use narthex_http::RequestId;
 use pin_project_lite::pin_project;
 use tower_layer::Layer;
 use tower_service::Service;
-use uuid::Uuid;
 
 use crate::BoxError;
 use crate::json_error::json_error;
 use crate::panic_text::panic_text;
-
-const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-/// The longest id of a client, or of a proxy before the server, that is used.
-const LONGEST_ID: usize = 128;
+use crate::request::REQUEST_ID;
 
 /// A layer that answers in the place of handlers that panic, and of services that fail: 500 with `{"error":"Internal Server Error"}`
 /// and nothing of what has happened. Without it, such a request gets the server's own error page, with as little in it.
 ///
 /// What has happened is logged once (`tracing`, level error), with method, path and a request id, which is in the answer's
-/// `X-Request-Id` too, so that who has seen the one finds the other. The id is the request's own `X-Request-Id` if it has one of up to
-/// 128 letters, digits and `-_.`, else a new one. Requests that succeed pay for a copy of method, path and id, and no id is made for
-/// them. Worker and connection go on.
+/// `X-Request-Id` too, so that who has seen the one finds the other. The id is the one that the server has given the request
+/// ([`Server::request_ids`](crate::Server::request_ids)), else a new one. Requests that succeed pay for a copy of method, path and id, and
+/// no id is made for them. Worker and connection go on.
 ///
 /// ```
 /// # fn app() -> axum::Router {
@@ -109,17 +106,13 @@ struct Asked {
 
 impl Asked {
     fn of<A>(request: &Request<A>) -> Self {
-        let usable = |id: &&HeaderValue| {
-            let allowed = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.".contains(byte);
-            (1..=LONGEST_ID).contains(&id.len()) && id.as_bytes().iter().all(allowed)
-        };
-        let id = request.headers().get(REQUEST_ID).filter(usable).cloned();
+        let id = request.headers().get(REQUEST_ID).filter(|id| RequestId::parse(id.as_bytes()).is_some()).cloned();
         Self { method: request.method().clone(), uri: request.uri().clone(), id }
     }
 
     #[cold]
     fn failed<B: From<String>>(&mut self, why: &dyn Display) -> Response<B> {
-        let id = self.id.take().or_else(|| HeaderValue::from_str(&Uuid::new_v4().to_string()).ok());
+        let id = self.id.take().or_else(|| HeaderValue::from_str(RequestId::new().as_str()).ok());
         let shown = id.as_ref().and_then(|id| id.to_str().ok()).unwrap_or_default();
         tracing::error!(request_id = shown, method = %self.method, path = self.uri.path(), "the app failed to answer a request: {why}");
         let mut response = json_error(StatusCode::INTERNAL_SERVER_ERROR);
@@ -260,7 +253,7 @@ mod tests {
         for bad in ["", "a b", "<script>", &"x".repeat(129)] {
             let panics = service_fn(async |_: Request<()>| -> Outcome { panic!("as the test wants") });
             let (response, _) = answer(panics, bad).await;
-            assert!(Uuid::parse_str(response.headers()[REQUEST_ID].to_str().unwrap()).is_ok());
+            assert_eq!(response.headers()[REQUEST_ID].len(), 32);
         }
     }
 

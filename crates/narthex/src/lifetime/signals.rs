@@ -14,7 +14,7 @@ pub(crate) type StopSignal = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// Ends with the process's first signal to stop. The second ends the process: whoever sends it does not want to wait, for the server
 /// or for what the program does after it.
-pub(super) fn process_signals() -> std::io::Result<(StopSignal, Watching)> {
+pub(crate) fn process_signals() -> std::io::Result<(StopSignal, Watching)> {
     let mut signals = Signals::new()?;
     let (first, received) = oneshot::channel();
     let has_come = Arc::new(AtomicBool::new(false));
@@ -83,7 +83,7 @@ impl Signals {
 
 /// The task that waits for signals. It ends with the server, unless that was told to stop by one: tokio catches signals for as long as the
 /// process lives, so that without the task the next would do nothing.
-pub(super) struct Watching {
+pub(crate) struct Watching {
     task: JoinHandle<()>,
     has_come: Arc<AtomicBool>,
 }

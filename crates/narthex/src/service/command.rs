@@ -59,6 +59,9 @@ impl Verb {
 pub(super) enum Typed {
     /// The app is to run with these arguments, the program's name first.
     App(Vec<OsString>),
+    /// The same, with a page of its own: at this address, if one was typed.
+    #[cfg(feature = "ui")]
+    WithPage(Vec<OsString>, Option<std::net::SocketAddr>),
     Verb(Verb),
     Help,
 }
@@ -70,7 +73,7 @@ pub(super) fn parse(arguments: &[OsString]) -> Result<Typed, String> {
     let Some(first) = words.next() else { return Ok(Typed::App(arguments.to_vec())) };
     let (mut install, mut start, mut stop, mut status) = (false, false, false, false);
     match first.to_str() {
-        Some("run") => return Ok(Typed::App(arguments.iter().take(1).chain(words).cloned().collect())),
+        Some("run") => return run(arguments.iter().take(1).chain(words).cloned().collect()),
         Some("install") => install = true,
         Some("uninstall") => {}
         Some("start") => start = true,
@@ -101,15 +104,45 @@ pub(super) fn parse(arguments: &[OsString]) -> Result<Typed, String> {
     }))
 }
 
+/// `--ui` right behind `run` is for the app's page; everything else is the app's own.
+#[cfg(feature = "ui")]
+fn run(mut arguments: Vec<OsString>) -> Result<Typed, String> {
+    let word = arguments.get(1).and_then(|word| word.to_str()).map(str::to_owned);
+    let address = match word.as_deref().and_then(|word| word.strip_prefix("--ui")) {
+        Some("") => None,
+        Some(rest) if rest.starts_with('=') => {
+            let typed = rest.trim_start_matches('=');
+            let wrong =
+                format!("{typed:?} is no address for the app's page: write one of this machine, as in --ui=127.0.0.1:9000");
+            let address = typed.parse().ok().filter(|address: &std::net::SocketAddr| address.ip().is_loopback());
+            Some(address.ok_or(wrong)?)
+        }
+        _ => return Ok(Typed::App(arguments)),
+    };
+    arguments.remove(1);
+    Ok(Typed::WithPage(arguments, address))
+}
+
+#[cfg(not(feature = "ui"))]
+#[expect(clippy::unnecessary_wraps, reason = "with a page, there is an address to be wrong")]
+fn run(arguments: Vec<OsString>) -> Result<Typed, String> {
+    Ok(Typed::App(arguments))
+}
+
 pub(super) fn help(arguments: &[OsString], name: &str) -> String {
     let program = arguments.first().map(OsString::as_os_str).and_then(|path| Path::new(path).file_name());
     let program = program.unwrap_or(OsStr::new(name)).display();
+    let page = if cfg!(feature = "ui") {
+        format!("       {program} run --ui[=ADDRESS] [ARGUMENTS]           the same, with a page that shows how it goes\n")
+    } else {
+        String::new()
+    };
     format!(
         "usage: {program} install [--user] [--print] [-- ARGUMENTS]   make it a service, started with ARGUMENTS
        {program} uninstall [--user] [--purge]            remove it again; --purge: with its files
        {program} start|stop|status [--user]
        {program} [run] [ARGUMENTS]                       run it in the foreground
---user: a service of this user, which needs no root"
+{page}--user: a service of this user, which needs no root"
     )
 }
 
@@ -128,6 +161,21 @@ mod tests {
         }
         assert_eq!(parsed("app run --port 80"), Ok(Typed::App(vec!["app".into(), "--port".into(), "80".into()])));
         assert_eq!(parsed("app run install"), Ok(Typed::App(vec!["app".into(), "install".into()])));
+    }
+
+    #[cfg(feature = "ui")]
+    #[test]
+    fn a_page_is_asked_for_right_behind_run_and_on_this_machine_only() {
+        let app = |words: &[&str]| words.iter().map(OsString::from).collect::<Vec<_>>();
+        assert_eq!(parsed("app run --ui --port 80"), Ok(Typed::WithPage(app(&["app", "--port", "80"]), None)));
+        let address = "127.0.0.1:9000".parse().ok();
+        assert_eq!(parsed("app run --ui=127.0.0.1:9000"), Ok(Typed::WithPage(app(&["app"]), address)));
+        for line in ["app run --ui=0.0.0.0:9000", "app run --ui=9000", "app run --ui="] {
+            assert!(parsed(line).unwrap_err().contains("--ui=127.0.0.1:9000"), "{line}");
+        }
+        assert_eq!(parsed("app run --uid 7"), Ok(Typed::App(app(&["app", "--uid", "7"]))));
+        assert_eq!(parsed("app run --port 80 --ui"), Ok(Typed::App(app(&["app", "--port", "80", "--ui"]))));
+        assert_eq!(parsed("app --ui"), Ok(Typed::App(app(&["app", "--ui"]))));
     }
 
     #[test]

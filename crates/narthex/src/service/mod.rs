@@ -194,6 +194,11 @@ impl Service {
         let arguments: Vec<OsString> = std::env::args_os().collect();
         match command::parse(&arguments) {
             Ok(command::Typed::App(arguments)) => run::run(&self, Invocation::new(arguments), app),
+            #[cfg(feature = "ui")]
+            Ok(command::Typed::WithPage(arguments, address)) => {
+                crate::ui::ask_for(address.unwrap_or(crate::ui::ANYWHERE));
+                run::run(&self, Invocation::new(arguments), app)
+            }
             Ok(command::Typed::Verb(verb)) => match self.perform(&verb) {
                 Ok(outcome) => {
                     say(&outcome.to_string());

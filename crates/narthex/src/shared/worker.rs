@@ -174,6 +174,8 @@ impl<S: App> Worker<S> {
             headers: fields.iter(block),
             upgrade: request.upgrade,
             certificate: request.certificate,
+            // The host has written it into the head.
+            id: None,
             connection: ConnectionInfo {
                 peer: request.peer,
                 local: request.local,

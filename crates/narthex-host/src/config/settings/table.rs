@@ -2,13 +2,15 @@
 
 use std::path::{Path, PathBuf};
 
-use narthex_http::TrustedProxies;
+use narthex_http::{RequestIds, TrustedProxies};
+use narthex_otlp::EndpointError;
 use narthex_proto::cooked::Cooking;
 use narthex_proto::wire::{LogFormat, LoggedResponses, Logging, Rollover};
 
 use super::{ANY, EMPTY, Kind, Setting, acme};
 use crate::config::model::Challenge;
 use crate::log;
+use crate::trace::Share;
 
 /// HTTP.sys's upper bound for what it keeps in 32 bits.
 const U32: u64 = u32::MAX as u64;
@@ -18,6 +20,7 @@ const ROLLOVER: [Rollover; 5] = [Rollover::Size, Rollover::Hourly, Rollover::Dai
 const FORMAT: [LogFormat; 4] = [LogFormat::Off, LogFormat::W3c, LogFormat::Ncsa, LogFormat::Json];
 const ONLY: [Option<LoggedResponses>; 3] = [None, Some(LoggedResponses::Errors), Some(LoggedResponses::Successes)];
 const CHALLENGE: [Option<Challenge>; 3] = [None, Some(Challenge::TlsAlpn01), Some(Challenge::Http01)];
+const REQUEST_IDS: [RequestIds; 3] = [RequestIds::Off, RequestIds::On, RequestIds::Answered];
 const COOKING: [Cooking; 2] = [Cooking::Strict, Cooking::HttpSys];
 
 fn place<T: PartialEq>(all: &[T], value: &T) -> usize {
@@ -386,6 +389,57 @@ pub const SETTINGS: &[Setting] = &[
             set: |settings, list| {
                 let wrong = "write addresses with ports, as in 127.0.0.1:8080, 0.0.0.0:443 or [::]:443";
                 settings.proxy_protocol = list.iter().map(|text| text.parse()).collect::<Result<_, _>>().map_err(|_| wrong)?;
+                Ok(())
+            },
+        }
+    ),
+    setting!(
+        "request_ids",
+        "Whether each request has an id, which its app and the logs get: a trusted proxy's X-Request-Id, else a new one; answered tells clients, too.",
+        [],
+        Kind::Word {
+            words: &["off", "on", "answered"],
+            get: |settings| place(&REQUEST_IDS, &settings.request_ids),
+            set: |settings, index| settings.request_ids = REQUEST_IDS.get(index).copied().unwrap_or_default(),
+        }
+    ),
+    setting!(
+        "trace",
+        "Whether requests leave spans at an OpenTelemetry collector, and apps get their trace context; the other trace settings say which and where.",
+        [],
+        Kind::Word {
+            words: &["off", "on"],
+            get: |settings| settings.traces.on.into(),
+            set: |settings, index| settings.traces.on = index == 1,
+        }
+    ),
+    setting!(
+        "trace_sample",
+        "The share of traces that are recorded of those that begin here; a client's traceparent says it itself.",
+        [],
+        Kind::Text {
+            shape: "a number from 0 to 1, as in 0.01",
+            get: |settings| settings.traces.sample.to_string(),
+            set: |settings, value| {
+                settings.traces.sample = Share::parse(value).ok_or("write a number from 0 to 1, as in 0.01")?;
+                Ok(())
+            },
+        }
+    ),
+    setting!(
+        "trace_endpoint",
+        "The collector that spans are sent to, by OTLP over HTTP.",
+        [],
+        Kind::Text {
+            shape: "an http URL; without a path, /v1/traces",
+            get: |settings| settings.traces.endpoint.to_string(),
+            set: |settings, value| {
+                settings.traces.endpoint = value.parse().map_err(|error| match error {
+                    EndpointError::Tls => {
+                        "spans are sent without TLS: name a collector on this machine, as in http://127.0.0.1:4318"
+                    }
+                    _ => "write the collector's http URL, as in http://127.0.0.1:4318",
+                })?;
                 Ok(())
             },
         }

@@ -2,10 +2,10 @@
 
 use crate::log::clock::Moment;
 use crate::log::text;
-use narthex_http::Refused;
+use narthex_http::{Refused, RequestId};
 
 /// Its fields, in the order of a line.
-pub(super) const FIELDS: [&str; 13] = [
+pub(super) const FIELDS: [&str; 14] = [
     "date",
     "time",
     "c-ip",
@@ -19,6 +19,7 @@ pub(super) const FIELDS: [&str; 13] = [
     "s-siteid",
     "s-reason",
     "s-queuename",
+    "x-request-id",
 ];
 const LONGEST_VERB: usize = 255;
 const LONGEST_URL: usize = 4096;
@@ -59,6 +60,8 @@ pub(in crate::log) fn refused(
     text::error(line, refused.reason.token().as_bytes(), usize::MAX);
     line.push(b' ');
     text::error(line, queue_name.unwrap_or_default().as_bytes(), LONGEST_QUEUE_NAME);
+    line.push(b' ');
+    text::error(line, refused.id.map(RequestId::as_bytes).unwrap_or_default(), RequestId::LONGEST);
     line.push(b'\n');
 }
 

@@ -101,6 +101,9 @@ pub(super) fn end(log: &Log, record: &[u8], ended: &Ended<'_>, now: &Moment, lin
     number(fields.has(BytesSent), "\"bytes_sent\":", ended.sent);
     number(fields.has(BytesReceived), "\"bytes_received\":", ended.received);
     number(fields.has(TimeTaken), "\"time_taken_ms\":", ended.taken.as_millis().try_into().unwrap_or(u64::MAX));
+    if let Some(id) = ended.id {
+        member(line, "\"request_id\":\"", id.as_bytes());
+    }
     if let Some(reason) = ended.reason {
         member(line, "\"reason\":\"", reason.token().as_bytes());
     }

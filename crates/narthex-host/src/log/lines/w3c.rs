@@ -71,6 +71,10 @@ pub(super) fn end(log: &Log, record: &[u8], ended: &Ended<'_>, now: &Moment, lin
     number(BytesReceived, Some(ended.received));
     number(TimeTaken, Some(ended.taken.as_millis().try_into().unwrap_or(u64::MAX)));
     number(StreamId, None);
+    if fields.has(RequestId) {
+        text::w3c(line, ended.id.map(narthex_http::RequestId::as_bytes).unwrap_or_default());
+        line.push(b' ');
+    }
     // The last field's space.
     line.pop();
     line.push(b'\n');

@@ -1,5 +1,6 @@
 //! Every format, line by line.
 
+use narthex_http::RequestId;
 use narthex_proto::wire::LoggedResponses;
 
 use super::*;
@@ -102,15 +103,17 @@ fn json_has_an_object_a_line_with_every_field_and_the_reason() {
 fn the_error_log_has_httperrs_fields() {
     let mut stage = Stage::new();
     let connection = connection();
-    stage.worker.refused(&refused(&connection, b"GET /a b?c HTTP/1.1"), Some("my queue"), Some(7));
+    let id = RequestId::parse(b"id-1");
+    let full = Refused { id: id.as_ref(), ..refused(&connection, b"GET /a b?c HTTP/1.1") };
+    stage.worker.refused(&full, Some("my queue"), Some(7));
     let unknown = Refused { reason: Reason::TimerHeaderWait, status: None, ..refused(&connection, b"") };
     stage.worker.refused(&unknown, None, None);
     stage.write();
     let expected = format!(
         "#Software: Narthex {}\n#Version: 1.0\n#Date: 2026-11-22 12:38:37\n\
-         #Fields: date time c-ip c-port s-ip s-port cs-version cs-method cs-uri sc-status s-siteid s-reason s-queuename\n\
-         2026-11-22 12:38:37 192.0.2.7 50123 2001:db8::1 8080 HTTP/1.1 GET /a+b?c 503 7 QueueFull my+queue\n\
-         2026-11-22 12:38:37 192.0.2.7 50123 2001:db8::1 8080 - - - - - Timer_HeaderWait -\n",
+         #Fields: date time c-ip c-port s-ip s-port cs-version cs-method cs-uri sc-status s-siteid s-reason s-queuename x-request-id\n\
+         2026-11-22 12:38:37 192.0.2.7 50123 2001:db8::1 8080 HTTP/1.1 GET /a+b?c 503 7 QueueFull my+queue id-1\n\
+         2026-11-22 12:38:37 192.0.2.7 50123 2001:db8::1 8080 - - - - - Timer_HeaderWait - -\n",
         env!("CARGO_PKG_VERSION")
     );
     assert_eq!(stage.read("httperr/httperr1.log"), expected);

@@ -171,6 +171,7 @@ impl Asked<'_> {
         Ended {
             tag: 0,
             record,
+            id: None,
             connection: &self.connection,
             status: self.status,
             reason: self.reason,
@@ -182,7 +183,7 @@ impl Asked<'_> {
 }
 
 fn refused<'a>(connection: &'a ConnectionInfo, request_line: &'a [u8]) -> Refused<'a> {
-    Refused { connection, reason: Reason::QueueFull, status: Some(503), request_line, tag: None }
+    Refused { connection, reason: Reason::QueueFull, status: Some(503), request_line, tag: None, id: None }
 }
 
 fn format(format: LogFormat) -> Logging {
