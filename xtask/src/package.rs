@@ -91,7 +91,8 @@ fn cargo_deb() -> Result<PathBuf, String> {
 
 fn newest(directory: &Path) -> Result<PathBuf, String> {
     let entries = fs::read_dir(directory).map_err(|error| format!("{}: {error}", directory.display()))?;
-    let packages = entries.flatten().map(|entry| entry.path()).filter(|path| path.extension().is_some_and(|suffix| suffix == "deb"));
+    let packages =
+        entries.flatten().map(|entry| entry.path()).filter(|path| path.extension().is_some_and(|suffix| suffix == "deb"));
     let made = |path: &PathBuf| fs::metadata(path).and_then(|metadata| metadata.modified()).ok();
     packages.max_by_key(made).ok_or_else(|| format!("{} has no package", directory.display()))
 }

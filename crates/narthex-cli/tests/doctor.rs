@@ -12,7 +12,10 @@ struct Seen {
 
 impl Seen {
     fn finding(&self, check: &str) -> &Value {
-        self.findings.iter().find(|finding| finding["check"] == check).unwrap_or_else(|| panic!("no {check}: {:?}", self.findings))
+        self.findings
+            .iter()
+            .find(|finding| finding["check"] == check)
+            .unwrap_or_else(|| panic!("no {check}: {:?}", self.findings))
     }
 }
 

@@ -117,7 +117,9 @@ fn activated(manager: &Manager, control: UnixListener, port: TcpListener, argume
     let mut command = manager.command("sh");
     let program = env!("CARGO_BIN_EXE_narthex");
     let socket = manager.path("host.sock");
-    let script = format!("exec 3<&0 4<&1 0</dev/null 1>/dev/null; LISTEN_FDS=2 LISTEN_PID=$$ exec '{program}' host --socket '{socket}' {arguments}");
+    let script = format!(
+        "exec 3<&0 4<&1 0</dev/null 1>/dev/null; LISTEN_FDS=2 LISTEN_PID=$$ exec '{program}' host --socket '{socket}' {arguments}"
+    );
     command.args(["-c", &script]).stdin(OwnedFd::from(control)).stdout(OwnedFd::from(port));
     Host(command.stderr(Stdio::piped()).spawn().unwrap())
 }

@@ -33,7 +33,9 @@ impl PassedSockets {
             } else if let Ok(Some(socket)) = all.take_tcp_listener(index) {
                 passed.take_tcp(socket);
             } else {
-                tracing::warn!("socket {index} of those that were passed is of no use to a host: pass Unix and TCP stream sockets");
+                tracing::warn!(
+                    "socket {index} of those that were passed is of no use to a host: pass Unix and TCP stream sockets"
+                );
             }
         }
         Self(Arc::new(Mutex::new(passed)))
@@ -68,7 +70,9 @@ impl Passed {
         let Ok(address) = socket.local_addr() else { return };
         // The host has a socket of its own for IPv4, which could not be opened beside this one.
         if address.is_ipv6() && rustix::net::sockopt::ipv6_v6only(&socket) == Ok(false) {
-            tracing::warn!("{address} was passed for IPv4 too: set BindIPv6Only=ipv6-only in its socket unit, and 0.0.0.0 beside it");
+            tracing::warn!(
+                "{address} was passed for IPv4 too: set BindIPv6Only=ipv6-only in its socket unit, and 0.0.0.0 beside it"
+            );
             return;
         }
         match socket.set_nonblocking(true) {

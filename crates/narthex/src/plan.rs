@@ -97,7 +97,7 @@ impl<S: App> Plan<S> {
         };
 
         let mut group = self.group.clone();
-        let mut bindings = Bindings::new(prefixes, std::mem::take(&mut group.queue), matches!(found, Found::Host(_)));
+        let mut bindings = Bindings::new(prefixes, std::mem::take(&mut group.queue), !matches!(found, Found::Nobody(_)));
         if let Some(on_bind) = on_bind {
             on_bind(&mut bindings);
         }
@@ -131,8 +131,6 @@ impl<S: App> Plan<S> {
                 };
                 shared.run(self.app.clone(), *host, course, ready).await
             }
-            #[cfg(not(unix))]
-            Found::Host(never) => match never {},
             Found::Nobody(why) => {
                 let embedded = Embedded {
                     prefixes,
@@ -169,8 +167,6 @@ impl<S: App> Plan<S> {
 enum Found {
     #[cfg(unix)]
     Host(Box<crate::shared::Host>),
-    #[cfg(not(unix))]
-    Host(std::convert::Infallible),
     /// And why the server needs a listener of its own.
     Nobody(String),
 }

@@ -21,7 +21,9 @@ pub(super) fn of_file(path: &Path, examined: &Result<Examined, ConfigError>) -> 
             let (ports, bindings) = (examined.ports.len(), examined.bindings.len());
             Finding::good(CHECK, format!("{shown} is valid: {ports} ports, {bindings} TLS bindings"))
         }
-        Err(error) => Finding::failure(CHECK, error.to_string(), format!("sudoedit {shown}; narthex reload says whether it is right")),
+        Err(error) => {
+            Finding::failure(CHECK, error.to_string(), format!("sudoedit {shown}; narthex reload says whether it is right"))
+        }
     }
 }
 
@@ -36,7 +38,11 @@ fn of_certificate(binding: &SslcertState) -> Finding {
     const CHECK: &str = "certificate";
     let key = &binding.key;
     if let Some(problem) = &binding.problem {
-        return Finding::failure(CHECK, format!("{key}: {problem}"), format!("narthex update sslcert {key} certfile=... keyfile=..."));
+        return Finding::failure(
+            CHECK,
+            format!("{key}: {problem}"),
+            format!("narthex update sslcert {key} certfile=... keyfile=..."),
+        );
     }
     let Some(certificate) = &binding.certificate else {
         return Finding::good(CHECK, format!("{key}: none of its own"));

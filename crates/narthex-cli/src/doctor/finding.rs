@@ -84,8 +84,11 @@ mod tests {
 
     #[test]
     fn each_finding_is_a_line_and_what_to_do_is_below_it() {
-        let findings =
-            [Finding::good("clock", "set"), Finding::warning("open files", "1024", "ulimit -n 65536"), Finding::skipped("x", "y")];
+        let findings = [
+            Finding::good("clock", "set"),
+            Finding::warning("open files", "1024", "ulimit -n 65536"),
+            Finding::skipped("x", "y"),
+        ];
         let expected = "\
 What this machine is like for a host:
 -------------------------------------

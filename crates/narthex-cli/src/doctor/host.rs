@@ -32,10 +32,12 @@ pub(super) fn findings(running: &Running, socket: &SocketArgument) -> Vec<Findin
     let places = socket.socket.as_ref().map_or_else(rendezvous::candidates, |socket| vec![socket.clone()]);
     let mut findings = vec![of_host(running)];
     findings.extend(running.is_ok().then(|| of_release(running)).flatten());
-    findings.push(places.iter().find(|place| place.exists()).map_or_else(
-        || Finding::skipped("socket", format!("there is none at {}", shown(&places))),
-        |place| of_socket(place),
-    ));
+    findings.push(
+        places
+            .iter()
+            .find(|place| place.exists())
+            .map_or_else(|| Finding::skipped("socket", format!("there is none at {}", shown(&places))), |place| of_socket(place)),
+    );
     findings
 }
 
@@ -70,18 +72,24 @@ fn of_release(running: &Running) -> Option<Finding> {
 fn of_socket(path: &Path) -> Finding {
     const CHECK: &str = "socket";
     let shown = path.display();
-    let Ok(file) = fs::metadata(path) else { return Finding::skipped(CHECK, format!("{shown} cannot be looked at by this user")) };
+    let Ok(file) = fs::metadata(path) else {
+        return Finding::skipped(CHECK, format!("{shown} cannot be looked at by this user"));
+    };
     if !file.file_type().is_socket() {
         return Finding::failure(CHECK, format!("{shown} is no socket"), format!("sudo rm {shown}, and start the host again"));
     }
     let reach = path.parent().and_then(|directory| fs::metadata(directory).ok()).map_or(0, |directory| directory.mode());
     match (file.mode() & 0o777, reach & 0o001 != 0) {
-        (0o666, true) => Finding::good(CHECK, format!("{shown}: every user's programs may connect; reservations say what they may register")),
+        (0o666, true) => {
+            Finding::good(CHECK, format!("{shown}: every user's programs may connect; reservations say what they may register"))
+        }
         (0o666, false) => {
             let directory = path.parent().unwrap_or(Path::new("/")).display();
             Finding::failure(CHECK, format!("{shown}: other users do not get to it"), format!("sudo chmod 755 {directory}"))
         }
-        (mode, _) => Finding::good(CHECK, format!("{shown} (mode {mode:o}): the programs of its user alone; --shared lets others connect")),
+        (mode, _) => {
+            Finding::good(CHECK, format!("{shown} (mode {mode:o}): the programs of its user alone; --shared lets others connect"))
+        }
     }
 }
 

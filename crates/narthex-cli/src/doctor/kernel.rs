@@ -57,7 +57,12 @@ impl Kernel {
         let at_least = |check, name, least: u64, otherwise: &str| self.at_least(check, name, least, otherwise);
         vec![
             at_least("waiting connections", "net.core.somaxconn", BACKLOG, "more new connections at once are refused"),
-            at_least("half-open connections", "net.ipv4.tcp_max_syn_backlog", SYN_BACKLOG, "a burst of new clients has to try again"),
+            at_least(
+                "half-open connections",
+                "net.ipv4.tcp_max_syn_backlog",
+                SYN_BACKLOG,
+                "a burst of new clients has to try again",
+            ),
             self.ephemeral(ports),
             at_least("UDP receive buffer", "net.core.rmem_max", UDP_BUFFER, "HTTP/3 loses packets of bursts"),
             at_least("UDP send buffer", "net.core.wmem_max", UDP_BUFFER, "HTTP/3 sends more slowly"),
@@ -84,11 +89,8 @@ impl Kernel {
         });
         let Some((first, last)) = range else { return Finding::skipped(CHECK, format!("this system has no {NAME}")) };
         let reserved = self.setting("net.ipv4.ip_local_reserved_ports").unwrap_or_default();
-        let inside: Vec<String> = ports
-            .iter()
-            .filter(|port| (first..=last).contains(port) && !lists(&reserved, **port))
-            .map(u16::to_string)
-            .collect();
+        let inside: Vec<String> =
+            ports.iter().filter(|port| (first..=last).contains(port) && !lists(&reserved, **port)).map(u16::to_string).collect();
         if !inside.is_empty() {
             let found = format!("{NAME} = {first} {last}: clients of this machine may be given {}", inside.join(", "));
             let all = if reserved.is_empty() { inside.join(",") } else { format!("{reserved},{}", inside.join(",")) };

@@ -72,7 +72,8 @@ pub(super) fn ports(running: &Running, examined: &Result<Examined, ConfigError>)
         }
     }
     if findings.is_empty() {
-        let listed = if free.is_empty() { "none are named by the configuration".to_owned() } else { format!("{} free", free.join(", ")) };
+        let listed =
+            if free.is_empty() { "none are named by the configuration".to_owned() } else { format!("{} free", free.join(", ")) };
         findings.push(Finding::good(CHECK, listed));
     }
     findings

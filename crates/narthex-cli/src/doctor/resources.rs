@@ -22,7 +22,8 @@ const PAST: u64 = 1_767_225_600;
 
 /// The host's own limit, or what one would have that this user starts. It raises its soft limit by itself.
 pub(super) fn open_files(kernel: &Kernel, running: &Running) -> Finding {
-    let of_host = running.as_ref().ok().and_then(|answers| kernel.read(&Path::new(&answers.state.pid.to_string()).join("limits")));
+    let of_host =
+        running.as_ref().ok().and_then(|answers| kernel.read(&Path::new(&answers.state.pid.to_string()).join("limits")));
     let of_host = of_host.as_deref().and_then(hard_limit);
     of_limit(of_host.unwrap_or_else(|| getrlimit(Resource::Nofile).maximum))
 }
@@ -96,7 +97,9 @@ fn of_clock(now: u64, synchronised: Option<bool>) -> Finding {
     match synchronised {
         _ if now < PAST => Finding::failure(CHECK, "it is in the past: no certificate is valid yet", REMEDY),
         Some(true) => Finding::good(CHECK, "set by the network's time"),
-        Some(false) => Finding::warning(CHECK, "nobody sets it: certificates seem expired, or not valid yet, when it is wrong", REMEDY),
+        Some(false) => {
+            Finding::warning(CHECK, "nobody sets it: certificates seem expired, or not valid yet, when it is wrong", REMEDY)
+        }
         None => Finding::skipped(CHECK, "timedatectl does not say whether it is set by the network's time"),
     }
 }

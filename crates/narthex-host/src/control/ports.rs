@@ -53,7 +53,14 @@ pub(crate) struct Door {
 
 impl Ports {
     pub(crate) fn new(sockets: usize, iplisten: Vec<IpAddr>) -> Self {
-        Self { sockets, iplisten, users: HashMap::new(), doors: HashMap::new(), inherited: RefCell::default(), kept_open: HashMap::new() }
+        Self {
+            sockets,
+            iplisten,
+            users: HashMap::new(),
+            doors: HashMap::new(),
+            inherited: RefCell::default(),
+            kept_open: HashMap::new(),
+        }
     }
 
     /// Sockets that were open before the host.

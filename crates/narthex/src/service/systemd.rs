@@ -255,7 +255,9 @@ impl Systemd {
     /// Which files the service has written, by its own account.
     fn data(&self, name: &str) -> Result<String, ServiceError> {
         let mut places = Vec::new();
-        for (property, below) in [("StateDirectory", "/var/lib"), ("LogsDirectory", "/var/log"), ("ConfigurationDirectory", "/etc")] {
+        for (property, below) in
+            [("StateDirectory", "/var/lib"), ("LogsDirectory", "/var/log"), ("ConfigurationDirectory", "/etc")]
+        {
             let names = self.property(name, &[property])?;
             let place = |name: &str| match self.scope {
                 Scope::System => format!("{below}/{name}"),
