@@ -84,6 +84,7 @@ struct Outgoing {
     waiting: u64,
     trailers: Option<Fields>,
     cache: Option<CachePolicy>,
+    close_behind: bool,
     /// The end was handed to HTTP.sys.
     end_sent: bool,
 }
@@ -108,6 +109,7 @@ impl Exchange {
                 waiting: 0,
                 trailers: None,
                 cache: None,
+                close_behind: false,
                 end_sent: false,
             }),
             leaving: RefCell::new(None),
@@ -192,6 +194,16 @@ impl Exchange {
         outgoing.head = Some(head);
         outgoing.stage = Stage::Begun;
         Ok(())
+    }
+
+    /// The connection is to be closed behind the response.
+    pub fn close_behind(&self) {
+        self.outgoing.borrow_mut().close_behind = true;
+    }
+
+    /// Whether the app is held back.
+    pub fn is_full(&self) -> bool {
+        self.outgoing.borrow().waiting >= HIGH_WATER
     }
 
     /// Whether there is room for more.
@@ -387,7 +399,7 @@ impl Outgoing {
             head: self.head.take(),
             chunks,
             more: !end,
-            disconnect: end && matches!(self.framing, Framing::Close | Framing::Opaque),
+            disconnect: end && (self.close_behind || matches!(self.framing, Framing::Close | Framing::Opaque)),
             opaque: self.framing == Framing::Opaque,
             cache: self.cache.take(),
         })

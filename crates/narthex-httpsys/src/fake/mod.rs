@@ -27,6 +27,12 @@ impl Fake {
         Self::default()
     }
 
+    /// Whether both are the same one.
+    #[must_use]
+    pub fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
     /// One that has only what Wine's has: a URL per group, no properties, no features.
     #[must_use]
     pub fn like_wine() -> Self {
