@@ -7,8 +7,8 @@ use std::task::{Context, Poll, Waker};
 use bytes::Bytes;
 use narthex_httpsys::fake::{Client, Fake};
 use narthex_httpsys::{
-    Api, BodyFailure, CachePolicy, Chunk, Closed, Error, Exchange, Fields, GroupProperty, Head, Intake, Length, QueueProperty, Request,
-    Server, Settings, Verbosity, Version,
+    Api, BodyFailure, CachePolicy, Chunk, Closed, Error, Exchange, Fields, GroupProperty, Head, Intake, Length, QueueProperty,
+    Request, Server, Settings, Verbosity, Version,
 };
 
 const URL: &str = "http://+:8888/shop/";
