@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use crate::Code;
 use crate::operation::Operation;
 use crate::property::{GroupProperty, QueueProperty};
 use crate::request::Request;
 use crate::response::Sending;
-use crate::Code;
 
 /// A server session of this process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -21,19 +21,25 @@ pub enum Error {
         user: String,
     },
     /// Another program, or this one, has the URL prefix.
-    #[error("cannot register {url}: it is registered already; narthex show servicestate (or: netsh http show servicestate) says by whom")]
+    #[error(
+        "cannot register {url}: it is registered already; narthex show servicestate (or: netsh http show servicestate) says by whom"
+    )]
     AlreadyRegistered {
         /// The prefix.
         url: String,
     },
     /// A program that does not use HTTP.sys has the port.
-    #[error("cannot register {url}: a program that does not use HTTP.sys has the port; stop that program, or choose another port")]
+    #[error(
+        "cannot register {url}: a program that does not use HTTP.sys has the port; stop that program, or choose another port"
+    )]
     PortTaken {
         /// The prefix.
         url: String,
     },
     /// HTTP.sys does not take the URL prefix.
-    #[error("cannot register {url}: HTTP.sys does not take it; a prefix is scheme://host:port/path/, and a port has either http or https")]
+    #[error(
+        "cannot register {url}: HTTP.sys does not take it; a prefix is scheme://host:port/path/, and a port has either http or https"
+    )]
     InvalidUrl {
         /// The prefix.
         url: String,

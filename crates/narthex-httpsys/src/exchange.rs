@@ -23,6 +23,9 @@ const PIECE: usize = 64 * 1024;
 /// Bytes that wait for a call before the app is held back.
 const HIGH_WATER: u64 = 256 * 1024;
 
+/// Pieces that a call may have.
+const MOST_CHUNKS: usize = 64;
+
 /// The client is gone, or its response is complete.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Closed;
@@ -272,7 +275,9 @@ impl Exchange {
         if !self.api.has(Feature::DisconnectNotice) {
             return false;
         }
-        self.leaving.borrow_mut().get_or_insert_with(|| self.queue.disconnected(self.connection));
+        if !self.client_gone.get() {
+            self.leaving.borrow_mut().get_or_insert_with(|| self.queue.disconnected(self.connection));
+        }
         true
     }
 
@@ -321,12 +326,12 @@ impl Exchange {
 
     /// Goes on with what is under way. `Ready` when the response is complete and in HTTP.sys's hands, or the client is gone.
     pub fn poll(&self, cx: &mut Context<'_>) -> Poll<()> {
-        if let Some(leaving) = self.leaving.borrow_mut().as_mut()
-            && !self.client_gone.get()
-            && let Poll::Ready(left) = Pin::new(leaving).poll(cx)
-        {
+        let mut leaving = self.leaving.borrow_mut();
+        if let Some(Poll::Ready(left)) = leaving.as_mut().map(|leaving| Pin::new(leaving).poll(cx)) {
+            *leaving = None;
             self.client_gone.set(left.is_ok());
         }
+        drop(leaving);
         let mut outgoing = self.outgoing.borrow_mut();
         self.advance(&mut outgoing, cx);
         match outgoing.stage {
@@ -357,7 +362,6 @@ impl Exchange {
             outgoing.sending = Some(self.queue.send(self.id, sending));
         }
     }
-
 }
 
 impl Outgoing {
@@ -375,7 +379,7 @@ impl Outgoing {
         if matches!(self.stage, Stage::Fresh | Stage::Broken) || self.end_sent || nothing_new {
             return None;
         }
-        let mut chunks = std::mem::take(&mut self.chunks);
+        let mut chunks = joined(std::mem::take(&mut self.chunks));
         self.waiting = 0;
         self.framing.frame(&mut chunks, self.trailers.take_if(|_| end), end);
         self.end_sent = end;
@@ -398,6 +402,24 @@ impl Outgoing {
             tracing::error!(%code, "HTTP.sys does not send a response");
         }
     }
+}
+
+/// As few pieces as one call takes: copying many small ones costs less than to describe each of them.
+fn joined(chunks: Vec<Chunk>) -> Vec<Chunk> {
+    if chunks.len() <= MOST_CHUNKS {
+        return chunks;
+    }
+    let mut joined = Vec::new();
+    let mut bytes = Vec::new();
+    for chunk in chunks {
+        match chunk {
+            Chunk::Memory(piece) => bytes.extend_from_slice(&piece),
+            other => joined.extend([Chunk::Memory(std::mem::take(&mut bytes).into()), other]),
+        }
+    }
+    joined.push(Chunk::Memory(bytes.into()));
+    joined.retain(|chunk| !matches!(chunk, Chunk::Memory(bytes) if bytes.is_empty()));
+    joined
 }
 
 impl Drop for Exchange {

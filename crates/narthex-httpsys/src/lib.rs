@@ -17,6 +17,8 @@ pub mod fake;
 mod fields;
 mod framing;
 mod intake;
+#[cfg_attr(not(any(windows, test)), expect(dead_code, reason = "only HTTP.sys itself has numbers for names"))]
+mod names;
 mod operation;
 mod property;
 mod request;

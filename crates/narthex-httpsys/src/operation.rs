@@ -2,7 +2,7 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use tokio::sync::oneshot;
 
@@ -54,12 +54,12 @@ impl<T> Future for Operation<T> {
     type Output = Result<T, Code>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        match &mut self.state {
+        let result = match &mut self.state {
             // Who polls again after the end has missed the result.
-            State::Done(result) => Poll::Ready(result.take().unwrap_or(Err(Code::OPERATION_ABORTED))),
-            State::Pending(result) => {
-                Pin::new(result).poll(cx).map(|received| received.unwrap_or(Err(Code::OPERATION_ABORTED)))
-            }
-        }
+            State::Done(result) => return Poll::Ready(result.take().unwrap_or(Err(Code::OPERATION_ABORTED))),
+            State::Pending(result) => ready!(Pin::new(result).poll(cx)),
+        };
+        self.state = State::Done(None);
+        Poll::Ready(result.unwrap_or(Err(Code::OPERATION_ABORTED)))
     }
 }

@@ -71,7 +71,8 @@ impl Server {
         if self.attached {
             return Ok(());
         }
-        let first = self.groups.first().copied().ok_or(Error::Failed { what: "find the URL group", code: Code::INVALID_HANDLE })?;
+        let first =
+            self.groups.first().copied().ok_or(Error::Failed { what: "find the URL group", code: Code::INVALID_HANDLE })?;
         let group = match self.api.add_url(first, url, context) {
             Ok(()) => first,
             // Wine: a group has one URL. Another group of the same queue does as well.

@@ -423,3 +423,33 @@ async fn two_processes_share_a_named_queue_and_the_second_registers_nothing() {
     let third = (Arc::new(fake.clone()) as Arc<dyn Api>).open_queue(Some("none"), narthex_httpsys::Open::Existing);
     assert!(third.is_err());
 }
+
+#[tokio::test]
+async fn many_small_pieces_are_sent_as_few() {
+    let shop = shop();
+    shop.fake.hold_sends();
+    let id = shop.client.request("GET", "/shop/", &[]).unwrap();
+    let (_, exchange) = shop.take().await;
+    exchange.start(ok(), Length::Exact(3000)).unwrap();
+    assert!(turn(&exchange).is_pending());
+    for _ in 0..1000 {
+        exchange.data(memory("abc"), false).unwrap();
+    }
+    shop.fake.complete_sends();
+    assert!(turn(&exchange).is_pending());
+    let reply = shop.client.reply(id);
+    assert_eq!((reply.body.len(), reply.calls, reply.chunks), (3000, 2, 1));
+}
+
+#[tokio::test]
+async fn the_wait_for_a_client_ends_with_its_exchange() {
+    let shop = shop();
+    shop.client.request("GET", "/shop/", &[]).unwrap();
+    let (_, exchange) = shop.take().await;
+    assert!(exchange.watch_client());
+    assert_eq!(shop.fake.disconnect_waits(), 1);
+    exchange.send(ok(), Bytes::new(), None).unwrap();
+    finish(&exchange).await;
+    drop(exchange);
+    assert_eq!(shop.fake.disconnect_waits(), 0);
+}

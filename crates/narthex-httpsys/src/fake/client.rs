@@ -44,6 +44,8 @@ pub struct Reply {
     pub cache: Option<CachePolicy>,
     /// Calls that have sent it.
     pub calls: usize,
+    /// Pieces that the last of them had.
+    pub chunks: usize,
 }
 
 impl Reply {

@@ -62,6 +62,12 @@ impl Fake {
         self.state().queues.values().map(|queue| queue.receives.len()).sum()
     }
 
+    /// How many wait for their client to go.
+    #[must_use]
+    pub fn disconnect_waits(&self) -> usize {
+        self.state().waits.len()
+    }
+
     /// The URL prefixes that are registered.
     #[must_use]
     pub fn urls(&self) -> Vec<String> {

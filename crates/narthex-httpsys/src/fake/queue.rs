@@ -159,6 +159,7 @@ impl super::client::Reply {
     fn take(&mut self, sending: Sending) {
         let Sending { head, chunks, more, disconnect, opaque, cache } = sending;
         self.calls += 1;
+        self.chunks = chunks.len();
         self.head = head.or_else(|| self.head.take());
         for chunk in chunks {
             match chunk {
