@@ -11,4 +11,5 @@ pub mod explain;
 pub mod host;
 pub mod prefix;
 pub mod routing;
+pub mod terminal;
 pub mod wire;

@@ -126,9 +126,13 @@ mod tests {
             .route("/hello", get(async |base: PathBase, OriginalUri(uri): OriginalUri| format!("{} {uri}", base.as_str())))
             .route("/echo", post(async |body: Bytes| body))
             .route("/slow", get(async || sleep(Duration::from_millis(50)).await))
-            .route("/never", get(async |control: axum::Extension<RequestControl>| drop(control.disconnected().await)))
+            .route("/never", get(never))
             .route("/stream", get(async || streamed(3)))
             .route("/panic", get(panics))
+    }
+
+    async fn never(control: axum::Extension<RequestControl>) {
+        control.disconnected().await;
     }
 
     async fn panics() -> &'static str {
@@ -170,7 +174,7 @@ mod tests {
 
         async fn stop(self) -> Fake {
             self.handle.stop();
-            self.handle.stopped().await;
+            self.handle.stopped().await.expect("it stops in order");
             self.fake
         }
     }
@@ -213,7 +217,7 @@ mod tests {
         handle.stop();
         let reply = running.reply(id).await;
         assert_eq!((reply.status(), reply.complete), (200, true));
-        handle.stopped().await;
+        handle.stopped().await.unwrap();
         assert!(client.request("GET", "/My/App/slow", &[]).is_none());
     }
 
@@ -224,7 +228,7 @@ mod tests {
         let id = running.client.request("GET", "/My/App/never", &[]).unwrap();
         sleep(Duration::from_millis(10)).await;
         running.handle.stop();
-        running.handle.stopped().await;
+        running.handle.stopped().await.unwrap();
         assert!(running.client.reply(id).broken_off);
     }
 
