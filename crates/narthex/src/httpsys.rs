@@ -198,7 +198,8 @@ mod tests {
     #[tokio::test]
     async fn bodies_are_received_and_what_is_too_long_is_refused() {
         let running = start(Fake::new(), |server| server.max_body(10)).await.unwrap();
-        let echo = |length: &'static str| running.client.begin("POST", "/My/App/echo", &[("Content-Length", length)], true).unwrap();
+        let echo =
+            |length: &'static str| running.client.begin("POST", "/My/App/echo", &[("Content-Length", length)], true).unwrap();
         let id = echo("10");
         running.client.body(id, b"01234");
         running.client.body(id, b"56789");

@@ -7,7 +7,7 @@ use windows_sys::Win32::Foundation::{HANDLE, NO_ERROR};
 use windows_sys::Win32::Networking::HttpServer::{
     HTTP_BYTE_RANGE, HTTP_CACHE_POLICY, HTTP_DATA_CHUNK, HTTP_DATA_CHUNK_0, HTTP_DATA_CHUNK_0_0, HTTP_DATA_CHUNK_0_1,
     HTTP_DATA_CHUNK_0_4, HTTP_RESPONSE_V2, HTTP_SEND_RESPONSE_FLAG_DISCONNECT, HTTP_SEND_RESPONSE_FLAG_MORE_DATA,
-    HTTP_SEND_RESPONSE_FLAG_OPAQUE, HTTP_UNKNOWN_HEADER, HttpCachePolicyTimeToLive, HttpCachePolicyUserInvalidates,
+    HTTP_SEND_RESPONSE_FLAG_OPAQUE, HTTP_UNKNOWN_HEADER, HTTP_VERSION, HttpCachePolicyTimeToLive, HttpCachePolicyUserInvalidates,
     HttpDataChunkFromFileHandle, HttpDataChunkFromMemory, HttpDataChunkTrailers, HttpSendHttpResponse,
     HttpSendResponseEntityBody,
 };
@@ -108,6 +108,7 @@ fn cache_policy(policy: CachePolicy) -> HTTP_CACHE_POLICY {
 /// A head. Of a field that comes more than once only the first has the place that HTTP.sys has for it.
 fn response(head: &Head, unknown: &mut Vec<HTTP_UNKNOWN_HEADER>) -> Option<Box<HTTP_RESPONSE_V2>> {
     let mut raw = Box::<HTTP_RESPONSE_V2>::default();
+    raw.Base.Version = HTTP_VERSION { MajorVersion: 1, MinorVersion: 1 };
     raw.Base.StatusCode = head.status;
     raw.Base.ReasonLength = u16::try_from(head.reason.len()).ok()?;
     raw.Base.pReason = head.reason.as_ptr();

@@ -68,8 +68,7 @@ impl Registrations {
             tracing::warn!("on this HTTP.sys these do nothing: {} (docs/windows.md)", ignored.join(", "));
         }
         let (rules, _) = watch::channel(Arc::default());
-        let registrations =
-            Self { server, group: group.clone(), limits: limits.clone(), served: Vec::new(), rules };
+        let registrations = Self { server, group: group.clone(), limits: limits.clone(), served: Vec::new(), rules };
         registrations.publish();
         Ok(registrations)
     }

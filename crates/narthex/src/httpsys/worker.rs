@@ -200,7 +200,9 @@ pub(super) fn warn_once(said: &AtomicBool, feature: &str) {
 fn wants_upgrade(request: &Request) -> bool {
     let asks = |fields: &Fields| {
         let mut options = fields.iter().filter(|(name, _)| name.eq_ignore_ascii_case(b"connection"));
-        let named = options.any(|(_, value)| value.split(|byte| *byte == b',').any(|option| option.trim_ascii().eq_ignore_ascii_case(b"upgrade")));
+        let named = options.any(|(_, value)| {
+            value.split(|byte| *byte == b',').any(|option| option.trim_ascii().eq_ignore_ascii_case(b"upgrade"))
+        });
         named && fields.only("upgrade").is_some()
     };
     request.version == narthex_httpsys::Version::Http11 && !request.has_body && asks(request.fields())
