@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::io::{IsTerminal, Write};
 
 use anyhow::Context;
-use narthex_host::admin::is_invisible;
+use narthex_proto::terminal::is_invisible;
 use serde::Serialize;
 
 /// Prints a text for people and a line end, at once. A reader that has gone (`| head`) is no error.

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use narthex_proto::prefix::PrefixHost;
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
+#[cfg(target_os = "linux")]
 use crate::h1::deadlines::SEND_STEP;
 use crate::holder::PortHolder;
 

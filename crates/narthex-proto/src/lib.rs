@@ -12,5 +12,6 @@ pub mod explain;
 pub mod host;
 pub mod prefix;
 pub mod routing;
+pub mod terminal;
 pub mod trace;
 pub mod wire;

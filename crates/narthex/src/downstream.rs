@@ -75,7 +75,6 @@ pub(crate) enum Fate {
     /// The response is complete.
     Sent,
     /// [`poll_file`](Downstream::poll_file) will tell.
-    #[cfg_attr(not(unix), expect(dead_code, reason = "only on Unix are there hosts"))]
     Asked,
 }
 

@@ -18,6 +18,7 @@ use bytes::{Buf, Bytes};
 #[derive(Clone, Debug)]
 pub(crate) struct Part {
     /// A path below the app's prefix, or a URL.
+    #[cfg_attr(not(unix), allow(dead_code, reason = "only hosts have fragments"))]
     pub(crate) name: Arc<str>,
     pub(crate) offset: u64,
     /// `None` is to the end.

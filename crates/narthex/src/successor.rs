@@ -21,6 +21,7 @@ type Starting = Pin<Box<dyn Future<Output = io::Result<Successor>> + Send>>;
 
 /// How the successor comes.
 #[derive(Clone)]
+#[cfg_attr(not(unix), allow(dead_code, reason = "only hosts restart a queue"))]
 pub(crate) struct StartsSuccessor(Arc<dyn Fn() -> Starting + Send + Sync>);
 
 impl StartsSuccessor {
@@ -31,6 +32,7 @@ impl StartsSuccessor {
         Self(Arc::new(move || Box::pin(start())))
     }
 
+    #[cfg_attr(not(unix), allow(dead_code, reason = "only hosts restart a queue"))]
     pub(crate) async fn start(&self) -> io::Result<Successor> {
         (self.0)().await
     }

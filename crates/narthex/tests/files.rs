@@ -11,7 +11,9 @@ use bytes::Bytes;
 use http::header::{ETAG, LAST_MODIFIED};
 use http::{HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Empty};
-use narthex::files::{EntityTag, FileError, NoFallback, SendFile, StaticDir, Symlinks};
+#[cfg(unix)]
+use narthex::files::Symlinks;
+use narthex::files::{EntityTag, FileError, NoFallback, SendFile, StaticDir};
 use tempfile::TempDir;
 use tower::ServiceExt;
 

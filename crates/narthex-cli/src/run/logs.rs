@@ -2,7 +2,7 @@
 
 use std::io::{IsTerminal, Write};
 
-use narthex_host::admin::is_invisible;
+use narthex_proto::terminal::is_invisible;
 use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncRead, BufReader};
 
 /// Longer lines are cut into several. A program that prints no line end must not fill the memory.

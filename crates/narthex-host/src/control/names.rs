@@ -1,5 +1,7 @@
 //! Texts from outside that the host shows to people: what a program calls itself must not move their terminal's cursor.
 
+pub use narthex_proto::terminal::is_invisible;
+
 /// The most that is shown of a program's name.
 pub(super) const MOST_OF_NAME: usize = 64;
 /// The most that is shown of a URL that is none.
@@ -15,14 +17,6 @@ pub(super) fn shown(text: &str, most: usize) -> String {
         shown.push('…');
     }
     shown
-}
-
-/// Whether `c` says something to the terminal rather than to its reader: controls, line separators, zero-width
-/// characters, and those that turn the direction of a line around.
-#[must_use]
-pub fn is_invisible(c: char) -> bool {
-    c.is_control()
-        || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{61c}')
 }
 
 #[cfg(test)]

@@ -6,7 +6,9 @@ use std::sync::Arc;
 
 use narthex_http::ConnectionCaps;
 use narthex_http::tls::development::Authority;
-use narthex_http::tls::{Binding, Bindings, ClientCertificates, Demand, Source, TlsOptions};
+use narthex_http::tls::{Binding, Bindings, Source, TlsOptions};
+#[cfg(target_os = "linux")]
+use narthex_http::tls::{ClientCertificates, Demand};
 use quinn::crypto::rustls::QuicClientConfig;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;

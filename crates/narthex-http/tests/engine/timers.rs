@@ -190,6 +190,7 @@ fn slow(rate: u32) -> (crate::server::Server, std::net::TcpStream) {
     // As on a network: on the loopback device, windows open in steps of 64 KiB.
     let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
     socket.set_recv_buffer_size(16 * 1024).unwrap();
+    #[cfg(unix)]
     socket.set_tcp_mss(1460).unwrap();
     socket.connect(&server.address.into()).unwrap();
     let stream = std::net::TcpStream::from(socket);

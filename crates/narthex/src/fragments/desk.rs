@@ -18,13 +18,13 @@ enum Clerk {
     None,
     /// There is no host, and nothing to do.
     Embedded,
-    #[cfg_attr(not(any(unix, test)), expect(dead_code, reason = "only on Unix are there hosts"))]
+    #[cfg_attr(not(unix), expect(dead_code, reason = "only on Unix are there hosts"))]
     Host(mpsc::Sender<Order>),
 }
 
 /// A wish.
 #[derive(Debug)]
-#[cfg_attr(not(any(unix, test)), expect(dead_code, reason = "only on Unix are there hosts"))]
+#[cfg_attr(not(unix), expect(dead_code, reason = "only on Unix are there hosts"))]
 pub(crate) struct Order {
     pub(crate) name: String,
     pub(crate) what: What,
@@ -32,7 +32,7 @@ pub(crate) struct Order {
 }
 
 #[derive(Debug)]
-#[cfg_attr(not(any(unix, test)), expect(dead_code, reason = "only on Unix are there hosts"))]
+#[cfg_attr(not(unix), expect(dead_code, reason = "only on Unix are there hosts"))]
 pub(crate) enum What {
     Store(narthex_proto::wire::CachePolicy, Bytes),
     Delete,
@@ -50,7 +50,7 @@ impl Desk {
 
     /// Opens the desk. The orders come out at the returned end; the next one waits until it is taken, so that their bytes do
     /// not pile up.
-    #[cfg(any(unix, test))]
+    #[cfg(unix)]
     pub(crate) fn open(&self) -> mpsc::Receiver<Order> {
         let (sender, orders) = mpsc::channel(1);
         *self.clerk() = Clerk::Host(sender);

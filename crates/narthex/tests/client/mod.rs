@@ -159,25 +159,35 @@ impl http_body::Body for Pieces {
 
 /// Where an app runs.
 pub(crate) struct Place {
+    #[cfg(unix)]
     pub(crate) host: Option<narthex_host::Host>,
+    #[cfg(unix)]
     directory: tempfile::TempDir,
 }
 
 impl Place {
     pub(crate) fn embedded() -> Self {
-        Self { host: None, directory: tempfile::tempdir().unwrap() }
+        Self {
+            #[cfg(unix)]
+            host: None,
+            #[cfg(unix)]
+            directory: tempfile::tempdir().unwrap(),
+        }
     }
 
+    #[cfg(unix)]
     pub(crate) fn shared() -> Self {
         let mut place = Self::embedded();
         place.start_host();
         place
     }
 
+    #[cfg(unix)]
     pub(crate) fn socket(&self) -> std::path::PathBuf {
         self.directory.path().join("host.sock")
     }
 
+    #[cfg(unix)]
     pub(crate) fn start_host(&mut self) {
         let mut options = narthex_host::HostOptions::default();
         options.socket = self.socket();
@@ -190,8 +200,17 @@ impl Place {
     }
 
     pub(crate) fn serving<S>(&self, app: S, prefix: &str) -> Server<S> {
-        let provider = if self.host.is_some() { Provider::shared_at(self.socket()) } else { Provider::embedded() };
-        Server::new(app).prefix(prefix).provider(provider).workers(2).connection_info(true)
+        Server::new(app).prefix(prefix).provider(self.provider()).workers(2).connection_info(true)
+    }
+
+    #[cfg(unix)]
+    fn provider(&self) -> Provider {
+        if self.host.is_some() { Provider::shared_at(self.socket()) } else { Provider::embedded() }
+    }
+
+    #[cfg(not(unix))]
+    fn provider(&self) -> Provider {
+        Provider::embedded()
     }
 
     pub(crate) async fn start(&self, prefix: &str) -> Running {
