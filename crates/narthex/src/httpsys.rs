@@ -12,7 +12,7 @@ mod worker;
 use std::sync::Arc;
 use std::time::Duration;
 
-use narthex_http::Limits;
+use narthex_http::{Limits, RequestIds};
 use narthex_httpsys::Api;
 use narthex_proto::prefix::{PrefixSpec, UrlPrefix};
 use tokio::sync::mpsc;
@@ -35,6 +35,7 @@ pub(crate) struct HttpSys {
     pub(crate) fine_tune: FineTune,
     pub(crate) workers: usize,
     pub(crate) told: Told,
+    pub(crate) request_ids: RequestIds,
     pub(crate) shutdown_timeout: Duration,
     /// What was set that HTTP.sys has in its own configuration.
     pub(crate) left_to_httpsys: Vec<&'static str>,
@@ -61,6 +62,7 @@ impl HttpSys {
                 accepts: self.fine_tune.accepts_per_worker,
                 inline: self.fine_tune.inline_completion,
                 told: self.told,
+                has_ids: self.request_ids != RequestIds::Off,
                 failed: fails.clone(),
             };
             let (app, phases) = (app.clone(), workers.phases());

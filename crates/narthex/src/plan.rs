@@ -186,6 +186,7 @@ impl<S: App> Plan<S> {
                     fine_tune: self.fine_tune.clone(),
                     workers: self.workers,
                     told: self.told,
+                    request_ids: self.request_ids,
                     shutdown_timeout: self.shutdown_timeout,
                     left_to_httpsys: self.left_to_httpsys(),
                 };
@@ -230,6 +231,7 @@ impl<S: App> Plan<S> {
             ("tls (narthex add sslcert)", !self.tls.is_empty()),
             ("trusted_proxies", !self.trusted_proxies.is_empty()),
             ("proxy_protocol", self.proxy_protocol),
+            ("request_ids (responses do not say them)", self.request_ids == RequestIds::Answered),
         ];
         present.into_iter().filter(|(_, present)| *present).map(|(name, _)| name).collect()
     }

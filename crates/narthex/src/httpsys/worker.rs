@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use http::Version;
+use narthex_http::RequestId;
 use narthex_httpsys::{Api, Exchange, Feature, Fields, Intake, Queue, Request};
 use narthex_proto::cooked::{Cooking, cook_bytes};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
@@ -33,17 +34,20 @@ pub(super) struct Station {
     pub(super) accepts: u32,
     pub(super) inline: bool,
     pub(super) told: Told,
+    /// Each request has an id.
+    pub(super) has_ids: bool,
     /// Told when HTTP.sys gives out no more requests.
     pub(super) failed: mpsc::UnboundedSender<narthex_httpsys::Error>,
 }
 
 /// Runs a worker until the server drains and its requests are answered.
 pub(super) async fn run<S: App>(app: S, station: Station, phases: Phases) {
-    let Station { api, queue, rules, accepts, inline, told, failed } = station;
+    let Station { api, queue, rules, accepts, inline, told, has_ids, failed } = station;
     let worker = Rc::new(Worker {
         calls: Calls::new(app, inline),
         heads: Heads::new(told.connection_info),
         request_control: told.request_control,
+        has_ids,
         current: RefCell::new(Arc::default()),
         rules: RefCell::new(rules),
         api,
@@ -107,6 +111,7 @@ struct Worker<S: App> {
     heads: Heads,
     /// Requests have a [`RequestControl`].
     request_control: bool,
+    has_ids: bool,
     current: RefCell<Arc<Rules>>,
     /// Where new ones come from.
     rules: RefCell<watch::Receiver<Arc<Rules>>>,
@@ -148,6 +153,7 @@ impl<S: App> Worker<S> {
         let mut app_request = self.calls.request(body);
         let relative = cooked.relative_to(prefix.path());
         let upgrade = wants_upgrade(request);
+        let id = self.has_ids.then(RequestId::new);
         let head = Head {
             raw: request.head(),
             method: std::str::from_utf8(request.method()).unwrap_or_default(),
@@ -158,6 +164,7 @@ impl<S: App> Worker<S> {
             upgrade,
             certificate: request.certificate.as_deref().unwrap_or_default(),
             connection: connection(request),
+            id: id.as_ref().map(RequestId::as_str),
         };
         if self.heads.fill(&mut app_request, head).is_err() {
             exchange.refuse(400, "Bad Request");
