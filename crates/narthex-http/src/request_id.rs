@@ -79,6 +79,7 @@ impl Default for RequestId {
 }
 
 /// The fields of a response, with the id that is to be answered in the place of what the app says of it.
+#[expect(clippy::map_identity, reason = "the map is what shortens the lifetimes")]
 pub(crate) fn answered<'a, 'h: 'a>(
     headers: impl Iterator<Item = (&'h [u8], &'h [u8])>,
     id: Option<&'a RequestId>,
