@@ -12,6 +12,7 @@ mod iplisten;
 mod new;
 mod number;
 mod queue;
+mod refused;
 mod run;
 mod servicestate;
 mod session;

@@ -33,7 +33,7 @@ use crate::Code;
 use crate::api::{Api, Feature, GroupId, Open, Queue, SessionId};
 use crate::property::{GroupProperty, Timeouts};
 
-const VERSION: HTTPAPI_VERSION = HTTPAPI_VERSION { HttpApiMajorVersion: 2, HttpApiMinorVersion: 0 };
+pub(crate) const VERSION: HTTPAPI_VERSION = HTTPAPI_VERSION { HttpApiMajorVersion: 2, HttpApiMinorVersion: 0 };
 /// The structure that has it says something.
 const PRESENT: HTTP_PROPERTY_FLAGS = HTTP_PROPERTY_FLAGS { _bitfield: 1 };
 /// `HTTP_LIMIT_INFINITE`.
@@ -182,17 +182,17 @@ fn has_feature(feature: HTTP_FEATURE_ID) -> bool {
 }
 
 /// A function of a library that this process has loaded.
-fn function(library: PCWSTR, name: PCSTR) -> Option<unsafe extern "system" fn() -> isize> {
+pub(crate) fn function(library: PCWSTR, name: PCSTR) -> Option<unsafe extern "system" fn() -> isize> {
     // SAFETY: both names end with a zero; the library stays loaded, since this process is linked with it.
     unsafe { GetProcAddress(GetModuleHandleW(library), name) }
 }
 
 /// As Windows takes text.
-fn wide(text: &str) -> Vec<u16> {
+pub(crate) fn wide(text: &str) -> Vec<u16> {
     text.encode_utf16().chain([0]).collect()
 }
 
-fn answer(code: u32) -> Result<(), Code> {
+pub(crate) fn answer(code: u32) -> Result<(), Code> {
     if code == NO_ERROR { Ok(()) } else { Err(Code(code)) }
 }
 
