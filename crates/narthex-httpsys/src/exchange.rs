@@ -85,6 +85,8 @@ struct Outgoing {
     trailers: Option<Fields>,
     cache: Option<CachePolicy>,
     close_behind: bool,
+    /// The client has a head, or will have one.
+    has_answered: bool,
     /// The end was handed to HTTP.sys.
     end_sent: bool,
 }
@@ -110,6 +112,7 @@ impl Exchange {
                 trailers: None,
                 cache: None,
                 close_behind: false,
+                has_answered: false,
                 end_sent: false,
             }),
             leaving: RefCell::new(None),
@@ -365,9 +368,16 @@ impl Exchange {
             if let Some(sending) = &mut outgoing.sending {
                 let Poll::Ready(sent) = Pin::new(sending).poll(cx) else { return };
                 outgoing.sending = None;
-                if let Err(code) = sent {
-                    outgoing.broke(code);
-                    return;
+                match sent {
+                    Ok(()) => outgoing.has_answered = true,
+                    Err(code) if outgoing.can_apologize(code) => outgoing.apologize(code),
+                    Err(code) => {
+                        outgoing.broke(code);
+                        if !code.is_disconnected() {
+                            let _ = self.queue.cancel(self.id);
+                        }
+                        return;
+                    }
                 }
             }
             let Some(sending) = outgoing.next_call() else { return };
@@ -403,6 +413,21 @@ impl Outgoing {
             opaque: self.framing == Framing::Opaque,
             cache: self.cache.take(),
         })
+    }
+
+    /// Whether the client can still be told that its response cannot be sent.
+    fn can_apologize(&self, code: Code) -> bool {
+        !self.has_answered && !code.is_disconnected() && !code.is_cancelled()
+    }
+
+    /// HTTP.sys does not take the response: a field may be longer than it can be.
+    fn apologize(&mut self, code: Code) {
+        tracing::error!(%code, "HTTP.sys does not take a response: the client gets 500");
+        self.head = Some(Head { status: 500, reason: "Internal Server Error", fields: Fields::default() });
+        self.chunks.clear();
+        (self.trailers, self.cache) = (None, None);
+        (self.stage, self.framing) = (Stage::Ended, Framing::Absent);
+        (self.close_behind, self.has_answered, self.end_sent) = (true, true, false);
     }
 
     fn broke(&mut self, code: Code) {

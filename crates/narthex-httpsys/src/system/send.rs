@@ -168,3 +168,32 @@ fn memory(bytes: &[u8]) -> HTTP_DATA_CHUNK {
 fn described(fields: &Fields) -> Option<Vec<HTTP_UNKNOWN_HEADER>> {
     fields.iter().map(|(name, value)| field(name, value)).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+
+    fn send(fields: &[(&[u8], &[u8])]) -> Option<Send> {
+        let head = Head { status: 200, reason: "OK", fields: fields.iter().copied().collect() };
+        let chunks = vec![Chunk::Memory(Bytes::from("body"))];
+        Send::new(RequestId(1), Sending { head: Some(head), chunks, more: true, ..Sending::default() })
+    }
+
+    #[test]
+    fn fields_have_their_places_and_the_second_of_a_name_is_beside_them() {
+        let sent = send(&[(b"set-cookie", b"a=1"), (b"set-cookie", b"b=2"), (b"x-own", b"x")]).unwrap();
+        let head = &sent.head.as_ref().unwrap().Base;
+        assert_eq!((head.StatusCode, head.EntityChunkCount, head.Headers.UnknownHeaderCount), (200, 1, 2));
+        assert_eq!(head.Headers.KnownHeaders[27].RawValueLength, 3);
+        assert_eq!(sent.flags, HTTP_SEND_RESPONSE_FLAG_MORE_DATA);
+        assert!(sent.unknown.iter().all(|field| field.RawValueLength > 0));
+    }
+
+    #[test]
+    fn a_field_that_is_longer_than_http_sys_takes_is_not_sent_short() {
+        assert!(send(&[(b"x-long", &vec![b'x'; 65_535])]).is_some());
+        assert!(send(&[(b"x-long", &vec![b'x'; 65_536])]).is_none());
+    }
+}
