@@ -111,7 +111,7 @@ impl Exchange {
                 waiting: 0,
                 trailers: None,
                 cache: None,
-                close_behind: false,
+                close_behind: asks_to_close(request),
                 has_answered: false,
                 end_sent: false,
             }),
@@ -370,6 +370,8 @@ impl Exchange {
                 outgoing.sending = None;
                 match sent {
                     Ok(()) => outgoing.has_answered = true,
+                    // All of it was sent before.
+                    Err(Code::HANDLE_EOF) if outgoing.end_sent => {}
                     Err(code) if outgoing.can_apologize(code) => outgoing.apologize(code),
                     Err(code) => {
                         outgoing.broke(code);
@@ -396,7 +398,8 @@ impl Outgoing {
 
     /// What is to be sent next, if anything.
     fn next_call(&mut self) -> Option<Sending> {
-        let end = self.stage == Stage::Ended;
+        // The last byte of a body of known length ends the response, whether or not the app has said so yet.
+        let end = self.stage == Stage::Ended || self.framing == Framing::Exact(0);
         let nothing_new = self.head.is_none() && self.chunks.is_empty() && !end;
         if matches!(self.stage, Stage::Fresh | Stage::Broken) || self.end_sent || nothing_new {
             return None;
@@ -405,12 +408,17 @@ impl Outgoing {
         self.waiting = 0;
         self.framing.frame(&mut chunks, self.trailers.take_if(|_| end), end);
         self.end_sent = end;
+        let mut head = self.head.take();
+        let closes = self.close_behind || matches!(self.framing, Framing::Close | Framing::Opaque);
+        if let Some(head) = head.as_mut().filter(|_| closes && self.framing != Framing::Opaque) {
+            head.fields.push(b"Connection", b"close");
+        }
         Some(Sending {
-            head: self.head.take(),
+            opaque: self.framing == Framing::Opaque && head.is_some(),
+            head,
             chunks,
             more: !end,
-            disconnect: end && (self.close_behind || matches!(self.framing, Framing::Close | Framing::Opaque)),
-            opaque: self.framing == Framing::Opaque,
+            disconnect: end && closes,
             cache: self.cache.take(),
         })
     }
@@ -438,6 +446,20 @@ impl Outgoing {
         } else {
             tracing::error!(%code, "HTTP.sys does not send a response");
         }
+    }
+}
+
+/// Whether the client wants its connection closed (RFC 9112 section 9.3).
+fn asks_to_close(request: &Request) -> bool {
+    let options = || request.fields().iter().filter(|(name, _)| name.eq_ignore_ascii_case(b"connection")).map(|(_, value)| value);
+    let named = |option: &[u8]| {
+        let mut listed = options().flat_map(|value| value.split(|byte| *byte == b','));
+        listed.any(|known| known.trim_ascii().eq_ignore_ascii_case(option))
+    };
+    match request.version {
+        Version::Http10 => !named(b"keep-alive"),
+        Version::Http11 => named(b"close"),
+        Version::Http2 | Version::Http3 => false,
     }
 }
 

@@ -201,6 +201,39 @@ async fn a_streamed_response_of_known_length_has_it_in_its_head() {
 }
 
 #[tokio::test]
+async fn the_last_byte_of_a_known_length_ends_the_response() {
+    let shop = shop();
+    let id = shop.client.request("GET", "/shop/", &[]).unwrap();
+    let (_, exchange) = shop.take().await;
+    exchange.start(ok(), Length::Exact(5)).unwrap();
+    exchange.data(memory("hello"), false).unwrap();
+    assert!(turn(&exchange).is_pending());
+    assert!(shop.client.reply(id).complete);
+    exchange.data(memory(""), true).unwrap();
+    finish(&exchange).await;
+    assert_eq!(shop.client.reply(id).calls, 1);
+}
+
+#[tokio::test]
+async fn a_connection_is_closed_where_the_client_or_the_app_says_so() {
+    for (version, connection, closes) in [
+        (Version::Http11, "keep-alive", false),
+        (Version::Http11, "x, Close", true),
+        (Version::Http10, "close", true),
+        (Version::Http10, "Keep-Alive", false),
+    ] {
+        let mut shop = shop();
+        shop.client.version = version;
+        let id = shop.client.request("GET", "/shop/", &[("Connection", connection)]).unwrap();
+        let (_, exchange) = shop.take().await;
+        exchange.send(ok(), Bytes::from("hello"), None).unwrap();
+        finish(&exchange).await;
+        let reply = shop.client.reply(id);
+        assert_eq!((reply.closes, reply.field("connection").is_some()), (closes, closes), "{connection}");
+    }
+}
+
+#[tokio::test]
 async fn a_body_that_is_not_as_long_as_it_was_said_to_be_breaks_the_response_off() {
     for (piece, end) in [("hello there", false), ("hell", true)] {
         let shop = shop();

@@ -2,13 +2,14 @@
 //!
 //! * `handle`: a queue's handle and the thread pool's I/O object on it.
 //! * `call`: one overlapped call, which owns all that HTTP.sys works with until it has completed.
-//! * `receive`, `send`: HTTP.sys's structures from and to plain Rust types.
+//! * `receive`, `send`, `head`: HTTP.sys's structures from and to plain Rust types.
 //!
 //! Some functions of Wine's `httpapi.dll` end the process. Where Wine runs, those are not called, and answer
 //! [`Code::CALL_NOT_IMPLEMENTED`].
 
 mod call;
 mod handle;
+mod head;
 mod queue;
 mod receive;
 mod send;
