@@ -84,6 +84,9 @@ struct Outgoing {
     waiting: u64,
     trailers: Option<Fields>,
     cache: Option<CachePolicy>,
+    close_behind: bool,
+    /// The client has a head, or will have one.
+    has_answered: bool,
     /// The end was handed to HTTP.sys.
     end_sent: bool,
 }
@@ -108,6 +111,8 @@ impl Exchange {
                 waiting: 0,
                 trailers: None,
                 cache: None,
+                close_behind: false,
+                has_answered: false,
                 end_sent: false,
             }),
             leaving: RefCell::new(None),
@@ -192,6 +197,16 @@ impl Exchange {
         outgoing.head = Some(head);
         outgoing.stage = Stage::Begun;
         Ok(())
+    }
+
+    /// The connection is to be closed behind the response.
+    pub fn close_behind(&self) {
+        self.outgoing.borrow_mut().close_behind = true;
+    }
+
+    /// Whether the app is held back.
+    pub fn is_full(&self) -> bool {
+        self.outgoing.borrow().waiting >= HIGH_WATER
     }
 
     /// Whether there is room for more.
@@ -353,9 +368,16 @@ impl Exchange {
             if let Some(sending) = &mut outgoing.sending {
                 let Poll::Ready(sent) = Pin::new(sending).poll(cx) else { return };
                 outgoing.sending = None;
-                if let Err(code) = sent {
-                    outgoing.broke(code);
-                    return;
+                match sent {
+                    Ok(()) => outgoing.has_answered = true,
+                    Err(code) if outgoing.can_apologize(code) => outgoing.apologize(code),
+                    Err(code) => {
+                        outgoing.broke(code);
+                        if !code.is_disconnected() {
+                            let _ = self.queue.cancel(self.id);
+                        }
+                        return;
+                    }
                 }
             }
             let Some(sending) = outgoing.next_call() else { return };
@@ -387,10 +409,25 @@ impl Outgoing {
             head: self.head.take(),
             chunks,
             more: !end,
-            disconnect: end && matches!(self.framing, Framing::Close | Framing::Opaque),
+            disconnect: end && (self.close_behind || matches!(self.framing, Framing::Close | Framing::Opaque)),
             opaque: self.framing == Framing::Opaque,
             cache: self.cache.take(),
         })
+    }
+
+    /// Whether the client can still be told that its response cannot be sent.
+    fn can_apologize(&self, code: Code) -> bool {
+        !self.has_answered && !code.is_disconnected() && !code.is_cancelled()
+    }
+
+    /// HTTP.sys does not take the response: a field may be longer than it can be.
+    fn apologize(&mut self, code: Code) {
+        tracing::error!(%code, "HTTP.sys does not take a response: the client gets 500");
+        self.head = Some(Head { status: 500, reason: "Internal Server Error", fields: Fields::default() });
+        self.chunks.clear();
+        (self.trailers, self.cache) = (None, None);
+        (self.stage, self.framing) = (Stage::Ended, Framing::Absent);
+        (self.close_behind, self.has_answered, self.end_sent) = (true, true, false);
     }
 
     fn broke(&mut self, code: Code) {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
-use narthex_httpsys::fake::{Client, Fake};
+use narthex_httpsys::fake::{Client, Fake, UNREADABLE};
 use narthex_httpsys::{
     Api, BodyFailure, CachePolicy, Chunk, Closed, Error, Exchange, Fields, GroupProperty, Head, Intake, Length, QueueProperty,
     Request, Server, Settings, Verbosity, Version,
@@ -452,4 +452,26 @@ async fn the_wait_for_a_client_ends_with_its_exchange() {
     finish(&exchange).await;
     drop(exchange);
     assert_eq!(shop.fake.disconnect_waits(), 0);
+}
+
+#[tokio::test]
+async fn a_request_that_cannot_be_read_is_broken_off_and_the_next_one_comes() {
+    let shop = shop();
+    let broken = shop.client.request("GET", "/shop/", &[(UNREADABLE, "1")]).unwrap();
+    let next = shop.client.request("GET", "/shop/", &[]).unwrap();
+    assert_eq!(shop.take().await.0.id, next);
+    assert!(shop.client.reply(broken).broken_off);
+}
+
+#[tokio::test]
+async fn a_response_that_http_sys_does_not_take_is_500_and_not_silence() {
+    let shop = shop();
+    let id = shop.client.request("GET", "/shop/", &[]).unwrap();
+    let (_, exchange) = shop.take().await;
+    let mut head = ok();
+    head.fields.push(b"X-Long", &vec![b'x'; 70_000]);
+    exchange.send(head, Bytes::from("body"), None).unwrap();
+    finish(&exchange).await;
+    let reply = shop.client.reply(id);
+    assert_eq!((reply.status(), reply.complete, reply.closes, reply.body.len()), (500, true, true, 0));
 }

@@ -4,8 +4,9 @@
 #![cfg(windows)]
 
 use std::future::{pending, poll_fn, ready};
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -188,6 +189,44 @@ fn the_longest_prefix_has_the_request_and_several_are_on_one_queue() {
         assert_eq!(site.answer("1").await.context, 7);
         assert_eq!(site.answer("2").await.context, 8);
         asked.join().unwrap();
+    });
+}
+
+/// Set in a process that a test has started: the port that it is to share.
+const NEIGHBOUR: &str = "NARTHEX_TEST_NEIGHBOUR_PORT";
+
+/// Not a test by itself: the other process of the next one.
+#[test]
+fn neighbour() {
+    let Ok(port) = std::env::var(NEIGHBOUR) else { return };
+    run(async {
+        let mut site = Site::without_urls();
+        site.port = port.parse().unwrap();
+        site.add("/app/deep/", 8).unwrap();
+        println!("ready");
+        assert_eq!(site.answer("neighbour").await.context, 8);
+    });
+}
+
+#[test]
+fn two_processes_share_a_port_and_the_longest_prefix_has_the_request() {
+    run(async {
+        let mut site = Site::open("/app/");
+        let mut neighbour = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "neighbour", "--nocapture"])
+            .env(NEIGHBOUR, site.port.to_string())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(neighbour.stdout.take().unwrap()).lines();
+        assert!(lines.by_ref().any(|line| line.unwrap().contains("ready")));
+        assert!(matches!(site.add("/app/deep/", 9).unwrap_err(), Error::AlreadyRegistered { .. }));
+        let asked = client(site.port, vec![(site.get("/app/x"), "own"), (site.get("/app/deep/x"), "neighbour")]);
+        assert_eq!(site.answer("own").await.context, 7);
+        assert!(asked.join().unwrap()[1].ends_with("neighbour"));
+        // It must be able to say how it ended.
+        lines.for_each(drop);
+        assert!(neighbour.wait().unwrap().success());
     });
 }
 

@@ -46,7 +46,7 @@ pub enum CachePolicy {
 
 impl CachePolicy {
     /// What the host is told about a response.
-    #[cfg_attr(not(any(unix, test)), expect(dead_code, reason = "only a host caches"))]
+    #[cfg_attr(not(any(unix, windows, test)), expect(dead_code, reason = "only a host caches"))]
     pub(crate) fn of(head: &Parts) -> Option<narthex_proto::wire::CachePolicy> {
         head.extensions.get().and_then(|policy: &Self| policy.to_wire())
     }

@@ -169,6 +169,13 @@ pub enum Error {
     /// This kind of provider does not exist on this platform.
     #[error("there is no shared provider on this platform: use Provider::embedded() or Provider::auto()")]
     SharedUnavailable,
+    /// HTTP.sys was asked for where there is none.
+    #[error("there is no HTTP.sys here ({0}): use Provider::embedded() or Provider::auto()")]
+    NoHttpSys(String),
+    /// HTTP.sys refuses something, or lacks it.
+    #[cfg(any(windows, test))]
+    #[error(transparent)]
+    HttpSys(#[from] narthex_httpsys::Error),
     /// A worker thread ended by itself, which is a bug in Narthex.
     #[error("a worker thread of the server died; please report this with the panic message that it printed")]
     WorkerDied,

@@ -54,6 +54,8 @@ mod fragments;
     allow(dead_code, reason = "each feature uses its own part")
 )]
 mod guard;
+#[cfg(any(windows, test))]
+mod httpsys;
 pub mod hub;
 #[cfg(feature = "guards")]
 #[cfg_attr(

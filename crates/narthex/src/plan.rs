@@ -131,6 +131,28 @@ impl<S: App> Plan<S> {
                 };
                 shared.run(self.app.clone(), *host, course, ready).await
             }
+            #[cfg(any(windows, test))]
+            Found::HttpSys(api) => {
+                let server = course.server.clone();
+                let ready = |prefixes: &[UrlPrefix]| {
+                    prefixes.clone_into(&mut served);
+                    server.desk().open_embedded();
+                    announce(&format!("serving {} through HTTP.sys", listed(prefixes)));
+                    ready(prefixes, true);
+                };
+                let httpsys = crate::httpsys::HttpSys {
+                    api,
+                    prefixes,
+                    group,
+                    limits: self.limits.clone(),
+                    fine_tune: self.fine_tune.clone(),
+                    workers: self.workers,
+                    told: self.told,
+                    shutdown_timeout: self.shutdown_timeout,
+                    left_to_httpsys: self.left_to_httpsys(),
+                };
+                httpsys.run(self.app.clone(), course, ready).await
+            }
             Found::Nobody(why) => {
                 let embedded = Embedded {
                     prefixes,
@@ -161,12 +183,25 @@ impl<S: App> Plan<S> {
         }
         lived
     }
+
+    /// What was set that HTTP.sys does by its own configuration, or not at all.
+    #[cfg(any(windows, test))]
+    fn left_to_httpsys(&self) -> Vec<&'static str> {
+        let present = [
+            ("tls (narthex add sslcert)", !self.tls.is_empty()),
+            ("trusted_proxies", !self.trusted_proxies.is_empty()),
+            ("proxy_protocol", self.proxy_protocol),
+        ];
+        present.into_iter().filter(|(_, present)| *present).map(|(name, _)| name).collect()
+    }
 }
 
 /// Where requests are to come from.
 enum Found {
     #[cfg(unix)]
     Host(Box<crate::shared::Host>),
+    #[cfg(any(windows, test))]
+    HttpSys(std::sync::Arc<dyn narthex_httpsys::Api>),
     /// And why the server needs a listener of its own.
     Nobody(String),
 }
@@ -182,14 +217,37 @@ async fn find(provider: &Provider, name: &str, workers: usize) -> Result<Found> 
             Err(Error::NoHost { tried, .. }) => Found::Nobody(format!("no host answers at {}", crate::error::places(&tried))),
             Err(error) => Found::Nobody(error.to_string()),
         }),
+        Kind::HttpSys => Err(Error::NoHttpSys("it is a part of Windows".to_owned())),
+        #[cfg(test)]
+        Kind::HttpSysAt(fake) => Ok(Found::HttpSys(std::sync::Arc::new(fake.0.clone()))),
     }
 }
 
-#[cfg(not(unix))]
+#[cfg(windows)]
+async fn find(provider: &Provider, _name: &str, _workers: usize) -> Result<Found> {
+    let open = || narthex_httpsys::HttpSys::open();
+    match &provider.0 {
+        Kind::Embedded => Ok(Found::Nobody("as asked".to_owned())),
+        Kind::Shared(_) => Err(Error::SharedUnavailable),
+        Kind::HttpSys => match open() {
+            Ok(api) => Ok(Found::HttpSys(api)),
+            Err(code) => Err(Error::NoHttpSys(code.to_string())),
+        },
+        Kind::Auto => Ok(match open() {
+            Ok(api) => Found::HttpSys(api),
+            Err(code) => Found::Nobody(format!("there is no HTTP.sys ({code})")),
+        }),
+        #[cfg(test)]
+        Kind::HttpSysAt(fake) => Ok(Found::HttpSys(std::sync::Arc::new(fake.0.clone()))),
+    }
+}
+
+#[cfg(not(any(unix, windows)))]
 async fn find(provider: &Provider, _name: &str, _workers: usize) -> Result<Found> {
     match &provider.0 {
         Kind::Embedded => Ok(Found::Nobody("as asked".to_owned())),
         Kind::Shared(_) => Err(Error::SharedUnavailable),
+        Kind::HttpSys => Err(Error::NoHttpSys("it is a part of Windows".to_owned())),
         Kind::Auto => Ok(Found::Nobody("hosts exist only on Unix".to_owned())),
     }
 }

@@ -132,7 +132,7 @@ impl RequestQueue {
 }
 
 /// Never shorter than asked.
-#[cfg(unix)]
+#[cfg(any(unix, windows))]
 fn whole_seconds(time: Duration) -> u32 {
     let partial = u64::from(time.subsec_nanos() > 0);
     u32::try_from(time.as_secs().saturating_add(partial)).unwrap_or(u32::MAX)
@@ -239,6 +239,24 @@ impl Timeouts {
             Some(rate) => rate,
         };
         timeouts
+    }
+
+    /// As HTTP.sys is told them.
+    #[cfg(any(windows, test))]
+    pub(crate) fn for_httpsys(&self) -> narthex_httpsys::Timeouts {
+        use narthex_httpsys::Timeouts;
+        let seconds = |limit: Option<Duration>| {
+            let limit = limit.unwrap_or_default();
+            if limit > LONGEST { Timeouts::NEVER } else { u16::try_from(whole_seconds(limit)).unwrap_or(Timeouts::NEVER) }
+        };
+        Timeouts {
+            entity_body: seconds(self.entity_body),
+            drain_entity_body: seconds(self.drain_entity_body),
+            request_queue: seconds(self.request_queue),
+            idle_connection: seconds(self.idle_connection),
+            header_wait: seconds(self.header_wait),
+            min_send_rate: self.min_send_rate.unwrap_or_default(),
+        }
     }
 
     /// As the host is told them.

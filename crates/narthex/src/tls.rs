@@ -152,6 +152,13 @@ pub(crate) struct TlsSettings {
     pub(crate) by_name: Vec<(String, Tls)>,
 }
 
+impl TlsSettings {
+    /// Whether there is nothing to show at an `https` port.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.fallback.is_none() && self.by_name.is_empty()
+    }
+}
+
 /// What the bindings of the ports are made from, and made again from when files change.
 pub(crate) struct Certificates {
     settings: TlsSettings,
@@ -174,7 +181,7 @@ impl Certificates {
 
     /// Whether there is anything to show at an `https` port.
     pub(crate) fn can_be_had(&self) -> bool {
-        self.settings.fallback.is_some() || !self.settings.by_name.is_empty()
+        !self.settings.is_empty()
     }
 
     /// Reads what these `https` ports need and do not have yet; all of it or nothing.

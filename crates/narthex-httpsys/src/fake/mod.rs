@@ -16,6 +16,9 @@ use crate::Code;
 use crate::api::{Api, Feature, GroupId, Open, Queue, SessionId};
 use crate::property::{GroupProperty, QueueProperty};
 
+/// A request with this field is one that cannot be read.
+pub const UNREADABLE: &str = "X-Fake-Unreadable";
+
 /// An HTTP.sys in memory. Clones are the same one, as seen by another process.
 #[derive(Clone, Default)]
 pub struct Fake(Arc<Mutex<State>>);
@@ -25,6 +28,12 @@ impl Fake {
     #[must_use]
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// Whether both are the same one.
+    #[must_use]
+    pub fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
     }
 
     /// One that has only what Wine's has: a URL per group, no properties, no features.

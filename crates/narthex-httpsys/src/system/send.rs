@@ -7,7 +7,7 @@ use windows_sys::Win32::Foundation::{HANDLE, NO_ERROR};
 use windows_sys::Win32::Networking::HttpServer::{
     HTTP_BYTE_RANGE, HTTP_CACHE_POLICY, HTTP_DATA_CHUNK, HTTP_DATA_CHUNK_0, HTTP_DATA_CHUNK_0_0, HTTP_DATA_CHUNK_0_1,
     HTTP_DATA_CHUNK_0_4, HTTP_RESPONSE_V2, HTTP_SEND_RESPONSE_FLAG_DISCONNECT, HTTP_SEND_RESPONSE_FLAG_MORE_DATA,
-    HTTP_SEND_RESPONSE_FLAG_OPAQUE, HTTP_UNKNOWN_HEADER, HttpCachePolicyTimeToLive, HttpCachePolicyUserInvalidates,
+    HTTP_SEND_RESPONSE_FLAG_OPAQUE, HTTP_UNKNOWN_HEADER, HTTP_VERSION, HttpCachePolicyTimeToLive, HttpCachePolicyUserInvalidates,
     HttpDataChunkFromFileHandle, HttpDataChunkFromMemory, HttpDataChunkTrailers, HttpSendHttpResponse,
     HttpSendResponseEntityBody,
 };
@@ -108,6 +108,7 @@ fn cache_policy(policy: CachePolicy) -> HTTP_CACHE_POLICY {
 /// A head. Of a field that comes more than once only the first has the place that HTTP.sys has for it.
 fn response(head: &Head, unknown: &mut Vec<HTTP_UNKNOWN_HEADER>) -> Option<Box<HTTP_RESPONSE_V2>> {
     let mut raw = Box::<HTTP_RESPONSE_V2>::default();
+    raw.Base.Version = HTTP_VERSION { MajorVersion: 1, MinorVersion: 1 };
     raw.Base.StatusCode = head.status;
     raw.Base.ReasonLength = u16::try_from(head.reason.len()).ok()?;
     raw.Base.pReason = head.reason.as_ptr();
@@ -166,4 +167,33 @@ fn memory(bytes: &[u8]) -> HTTP_DATA_CHUNK {
 
 fn described(fields: &Fields) -> Option<Vec<HTTP_UNKNOWN_HEADER>> {
     fields.iter().map(|(name, value)| field(name, value)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+
+    fn send(fields: &[(&[u8], &[u8])]) -> Option<Send> {
+        let head = Head { status: 200, reason: "OK", fields: fields.iter().copied().collect() };
+        let chunks = vec![Chunk::Memory(Bytes::from("body"))];
+        Send::new(RequestId(1), Sending { head: Some(head), chunks, more: true, ..Sending::default() })
+    }
+
+    #[test]
+    fn fields_have_their_places_and_the_second_of_a_name_is_beside_them() {
+        let sent = send(&[(b"set-cookie", b"a=1"), (b"set-cookie", b"b=2"), (b"x-own", b"x")]).unwrap();
+        let head = &sent.head.as_ref().unwrap().Base;
+        assert_eq!((head.StatusCode, head.EntityChunkCount, head.Headers.UnknownHeaderCount), (200, 1, 2));
+        assert_eq!(head.Headers.KnownHeaders[27].RawValueLength, 3);
+        assert_eq!(sent.flags, HTTP_SEND_RESPONSE_FLAG_MORE_DATA);
+        assert!(sent.unknown.iter().all(|field| field.RawValueLength > 0));
+    }
+
+    #[test]
+    fn a_field_that_is_longer_than_http_sys_takes_is_not_sent_short() {
+        assert!(send(&[(b"x-long", &vec![b'x'; 65_535])]).is_some());
+        assert!(send(&[(b"x-long", &vec![b'x'; 65_536])]).is_none());
+    }
 }
