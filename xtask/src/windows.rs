@@ -29,7 +29,7 @@ const MACOS: [&str; 2] = ["x86_64-apple-darwin", "aarch64-apple-darwin"];
 const UNIX_ONLY: [&str; 6] =
     ["narthex-host", "narthex-tests", "narthex-bench-app", "narthex-bench-ws-load", "any-program", "xtask"];
 /// Whose tests run under Wine.
-const UNDER_WINE: [&str; 5] = ["narthex-proto", "narthex-ws", "narthex-httpsys", "narthex-cli", "service"];
+const UNDER_WINE: [&str; 6] = ["narthex-proto", "narthex-ws", "narthex-httpsys", "narthex-cli", "neighbours", "service"];
 /// std's macro says `const` already, in the form that it has on this target.
 const MISTAKEN: &str = "clippy::missing_const_for_thread_local";
 /// For all tests of a package, should nextest not be there to limit each.
