@@ -136,6 +136,16 @@ impl Exchange {
     /// The next piece of the request body, or of the client's bytes after [`upgrade`](Self::upgrade). The first time that it
     /// is asked for, HTTP.sys tells a client that waits for it to go on.
     pub fn poll_body(&self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BodyFailure>>> {
+        {
+            // HTTP.sys takes the connection for one of HTTP until it has the 101.
+            let mut outgoing = self.outgoing.borrow_mut();
+            if outgoing.is_upgrading() {
+                self.advance(&mut outgoing, cx);
+                if outgoing.is_upgrading() {
+                    return Poll::Pending;
+                }
+            }
+        }
         let mut incoming = self.incoming.borrow_mut();
         if incoming.ended {
             return Poll::Ready(None);
@@ -204,9 +214,10 @@ impl Exchange {
         self.outgoing.borrow_mut().close_behind = true;
     }
 
-    /// Whether the app is held back.
-    pub fn is_full(&self) -> bool {
-        self.outgoing.borrow().waiting >= HIGH_WATER
+    /// Whether the app is held back: it is to be asked again when it no longer is.
+    pub fn holds_back(&self) -> bool {
+        let outgoing = self.outgoing.borrow();
+        outgoing.waiting >= HIGH_WATER || outgoing.is_upgrading()
     }
 
     /// Whether there is room for more.
@@ -389,6 +400,10 @@ impl Exchange {
 }
 
 impl Outgoing {
+    fn is_upgrading(&self) -> bool {
+        self.framing == Framing::Opaque && self.stage == Stage::Begun && !self.has_answered
+    }
+
     fn push(&mut self, chunk: Chunk) {
         if !chunk.is_empty() {
             self.waiting = self.waiting.saturating_add(chunk.len());

@@ -360,7 +360,8 @@ async fn an_upgraded_connection_carries_bytes_both_ways_and_where_there_is_none_
     let id = shop.client.request("GET", "/shop/", &[("Upgrade", "websocket")]).unwrap();
     let (_, exchange) = shop.take().await;
     exchange.upgrade(head()).unwrap();
-    assert!(turn(&exchange).is_pending());
+    // Whoever reads at once does not read the end of the request's body.
+    assert!(exchange.poll_body(&mut Context::from_waker(Waker::noop())).is_pending());
     shop.client.body(id, b"ping");
     assert_eq!(poll_fn(|cx| exchange.poll_body(cx)).await, Some(Ok(Bytes::from("ping"))));
     exchange.data(memory("pong"), false).unwrap();

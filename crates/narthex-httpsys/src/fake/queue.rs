@@ -111,6 +111,7 @@ impl Queue for FakeQueue {
         if fields.into_iter().any(|(_, value)| value.len() > u16::MAX.into()) {
             return Operation::done(Err(Code::INVALID_PARAMETER));
         }
+        exchanged.body_ended &= !sending.opaque;
         exchanged.reply.take(sending);
         if !state.holding {
             return Operation::done(Ok(()));
