@@ -8,6 +8,7 @@ mod checks;
 mod conformance;
 mod package;
 mod system;
+mod windows;
 
 use std::process::ExitCode;
 
@@ -18,6 +19,7 @@ usage: cargo xtask <command>
   bench    what a request costs, beside its peers (`cargo xtask bench --help`)
   package  a Debian package of the host: binary, units, man pages, completions (`cargo xtask package help`)
   conformance   the suites that others have written, and their table (`cargo xtask conformance help`)
+  windows  clippy for Windows, tests under Wine, a check for macOS (`cargo xtask windows help`)
 ";
 
 fn main() -> ExitCode {
@@ -28,6 +30,7 @@ fn main() -> ExitCode {
         Some("test") if rest.is_empty() => checks::run(),
         Some("bench") => bench::run(rest).map_err(|error| format!("{error:#}")),
         Some("package") => package::run(&rest),
+        Some("windows") => windows::run(&rest),
         Some("conformance") => conformance::run(&rest),
         Some("help" | "--help" | "-h") => {
             print!("{USAGE}");

@@ -2,8 +2,6 @@
 
 use std::process::{ExitCode, Termination};
 
-use narthex_host::admin::AdminError;
-
 use crate::output;
 
 /// How the command ended.
@@ -16,14 +14,26 @@ pub(crate) enum Exit {
     /// The command line could not be understood.
     Usage = 2,
     /// No host answers where one was expected, or its service does not run: a script may start one, or wait.
+    #[cfg(unix)]
     NoHost = 3,
     /// The host is not installed as a service.
+    #[cfg(unix)]
     NotInstalled = 4,
     /// Nothing fails, but something will some day: only where `--strict` asks for it.
+    #[cfg(unix)]
     Warned = 5,
 }
 
 /// The codes for `--help` and the man pages.
+#[cfg(windows)]
+pub(crate) const CODES: &str = "\
+Exit codes:
+  0  done
+  1  refused by HTTP.sys, or failed; standard error says why
+  2  the command line could not be understood";
+
+/// The codes for `--help` and the man pages.
+#[cfg(unix)]
 pub(crate) const CODES: &str = "\
 Exit codes:
   0  done
@@ -48,6 +58,7 @@ pub(crate) fn report(result: anyhow::Result<()>) -> Exit {
         let _ = usage.print();
         return if usage.exit_code() == 0 { Exit::Done } else { Exit::Usage };
     }
+    #[cfg(unix)]
     if let Some(Said(exit)) = error.downcast_ref() {
         return *exit;
     }
@@ -56,11 +67,19 @@ pub(crate) fn report(result: anyhow::Result<()>) -> Exit {
 }
 
 /// How a command ends that has said on standard output already what there is to say.
+#[cfg(unix)]
 #[derive(Debug, thiserror::Error)]
 #[error("{0:?}")]
 pub(crate) struct Said(pub(crate) Exit);
 
+#[cfg(windows)]
+fn of(_: &anyhow::Error) -> Exit {
+    Exit::Failed
+}
+
+#[cfg(unix)]
 fn of(error: &anyhow::Error) -> Exit {
+    use narthex_host::admin::AdminError;
     let asked = matches!(error.downcast_ref(), Some(AdminError::NoHost(_)));
     let registered_with = error.chain().any(|cause| matches!(cause.downcast_ref(), Some(narthex::Error::NoHost { .. })));
     if asked || registered_with { Exit::NoHost } else { Exit::Failed }
@@ -90,8 +109,10 @@ mod tests {
         assert_eq!(text(&error), "cannot start: cannot open x: no such file");
     }
 
+    #[cfg(unix)]
     #[test]
     fn only_an_absent_host_has_a_code_of_its_own() {
+        use narthex_host::admin::AdminError;
         let error = |error: AdminError| of(&error.into());
         assert_eq!(error(AdminError::NoHost("/s".into())), Exit::NoHost);
         assert_eq!(error(AdminError::AccessDenied("/s".into())), Exit::Failed);

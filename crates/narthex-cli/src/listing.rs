@@ -55,11 +55,13 @@ impl Listing {
 }
 
 /// As netsh writes it.
+#[cfg(unix)]
 pub(crate) fn yes_or_no(is_so: bool) -> &'static str {
     if is_so { "Yes" } else { "No" }
 }
 
 /// What is said of a value beside it.
+#[cfg(unix)]
 pub(crate) fn remark(is_default: bool) -> &'static str {
     if is_default { " (default)" } else { "" }
 }

@@ -1,24 +1,42 @@
-//! `narthex`: the host, the demo, and netsh's verbs for a running host.
+//! `narthex`: on Unix the host, the demo, and netsh's verbs for a running host; on Windows, where HTTP.sys is the host, netsh's verbs
+//! for that.
 
+#[cfg(unix)]
 mod accounts;
+#[cfg(unix)]
 mod admin;
+#[cfg_attr(windows, path = "args/windows.rs")]
 mod args;
+#[cfg(unix)]
 mod dashboard;
+#[cfg(unix)]
 mod demo;
+#[cfg(unix)]
 mod doctor;
 mod documents;
 mod exit;
+#[cfg(unix)]
 mod forward;
+#[cfg(unix)]
 mod host;
+#[cfg(windows)]
+mod httpsys;
 mod listing;
+#[cfg(unix)]
 mod log;
 mod new;
 mod output;
+#[cfg(unix)]
 mod prefix;
+#[cfg(unix)]
 mod run;
+#[cfg(unix)]
 mod service;
+#[cfg(unix)]
 mod stop;
+#[cfg(unix)]
 mod top;
+#[cfg(unix)]
 mod verbs;
 
 use args::Command;
@@ -28,6 +46,20 @@ fn main() -> Exit {
     exit::report(args::parse(std::env::args_os()).and_then(run))
 }
 
+#[cfg(windows)]
+fn run(command: Command) -> anyhow::Result<()> {
+    match command {
+        Command::New(arguments) => new::run(&arguments),
+        Command::Show(what) => httpsys::show(what),
+        Command::Add(what) => httpsys::add(what),
+        Command::Update(what) => httpsys::update(what),
+        Command::Delete(what) => httpsys::delete(what),
+        Command::Completions(arguments) => documents::completions(&arguments),
+        Command::Man(arguments) => documents::man(&arguments),
+    }
+}
+
+#[cfg(unix)]
 fn run(command: Command) -> anyhow::Result<()> {
     match command {
         Command::Demo(arguments) => demo::run(&arguments),

@@ -1,4 +1,5 @@
 //! The demo as people meet it: started, used, broken, stopped. And the host's own commands.
+#![cfg(unix)]
 
 mod support;
 

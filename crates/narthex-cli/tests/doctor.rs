@@ -1,4 +1,5 @@
 //! `narthex doctor` on this machine, of which a test knows nothing, and with configurations, of which it does.
+#![cfg(unix)]
 
 use std::net::TcpListener;
 use std::process::{Command, Stdio};

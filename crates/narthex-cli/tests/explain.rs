@@ -1,4 +1,5 @@
 //! `narthex explain` against a host that runs.
+#![cfg(unix)]
 
 #[expect(dead_code, reason = "the demo's tests use the rest")]
 mod support;

@@ -76,6 +76,11 @@ pub enum Received {
         /// The room that it needs in bytes.
         needed: usize,
     },
+    /// It is not what HTTP.sys's documentation says.
+    Unreadable {
+        /// The request.
+        id: RequestId,
+    },
 }
 
 /// The HTTP Server API.

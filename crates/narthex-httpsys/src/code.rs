@@ -27,14 +27,20 @@ impl Code {
     pub const INVALID_PARAMETER: Self = Self(87);
     /// `ERROR_CALL_NOT_IMPLEMENTED`. Wine's answer to what it lacks.
     pub const CALL_NOT_IMPLEMENTED: Self = Self(120);
+    /// `ERROR_INSUFFICIENT_BUFFER`. Of a question about the configuration: the answer needs a larger one.
+    pub const INSUFFICIENT_BUFFER: Self = Self(122);
     /// `ERROR_ALREADY_EXISTS`.
     pub const ALREADY_EXISTS: Self = Self(183);
     /// `ERROR_MORE_DATA`. Of a request: it needs a larger buffer.
     pub const MORE_DATA: Self = Self(234);
+    /// `ERROR_NO_MORE_ITEMS`. Of the configuration: that was all.
+    pub const NO_MORE_ITEMS: Self = Self(259);
     /// `ERROR_OPERATION_ABORTED`: cancelled, or the queue was closed.
     pub const OPERATION_ABORTED: Self = Self(995);
     /// `ERROR_CONNECTION_INVALID`: the client or its request is gone.
     pub const CONNECTION_INVALID: Self = Self(1229);
+    /// `ERROR_NONE_MAPPED`: there is no user or group of this name.
+    pub const NONE_MAPPED: Self = Self(1332);
     /// `ERROR_CONNECTION_ABORTED`: the client is gone.
     pub const CONNECTION_ABORTED: Self = Self(1236);
 
@@ -70,10 +76,13 @@ impl fmt::Display for Code {
             Self::NETNAME_DELETED => "ERROR_NETNAME_DELETED",
             Self::INVALID_PARAMETER => "ERROR_INVALID_PARAMETER",
             Self::CALL_NOT_IMPLEMENTED => "ERROR_CALL_NOT_IMPLEMENTED",
+            Self::INSUFFICIENT_BUFFER => "ERROR_INSUFFICIENT_BUFFER",
             Self::ALREADY_EXISTS => "ERROR_ALREADY_EXISTS",
             Self::MORE_DATA => "ERROR_MORE_DATA",
+            Self::NO_MORE_ITEMS => "ERROR_NO_MORE_ITEMS",
             Self::OPERATION_ABORTED => "ERROR_OPERATION_ABORTED",
             Self::CONNECTION_INVALID => "ERROR_CONNECTION_INVALID",
+            Self::NONE_MAPPED => "ERROR_NONE_MAPPED",
             Self::CONNECTION_ABORTED => "ERROR_CONNECTION_ABORTED",
             Self(number) => return write!(f, "error {number}"),
         };

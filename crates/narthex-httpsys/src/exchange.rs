@@ -85,6 +85,8 @@ struct Outgoing {
     trailers: Option<Fields>,
     cache: Option<CachePolicy>,
     close_behind: bool,
+    /// The client has a head, or will have one.
+    has_answered: bool,
     /// The end was handed to HTTP.sys.
     end_sent: bool,
 }
@@ -109,7 +111,8 @@ impl Exchange {
                 waiting: 0,
                 trailers: None,
                 cache: None,
-                close_behind: false,
+                close_behind: asks_to_close(request),
+                has_answered: false,
                 end_sent: false,
             }),
             leaving: RefCell::new(None),
@@ -133,6 +136,16 @@ impl Exchange {
     /// The next piece of the request body, or of the client's bytes after [`upgrade`](Self::upgrade). The first time that it
     /// is asked for, HTTP.sys tells a client that waits for it to go on.
     pub fn poll_body(&self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BodyFailure>>> {
+        {
+            // HTTP.sys takes the connection for one of HTTP until it has the 101.
+            let mut outgoing = self.outgoing.borrow_mut();
+            if outgoing.is_upgrading() {
+                self.advance(&mut outgoing, cx);
+                if outgoing.is_upgrading() {
+                    return Poll::Pending;
+                }
+            }
+        }
         let mut incoming = self.incoming.borrow_mut();
         if incoming.ended {
             return Poll::Ready(None);
@@ -201,9 +214,10 @@ impl Exchange {
         self.outgoing.borrow_mut().close_behind = true;
     }
 
-    /// Whether the app is held back.
-    pub fn is_full(&self) -> bool {
-        self.outgoing.borrow().waiting >= HIGH_WATER
+    /// Whether the app is held back: it is to be asked again when it no longer is.
+    pub fn holds_back(&self) -> bool {
+        let outgoing = self.outgoing.borrow();
+        outgoing.waiting >= HIGH_WATER || outgoing.is_upgrading()
     }
 
     /// Whether there is room for more.
@@ -365,9 +379,18 @@ impl Exchange {
             if let Some(sending) = &mut outgoing.sending {
                 let Poll::Ready(sent) = Pin::new(sending).poll(cx) else { return };
                 outgoing.sending = None;
-                if let Err(code) = sent {
-                    outgoing.broke(code);
-                    return;
+                match sent {
+                    Ok(()) => outgoing.has_answered = true,
+                    // All of it was sent before.
+                    Err(Code::HANDLE_EOF) if outgoing.end_sent => {}
+                    Err(code) if outgoing.can_apologize(code) => outgoing.apologize(code),
+                    Err(code) => {
+                        outgoing.broke(code);
+                        if !code.is_disconnected() {
+                            let _ = self.queue.cancel(self.id);
+                        }
+                        return;
+                    }
                 }
             }
             let Some(sending) = outgoing.next_call() else { return };
@@ -377,6 +400,10 @@ impl Exchange {
 }
 
 impl Outgoing {
+    fn is_upgrading(&self) -> bool {
+        self.framing == Framing::Opaque && self.stage == Stage::Begun && !self.has_answered
+    }
+
     fn push(&mut self, chunk: Chunk) {
         if !chunk.is_empty() {
             self.waiting = self.waiting.saturating_add(chunk.len());
@@ -386,7 +413,8 @@ impl Outgoing {
 
     /// What is to be sent next, if anything.
     fn next_call(&mut self) -> Option<Sending> {
-        let end = self.stage == Stage::Ended;
+        // The last byte of a body of known length ends the response, whether or not the app has said so yet.
+        let end = self.stage == Stage::Ended || self.framing == Framing::Exact(0);
         let nothing_new = self.head.is_none() && self.chunks.is_empty() && !end;
         if matches!(self.stage, Stage::Fresh | Stage::Broken) || self.end_sent || nothing_new {
             return None;
@@ -395,14 +423,34 @@ impl Outgoing {
         self.waiting = 0;
         self.framing.frame(&mut chunks, self.trailers.take_if(|_| end), end);
         self.end_sent = end;
+        let mut head = self.head.take();
+        let closes = self.close_behind || matches!(self.framing, Framing::Close | Framing::Opaque);
+        if let Some(head) = head.as_mut().filter(|_| closes && self.framing != Framing::Opaque) {
+            head.fields.push(b"Connection", b"close");
+        }
         Some(Sending {
-            head: self.head.take(),
+            opaque: self.framing == Framing::Opaque && head.is_some(),
+            head,
             chunks,
             more: !end,
-            disconnect: end && (self.close_behind || matches!(self.framing, Framing::Close | Framing::Opaque)),
-            opaque: self.framing == Framing::Opaque,
+            disconnect: end && closes,
             cache: self.cache.take(),
         })
+    }
+
+    /// Whether the client can still be told that its response cannot be sent.
+    fn can_apologize(&self, code: Code) -> bool {
+        !self.has_answered && !code.is_disconnected() && !code.is_cancelled()
+    }
+
+    /// HTTP.sys does not take the response: a field may be longer than it can be.
+    fn apologize(&mut self, code: Code) {
+        tracing::error!(%code, "HTTP.sys does not take a response: the client gets 500");
+        self.head = Some(Head { status: 500, reason: "Internal Server Error", fields: Fields::default() });
+        self.chunks.clear();
+        (self.trailers, self.cache) = (None, None);
+        (self.stage, self.framing) = (Stage::Ended, Framing::Absent);
+        (self.close_behind, self.has_answered, self.end_sent) = (true, true, false);
     }
 
     fn broke(&mut self, code: Code) {
@@ -413,6 +461,20 @@ impl Outgoing {
         } else {
             tracing::error!(%code, "HTTP.sys does not send a response");
         }
+    }
+}
+
+/// Whether the client wants its connection closed (RFC 9112 section 9.3).
+fn asks_to_close(request: &Request) -> bool {
+    let options = || request.fields().iter().filter(|(name, _)| name.eq_ignore_ascii_case(b"connection")).map(|(_, value)| value);
+    let named = |option: &[u8]| {
+        let mut listed = options().flat_map(|value| value.split(|byte| *byte == b','));
+        listed.any(|known| known.trim_ascii().eq_ignore_ascii_case(option))
+    };
+    match request.version {
+        Version::Http10 => !named(b"keep-alive"),
+        Version::Http11 => named(b"close"),
+        Version::Http2 | Version::Http3 => false,
     }
 }
 

@@ -49,6 +49,7 @@ impl Intake {
                         return Ok(Some(request));
                     }
                 }
+                Ok(Received::Unreadable { id }) => self.reject(id, "it is not what HTTP.sys documents"),
                 Err(code) if code.is_cancelled() => return Ok(None),
                 // The client left before its request was taken.
                 Err(code) if code.is_disconnected() => {}
@@ -64,16 +65,24 @@ impl Intake {
             match self.queue.receive(Some(id), room).await {
                 Ok(Received::Request(request)) => return Ok(Some(request)),
                 Ok(Received::TooLong { needed, .. }) => room = needed.max(2 * room),
+                Ok(Received::Unreadable { id }) => {
+                    self.reject(id, "it is not what HTTP.sys documents");
+                    return Ok(None);
+                }
                 Err(code) if code.is_disconnected() || code.is_cancelled() => return Ok(None),
                 Err(code) => return Err(Error::Failed { what: "receive a long request", code }),
             }
         }
-        tracing::warn!(room, "a request is broken off: its head needs more room than HTTP.sys's largest");
+        self.reject(id, "its head needs more room than HTTP.sys's largest");
+        Ok(None)
+    }
+
+    fn reject(&self, id: RequestId, why: &str) {
+        tracing::error!("a request is broken off: {why}");
         if let Err(code) = self.queue.cancel(id)
             && code != Code::CONNECTION_INVALID
         {
             tracing::warn!(%code, "it cannot be broken off");
         }
-        Ok(None)
     }
 }

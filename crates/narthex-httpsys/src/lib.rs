@@ -10,6 +10,7 @@
 
 mod api;
 mod code;
+pub mod configuration;
 mod error;
 mod exchange;
 #[cfg(any(test, feature = "fake"))]

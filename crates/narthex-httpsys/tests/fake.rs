@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
-use narthex_httpsys::fake::{Client, Fake};
+use narthex_httpsys::fake::{Client, Fake, UNREADABLE};
 use narthex_httpsys::{
     Api, BodyFailure, CachePolicy, Chunk, Closed, Error, Exchange, Fields, GroupProperty, Head, Intake, Length, QueueProperty,
     Request, Server, Settings, Verbosity, Version,
@@ -201,6 +201,39 @@ async fn a_streamed_response_of_known_length_has_it_in_its_head() {
 }
 
 #[tokio::test]
+async fn the_last_byte_of_a_known_length_ends_the_response() {
+    let shop = shop();
+    let id = shop.client.request("GET", "/shop/", &[]).unwrap();
+    let (_, exchange) = shop.take().await;
+    exchange.start(ok(), Length::Exact(5)).unwrap();
+    exchange.data(memory("hello"), false).unwrap();
+    assert!(turn(&exchange).is_pending());
+    assert!(shop.client.reply(id).complete);
+    exchange.data(memory(""), true).unwrap();
+    finish(&exchange).await;
+    assert_eq!(shop.client.reply(id).calls, 1);
+}
+
+#[tokio::test]
+async fn a_connection_is_closed_where_the_client_or_the_app_says_so() {
+    for (version, connection, closes) in [
+        (Version::Http11, "keep-alive", false),
+        (Version::Http11, "x, Close", true),
+        (Version::Http10, "close", true),
+        (Version::Http10, "Keep-Alive", false),
+    ] {
+        let mut shop = shop();
+        shop.client.version = version;
+        let id = shop.client.request("GET", "/shop/", &[("Connection", connection)]).unwrap();
+        let (_, exchange) = shop.take().await;
+        exchange.send(ok(), Bytes::from("hello"), None).unwrap();
+        finish(&exchange).await;
+        let reply = shop.client.reply(id);
+        assert_eq!((reply.closes, reply.field("connection").is_some()), (closes, closes), "{connection}");
+    }
+}
+
+#[tokio::test]
 async fn a_body_that_is_not_as_long_as_it_was_said_to_be_breaks_the_response_off() {
     for (piece, end) in [("hello there", false), ("hell", true)] {
         let shop = shop();
@@ -327,7 +360,8 @@ async fn an_upgraded_connection_carries_bytes_both_ways_and_where_there_is_none_
     let id = shop.client.request("GET", "/shop/", &[("Upgrade", "websocket")]).unwrap();
     let (_, exchange) = shop.take().await;
     exchange.upgrade(head()).unwrap();
-    assert!(turn(&exchange).is_pending());
+    // Whoever reads at once does not read the end of the request's body.
+    assert!(exchange.poll_body(&mut Context::from_waker(Waker::noop())).is_pending());
     shop.client.body(id, b"ping");
     assert_eq!(poll_fn(|cx| exchange.poll_body(cx)).await, Some(Ok(Bytes::from("ping"))));
     exchange.data(memory("pong"), false).unwrap();
@@ -452,4 +486,26 @@ async fn the_wait_for_a_client_ends_with_its_exchange() {
     finish(&exchange).await;
     drop(exchange);
     assert_eq!(shop.fake.disconnect_waits(), 0);
+}
+
+#[tokio::test]
+async fn a_request_that_cannot_be_read_is_broken_off_and_the_next_one_comes() {
+    let shop = shop();
+    let broken = shop.client.request("GET", "/shop/", &[(UNREADABLE, "1")]).unwrap();
+    let next = shop.client.request("GET", "/shop/", &[]).unwrap();
+    assert_eq!(shop.take().await.0.id, next);
+    assert!(shop.client.reply(broken).broken_off);
+}
+
+#[tokio::test]
+async fn a_response_that_http_sys_does_not_take_is_500_and_not_silence() {
+    let shop = shop();
+    let id = shop.client.request("GET", "/shop/", &[]).unwrap();
+    let (_, exchange) = shop.take().await;
+    let mut head = ok();
+    head.fields.push(b"X-Long", &vec![b'x'; 70_000]);
+    exchange.send(head, Bytes::from("body"), None).unwrap();
+    finish(&exchange).await;
+    let reply = shop.client.reply(id);
+    assert_eq!((reply.status(), reply.complete, reply.closes, reply.body.len()), (500, true, true, 0));
 }

@@ -280,6 +280,22 @@ fn closing_the_queue_ends_what_waits_for_requests() {
 }
 
 #[test]
+fn fields_that_come_twice_and_a_wish_to_close_reach_the_client() {
+    run(async {
+        let site = Site::open("/app/");
+        let request = site.get("/app/").replace("\r\n\r\n", "\r\nConnection: close\r\n\r\n");
+        let asked = client(site.port, vec![(request, "body")]);
+        let (_, exchange) = site.take().await;
+        let fields = [(&b"Set-Cookie"[..], &b"a=1"[..]), (b"X-Own", b"x"), (b"Set-Cookie", b"b=2")].into_iter().collect();
+        exchange.send(Head { fields, ..ok() }, Bytes::from("body"), None).unwrap();
+        finish(&exchange).await;
+        let reply = &asked.join().unwrap()[0];
+        assert!(reply.contains("Set-Cookie: a=1\r\n") && reply.contains("Set-Cookie: b=2\r\n"), "{reply}");
+        assert!(reply.contains("Connection: close\r\n") && reply.contains("X-Own: x\r\n"), "{reply}");
+    });
+}
+
+#[test]
 fn a_client_that_left_ends_its_exchange() {
     run(async {
         let site = Site::open("/app/");

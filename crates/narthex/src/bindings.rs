@@ -53,7 +53,7 @@ impl Bindings {
         self.queue = queue;
     }
 
-    /// Whether the app is about to run behind a host, rather than on its own listener.
+    /// Whether the app is about to run behind a host, or on HTTP.sys, rather than on its own listener.
     #[must_use]
     pub fn is_shared(&self) -> bool {
         self.shared

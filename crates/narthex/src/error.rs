@@ -122,8 +122,9 @@ pub enum Error {
         /// Why, and what to do about it.
         message: String,
     },
-    /// A [`Change`](crate::Change) has settings that only a host has, and the app has a listener of its own. Nothing was changed.
-    #[error("cannot change {} on an embedded listener: only a host has that; make the change without it", .settings.join(", "))]
+    /// A [`Change`](crate::Change) has settings that only a host has, and the app has a listener of its own, or is on HTTP.sys. Nothing was
+    /// changed.
+    #[error("cannot change {} here: only a host of Narthex's has that, and this server has none; make the change without it", .settings.join(", "))]
     NeedsHost {
         /// The settings, as the methods of [`Change`](crate::Change) are called.
         settings: Vec<&'static str>,

@@ -277,6 +277,66 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_hub_has_its_websockets_on_an_upgraded_connection() {
+        let hub = crate::hub::Hub::new();
+        hub.on_message(|peer, text| async move {
+            let _ = peer.send(format!("{text} back"));
+        });
+        let app = Router::new().route("/chat", hub.route());
+        let fake = Fake::new();
+        let server = Server::new(app).prefix("http://+:8888/").workers(1).provider(Provider::httpsys_at(fake.clone()));
+        let client = fake.connect(8888);
+        let running = Running { handle: server.start().await.unwrap(), fake, client };
+        let handshake = [
+            ("Connection", "Upgrade"),
+            ("Upgrade", "websocket"),
+            ("Sec-WebSocket-Version", "13"),
+            ("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ=="),
+        ];
+        let id = running.client.begin("GET", "/chat", &handshake, false).unwrap();
+        // A text of two bytes, masked with zeros.
+        let hi = [0x81, 0x82, 0, 0, 0, 0, b'h', b'i'];
+        let answered = async {
+            while !running.client.reply(id).opaque {
+                sleep(Duration::from_millis(1)).await;
+            }
+            running.client.body(id, &hi);
+            while running.client.reply(id).body.len() < 9 {
+                sleep(Duration::from_millis(1)).await;
+            }
+        };
+        timeout(Duration::from_secs(10), answered).await.expect("the hub answers");
+        let reply = running.client.reply(id);
+        assert_eq!((reply.status(), reply.body.as_slice()), (101, &b"\x81\x07hi back"[..]));
+        assert_eq!(reply.field("sec-websocket-accept").as_deref(), Some("s3pPLMBiTxaQ9kYGzzhZRbK+xOo="));
+        assert_eq!(reply.field("upgrade").as_deref(), Some("websocket"));
+        running.client.end(id);
+        running.stop().await;
+    }
+
+    #[cfg(feature = "files")]
+    #[tokio::test]
+    async fn http_sys_is_given_files_and_sends_them_itself() {
+        use std::io::Write;
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        file.write_all(b"0123456789").unwrap();
+        let path = file.path().to_owned();
+        let send = async move |request: axum::extract::Request| {
+            crate::files::SendFile::open(path).await.map(|file| file.respond_to(&request))
+        };
+        let app = Router::new().route("/file", get(send));
+        for (fake, by_handle) in [(Fake::new(), 10), (Fake::like_wine(), 0)] {
+            let server = Server::new(app.clone()).prefix("http://+:8888/").provider(Provider::httpsys_at(fake.clone()));
+            let client = fake.connect(8888);
+            let running = Running { handle: server.start().await.unwrap(), fake, client };
+            let reply = running.get("/file").await;
+            assert_eq!((reply.status(), reply.from_files, reply.body.len() as u64), (200, by_handle, 10 - by_handle));
+            assert_eq!(reply.field("content-length").as_deref(), Some("10"));
+            running.stop().await;
+        }
+    }
+
+    #[tokio::test]
     async fn prefixes_come_and_go_while_the_server_runs() {
         let running = start(Fake::new(), |server| server).await.unwrap();
         let added = running.handle.add_prefix("http://+:8888/Other").await.unwrap();

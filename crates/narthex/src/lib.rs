@@ -9,7 +9,8 @@
 //! ```
 //!
 //! If a Narthex host runs on the machine (`narthex host`), the app gets its requests through it, next to other programs
-//! on the same port. Else it opens the port itself. See [`Provider`]. With settings, use [`Server`].
+//! on the same port. Else it opens the port itself. On Windows, HTTP.sys is what the host is elsewhere. See [`Provider`]. With
+//! settings, use [`Server`].
 //!
 //! The app sees paths relative to its prefix: a request for `/MyApp/ping` is `/ping` to it. In the request's extensions are
 //! [`PathBase`] (`/MyApp`), with the default feature `axum` what axum's extractors `OriginalUri` and

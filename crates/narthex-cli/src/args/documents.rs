@@ -19,7 +19,7 @@ pub(crate) struct ManArguments {
     pub(crate) out: Option<PathBuf>,
 }
 
-#[cfg(test)]
+#[cfg(all(test, unix))]
 mod tests {
     use super::super::Command;
     use super::super::tests::{all_mean, usage_error};

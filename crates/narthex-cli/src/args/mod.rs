@@ -13,6 +13,7 @@ mod iplisten;
 mod new;
 mod number;
 mod queue;
+mod refused;
 mod run;
 mod servicestate;
 mod session;

@@ -31,7 +31,7 @@ pub(crate) enum Template {
     Chat,
 }
 
-#[cfg(test)]
+#[cfg(all(test, unix))]
 mod tests {
     use super::super::Command;
     use super::super::tests::{all_mean, usage_error};

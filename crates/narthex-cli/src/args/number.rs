@@ -17,7 +17,7 @@ pub(super) fn number<T: TryFrom<u64>>(text: &str) -> Result<T, String> {
     })
 }
 
-#[cfg(test)]
+#[cfg(all(test, unix))]
 mod tests {
     use super::*;
 

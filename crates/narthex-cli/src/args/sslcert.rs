@@ -163,29 +163,6 @@ pub(crate) struct ShowSslcert {
     pub(crate) asking: Asking,
 }
 
-/// netsh's parameters that make no sense here, and what to type instead.
-pub(super) const REFUSED: [(&str, &str); 16] = [
-    ("certhash", "there is no certificate store: name the files with certfile= and keyfile=, or pkcs12file="),
-    ("certstorename", "there is no certificate store: name the files with certfile= and keyfile=, or pkcs12file="),
-    ("sslctlidentifier", "there are no trust lists: name the authorities of client certificates with cafile="),
-    ("sslctlstorename", "there are no trust lists: name the authorities of client certificates with cafile="),
-    ("dsmapperusage", "certificates are not mapped to users: the app sees the client's certificate, and decides"),
-    ("verifyclientcertrevocation", "revocation is checked where it is known: name the revoked certificates with crlfile="),
-    (
-        "verifyrevocationwithcachedclientcertonly",
-        "nothing is fetched in a handshake: name the revoked certificates with crlfile=",
-    ),
-    ("usagecheck", "the usage of client certificates is always checked: leave it out"),
-    ("revocationfreshnesstime", "nothing is fetched in a handshake: replace the file of crlfile= when there is a newer one"),
-    ("urlretrievaltimeout", "nothing is fetched in a handshake: name the revoked certificates with crlfile="),
-    ("disabletls13", "TLS 1.3 is always spoken: leave it out"),
-    ("disablelegacytls", "TLS 1.0 and 1.1 are never spoken: leave it out"),
-    ("disableocspstapling", "no OCSP answers are stapled: leave it out"),
-    ("enabletokenbinding", "no client has token binding any more: leave it out"),
-    ("logextendedevents", "handshakes that fail are in the host's own log: leave it out"),
-    ("scopedccs", "a directory serves every name that it has a file for: type ccs=PORT"),
-];
-
 #[cfg(test)]
 mod tests {
     use clap::error::ErrorKind;
@@ -251,7 +228,7 @@ mod tests {
 
     #[test]
     fn what_netsh_has_and_this_has_not_is_refused_with_what_to_type() {
-        for (key, instead) in REFUSED {
+        for (key, instead) in super::super::refused::KEYS {
             for line in [format!("narthex add sslcert ipport=0.0.0.0:443 {key}=x"), format!("narthex update sslcert --{key} x")] {
                 assert_eq!(usage_error(&line), ErrorKind::UnknownArgument, "{line}");
                 let text = parsed(&line).unwrap_err().to_string();

@@ -3,14 +3,10 @@
 
 use std::ffi::OsString;
 
-use anyhow::bail;
 use clap::error::ErrorKind;
 use clap::{Arg, Command};
 
-use super::sslcert::REFUSED;
-
-/// netsh's verbs for what a binding's HTTP/2 is allowed.
-const SSLPROPERTYEX: &str = "sslpropertyex";
+use super::refused::{KEYS, refuse};
 
 /// The words with every `key=value` replaced that `definition` has a parameter for.
 ///
@@ -21,7 +17,7 @@ pub(super) fn with_netsh_spelling_replaced(
     definition: &Command,
 ) -> anyhow::Result<Vec<OsString>> {
     let words: Vec<OsString> = words.into_iter().collect();
-    refuse_properties(&words)?;
+    refuse(&words)?;
     let mut verb = definition;
     let mut is_value = false;
     let mut replaced = Vec::with_capacity(words.len());
@@ -70,22 +66,6 @@ pub(super) fn with_netsh_spelling_in_help(verb: Command) -> Command {
     verb.after_help(format!("In netsh's spelling: {line}"))
 }
 
-fn refuse_properties(words: &[OsString]) -> anyhow::Result<()> {
-    let is = |index: usize, name: &str| words.get(index).is_some_and(|word| word.eq_ignore_ascii_case(name));
-    if is(2, SSLPROPERTYEX) {
-        bail!(
-            "{SSLPROPERTYEX} is about HTTP/2, for which the host has settings: narthex add setting \
-             settingtype=http2_initial_window value=1048576 (narthex show setting lists all)"
-        );
-    }
-    if is(1, "update")
-        && words.get(2).is_some_and(|word| !is(2, "sslcert") && !is(2, "queue") && !word.to_string_lossy().starts_with('-'))
-    {
-        bail!("update is a verb of sslcert and queue; to change anything else, delete it and add it again");
-    }
-    Ok(())
-}
-
 /// Whether `word` is an option whose value is the next word.
 fn takes_next_word(verb: &Command, word: &str) -> bool {
     let Some(name) = word.strip_prefix("--") else { return false };
@@ -121,7 +101,7 @@ fn flag(verb: &Command, word: &str) -> Option<OsString> {
 
 /// Whether it is one of netsh's keys for which there is something else here.
 fn refuse_key(verb: &Command, key: &str) -> Result<(), clap::Error> {
-    let refused = REFUSED.iter().find(|(name, _)| verb.get_name() == "sslcert" && name.eq_ignore_ascii_case(key));
+    let refused = KEYS.iter().find(|(name, _)| verb.get_name() == "sslcert" && name.eq_ignore_ascii_case(key));
     let Some((name, instead)) = refused else { return Ok(()) };
     let message = format!("`sslcert` has no {name}: {instead}");
     Err(verb.clone().error(ErrorKind::UnknownArgument, message))
@@ -147,7 +127,7 @@ fn key(argument: &Arg) -> &str {
     argument.get_long().unwrap_or_else(|| argument.get_id().as_str())
 }
 
-#[cfg(test)]
+#[cfg(all(test, unix))]
 mod tests {
     use super::super::tests::parsed;
 
@@ -192,7 +172,6 @@ mod tests {
         assert!(parsed("narthex show urlacl -- url=x").is_err());
     }
 
-    #[cfg(unix)]
     #[test]
     fn a_path_need_not_be_text() {
         use std::ffi::OsString;

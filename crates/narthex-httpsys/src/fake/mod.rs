@@ -16,6 +16,9 @@ use crate::Code;
 use crate::api::{Api, Feature, GroupId, Open, Queue, SessionId};
 use crate::property::{GroupProperty, QueueProperty};
 
+/// A request with this field is one that cannot be read.
+pub const UNREADABLE: &str = "X-Fake-Unreadable";
+
 /// An HTTP.sys in memory. Clones are the same one, as seen by another process.
 #[derive(Clone, Default)]
 pub struct Fake(Arc<Mutex<State>>);

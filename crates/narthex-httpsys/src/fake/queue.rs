@@ -107,6 +107,11 @@ impl Queue for FakeQueue {
         if state.gone.contains(&exchanged.connection) {
             return Operation::done(Err(Code::CONNECTION_INVALID));
         }
+        let fields = sending.head.iter().flat_map(|head| head.fields.iter());
+        if fields.into_iter().any(|(_, value)| value.len() > u16::MAX.into()) {
+            return Operation::done(Err(Code::INVALID_PARAMETER));
+        }
+        exchanged.body_ended &= !sending.opaque;
         exchanged.reply.take(sending);
         if !state.holding {
             return Operation::done(Ok(()));

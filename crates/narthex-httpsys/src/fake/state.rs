@@ -171,6 +171,9 @@ impl QueueState {
 }
 
 fn received(request: Request, room: usize) -> Received {
+    if request.fields().only(super::UNREADABLE).is_some() {
+        return Received::Unreadable { id: request.id };
+    }
     let needed = request.head().len() + STRUCTURES;
     if needed <= room { Received::Request(request) } else { Received::TooLong { id: request.id, needed } }
 }

@@ -2,13 +2,14 @@
 //!
 //! * `handle`: a queue's handle and the thread pool's I/O object on it.
 //! * `call`: one overlapped call, which owns all that HTTP.sys works with until it has completed.
-//! * `receive`, `send`: HTTP.sys's structures from and to plain Rust types.
+//! * `receive`, `send`, `head`: HTTP.sys's structures from and to plain Rust types.
 //!
 //! Some functions of Wine's `httpapi.dll` end the process. Where Wine runs, those are not called, and answer
 //! [`Code::CALL_NOT_IMPLEMENTED`].
 
 mod call;
 mod handle;
+mod head;
 mod queue;
 mod receive;
 mod send;
@@ -33,7 +34,7 @@ use crate::Code;
 use crate::api::{Api, Feature, GroupId, Open, Queue, SessionId};
 use crate::property::{GroupProperty, Timeouts};
 
-const VERSION: HTTPAPI_VERSION = HTTPAPI_VERSION { HttpApiMajorVersion: 2, HttpApiMinorVersion: 0 };
+pub(crate) const VERSION: HTTPAPI_VERSION = HTTPAPI_VERSION { HttpApiMajorVersion: 2, HttpApiMinorVersion: 0 };
 /// The structure that has it says something.
 const PRESENT: HTTP_PROPERTY_FLAGS = HTTP_PROPERTY_FLAGS { _bitfield: 1 };
 /// `HTTP_LIMIT_INFINITE`.
@@ -182,17 +183,17 @@ fn has_feature(feature: HTTP_FEATURE_ID) -> bool {
 }
 
 /// A function of a library that this process has loaded.
-fn function(library: PCWSTR, name: PCSTR) -> Option<unsafe extern "system" fn() -> isize> {
+pub(crate) fn function(library: PCWSTR, name: PCSTR) -> Option<unsafe extern "system" fn() -> isize> {
     // SAFETY: both names end with a zero; the library stays loaded, since this process is linked with it.
     unsafe { GetProcAddress(GetModuleHandleW(library), name) }
 }
 
 /// As Windows takes text.
-fn wide(text: &str) -> Vec<u16> {
+pub(crate) fn wide(text: &str) -> Vec<u16> {
     text.encode_utf16().chain([0]).collect()
 }
 
-fn answer(code: u32) -> Result<(), Code> {
+pub(crate) fn answer(code: u32) -> Result<(), Code> {
     if code == NO_ERROR { Ok(()) } else { Err(Code(code)) }
 }
 

@@ -76,7 +76,7 @@ impl Queue for RequestQueue {
     }
 
     fn send(&self, id: RequestId, sending: Sending) -> Operation<()> {
-        match Send::new(id, sending) {
+        match Send::new(id, sending, self.0.wine) {
             Some(send) => call::start(&self.0, send),
             None => Operation::done(Err(Code::INVALID_PARAMETER)),
         }

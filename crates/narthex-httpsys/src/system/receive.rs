@@ -48,11 +48,11 @@ impl Work for ReceiveRequest {
 
     fn finish(self, code: Code, bytes: usize) -> Result<Received, Code> {
         match code {
-            Code(NO_ERROR) => self.buffer.request().map(Received::Request).ok_or(Code::INVALID_PARAMETER),
-            Code::MORE_DATA => {
-                let head: HTTP_REQUEST_V1 = self.buffer.first().ok_or(code)?;
-                Ok(Received::TooLong { id: RequestId(head.RequestId), needed: bytes })
-            }
+            Code(NO_ERROR) => match self.buffer.request() {
+                Some(request) => Ok(Received::Request(request)),
+                None => Ok(Received::Unreadable { id: self.buffer.id()? }),
+            },
+            Code::MORE_DATA => Ok(Received::TooLong { id: self.buffer.id()?, needed: bytes }),
             code => Err(code),
         }
     }
@@ -123,6 +123,11 @@ impl Buffer {
     /// The structure at the beginning.
     fn first<T: Plain>(&self) -> Option<T> {
         self.read(self.0.as_ptr().cast())
+    }
+
+    fn id(&self) -> Result<RequestId, Code> {
+        let head: HTTP_REQUEST_V1 = self.first().ok_or(Code::INVALID_PARAMETER)?;
+        Ok(RequestId(head.RequestId))
     }
 
     fn request(&self) -> Option<Request> {
@@ -216,3 +221,70 @@ unsafe impl Plain for HTTP_UNKNOWN_HEADER {}
 unsafe impl Plain for HTTP_SSL_INFO {}
 // SAFETY: numbers and raw pointers, and one `bool`, which HTTP.sys writes.
 unsafe impl Plain for HTTP_SSL_CLIENT_CERT_INFO {}
+
+#[cfg(test)]
+mod tests {
+    use std::mem::offset_of;
+
+    use super::*;
+
+    /// A request for `/x`, with text at the end of the buffer as HTTP.sys has it, and change to the structure.
+    fn request(change: impl FnOnce(&mut HTTP_REQUEST_V2, *const u8)) -> Option<Request> {
+        let mut buffer = Buffer::new(2048);
+        let whole: *mut u8 = buffer.0.as_mut_ptr().cast();
+        let text = 1500 + 1;
+        let address = [2, 0, 0x1f, 0x90, 127, 0, 0, 1];
+        // SAFETY: both ranges are in the buffer.
+        unsafe {
+            ptr::copy_nonoverlapping(c"/xMETHodX-Namevalue".as_ptr().cast(), whole.add(text), 19);
+            ptr::copy_nonoverlapping(address.as_ptr(), whole.add(text + 100), 8);
+        }
+        let text = whole.wrapping_add(text).cast_const();
+        let mut raw = HTTP_REQUEST_V2::default();
+        raw.Base.RequestId = 9;
+        raw.Base.Verb = 4;
+        (raw.Base.pRawUrl, raw.Base.RawUrlLength) = (text, 2);
+        raw.Base.Address.pRemoteAddress = text.wrapping_add(100).cast_mut().cast();
+        raw.Base.Address.pLocalAddress = raw.Base.Address.pRemoteAddress;
+        change(&mut raw, text);
+        // SAFETY: the buffer has room for the structure.
+        unsafe { ptr::write_unaligned(whole.cast(), raw) };
+        buffer.request()
+    }
+
+    #[test]
+    fn a_request_is_read_from_pointers_that_are_not_aligned() {
+        let plain = request(|_, _| {}).unwrap();
+        assert_eq!((plain.method(), plain.target(), plain.id), (&b"GET"[..], &b"/x"[..], RequestId(9)));
+        assert_eq!((plain.peer, plain.secure), (SocketAddr::from(([127, 0, 0, 1], 8080)), false));
+        let known = request(|raw, text| {
+            (raw.Base.Verb, raw.Base.pUnknownVerb, raw.Base.UnknownVerbLength) = (1, text.wrapping_add(2), 6);
+            raw.Base.Headers.KnownHeaders[28].pRawValue = text.wrapping_add(14);
+            raw.Base.Headers.KnownHeaders[28].RawValueLength = 5;
+        });
+        let known = known.unwrap();
+        assert_eq!((known.method(), known.fields().only("host")), (&b"METHod"[..], Some(&b"value"[..])));
+    }
+
+    #[test]
+    fn a_pointer_that_leaves_the_buffer_is_not_followed() {
+        assert!(request(|raw, text| raw.Base.pRawUrl = text.wrapping_add(2048)).is_none());
+        assert!(request(|raw, text| raw.Base.pRawUrl = text.wrapping_sub(2048)).is_none());
+        assert!(request(|raw, _| raw.Base.RawUrlLength = u16::MAX).is_none());
+        assert!(request(|raw, _| raw.Base.pRawUrl = ptr::null()).is_none());
+        assert!(request(|raw, _| raw.Base.Address.pRemoteAddress = ptr::null_mut()).is_none());
+        assert!(request(|raw, _| raw.Base.Headers.UnknownHeaderCount = 1).is_none());
+        assert!(
+            request(|raw, text| {
+                raw.Base.Headers.UnknownHeaderCount = u16::MAX;
+                raw.Base.Headers.pUnknownHeaders = text.cast_mut().cast();
+            })
+            .is_none()
+        );
+    }
+
+    #[test]
+    fn the_number_of_a_request_is_where_the_documentation_has_it() {
+        assert_eq!((offset_of!(HTTP_REQUEST_V1, ConnectionId), offset_of!(HTTP_REQUEST_V1, RequestId)), (8, 16));
+    }
+}

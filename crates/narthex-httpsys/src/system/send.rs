@@ -6,19 +6,18 @@ use std::ptr;
 use windows_sys::Win32::Foundation::{HANDLE, NO_ERROR};
 use windows_sys::Win32::Networking::HttpServer::{
     HTTP_BYTE_RANGE, HTTP_CACHE_POLICY, HTTP_DATA_CHUNK, HTTP_DATA_CHUNK_0, HTTP_DATA_CHUNK_0_0, HTTP_DATA_CHUNK_0_1,
-    HTTP_DATA_CHUNK_0_4, HTTP_RESPONSE_V2, HTTP_SEND_RESPONSE_FLAG_DISCONNECT, HTTP_SEND_RESPONSE_FLAG_MORE_DATA,
-    HTTP_SEND_RESPONSE_FLAG_OPAQUE, HTTP_UNKNOWN_HEADER, HTTP_VERSION, HttpCachePolicyTimeToLive, HttpCachePolicyUserInvalidates,
-    HttpDataChunkFromFileHandle, HttpDataChunkFromMemory, HttpDataChunkTrailers, HttpSendHttpResponse,
-    HttpSendResponseEntityBody,
+    HTTP_DATA_CHUNK_0_4, HTTP_SEND_RESPONSE_FLAG_DISCONNECT, HTTP_SEND_RESPONSE_FLAG_MORE_DATA, HTTP_SEND_RESPONSE_FLAG_OPAQUE,
+    HTTP_UNKNOWN_HEADER, HttpCachePolicyTimeToLive, HttpCachePolicyUserInvalidates, HttpDataChunkFromFileHandle,
+    HttpDataChunkFromMemory, HttpDataChunkTrailers, HttpSendHttpResponse, HttpSendResponseEntityBody,
 };
 use windows_sys::Win32::System::IO::OVERLAPPED;
 
 use super::call::Work;
+use super::head::{RawHead, length};
 use crate::Code;
 use crate::api::RequestId;
 use crate::fields::Fields;
-use crate::names;
-use crate::response::{CachePolicy, Chunk, Head, Sending};
+use crate::response::{CachePolicy, Chunk, Sending};
 
 /// Sends a response, or a part of one.
 pub(super) struct Send {
@@ -27,8 +26,7 @@ pub(super) struct Send {
     chunks: Vec<HTTP_DATA_CHUNK>,
     /// What the chunks of trailers point to.
     trailers: Vec<Vec<HTTP_UNKNOWN_HEADER>>,
-    unknown: Vec<HTTP_UNKNOWN_HEADER>,
-    head: Option<Box<HTTP_RESPONSE_V2>>,
+    head: Option<RawHead>,
     cache: Option<Box<HTTP_CACHE_POLICY>>,
     /// What all of that points to.
     sending: Box<Sending>,
@@ -39,14 +37,13 @@ unsafe impl std::marker::Send for Send {}
 
 impl Send {
     /// `None` if a field is longer than HTTP.sys takes.
-    pub(super) fn new(id: RequestId, sending: Sending) -> Option<Self> {
+    pub(super) fn new(id: RequestId, sending: Sending, wine: bool) -> Option<Self> {
         let sending = Box::new(sending);
         let mut send = Self {
             id: id.0,
             flags: flags(&sending),
             chunks: Vec::new(),
             trailers: Vec::new(),
-            unknown: Vec::new(),
             head: None,
             cache: sending.cache.map(|policy| Box::new(cache_policy(policy))),
             sending,
@@ -55,9 +52,8 @@ impl Send {
             describe(chunk, &mut send.chunks, &mut send.trailers)?;
         }
         if let Some(head) = &send.sending.head {
-            let mut raw = response(head, &mut send.unknown)?;
-            raw.Base.EntityChunkCount = u16::try_from(send.chunks.len()).ok()?;
-            raw.Base.pEntityChunks = if send.chunks.is_empty() { ptr::null_mut() } else { send.chunks.as_mut_ptr() };
+            let mut raw = RawHead::new(head, send.sending.opaque, wine)?;
+            raw.set_chunks(&mut send.chunks)?;
             send.head = Some(raw);
         }
         Some(send)
@@ -69,7 +65,7 @@ impl Work for Send {
 
     fn begin(&mut self) -> impl FnOnce(HANDLE, *mut u32, *mut OVERLAPPED) -> u32 + use<> {
         let (id, flags) = (self.id, self.flags);
-        let head = self.head.as_deref().map(ptr::from_ref);
+        let head = self.head.as_ref().map(RawHead::as_ptr);
         let cache = self.cache.as_deref().map_or(ptr::null(), ptr::from_ref);
         let count = u16::try_from(self.chunks.len()).unwrap_or(u16::MAX);
         let chunks = if self.chunks.is_empty() { ptr::null() } else { self.chunks.as_ptr() };
@@ -105,41 +101,6 @@ fn cache_policy(policy: CachePolicy) -> HTTP_CACHE_POLICY {
     }
 }
 
-/// A head. Of a field that comes more than once only the first has the place that HTTP.sys has for it.
-fn response(head: &Head, unknown: &mut Vec<HTTP_UNKNOWN_HEADER>) -> Option<Box<HTTP_RESPONSE_V2>> {
-    let mut raw = Box::<HTTP_RESPONSE_V2>::default();
-    raw.Base.Version = HTTP_VERSION { MajorVersion: 1, MinorVersion: 1 };
-    raw.Base.StatusCode = head.status;
-    raw.Base.ReasonLength = u16::try_from(head.reason.len()).ok()?;
-    raw.Base.pReason = head.reason.as_ptr();
-    for (name, value) in head.fields.iter() {
-        let place = names::response_field(name).and_then(|number| raw.Base.Headers.KnownHeaders.get_mut(number));
-        match place.filter(|place| place.pRawValue.is_null()) {
-            Some(place) => {
-                place.RawValueLength = length(value)?;
-                place.pRawValue = value.as_ptr();
-            }
-            None => unknown.push(field(name, value)?),
-        }
-    }
-    raw.Base.Headers.UnknownHeaderCount = u16::try_from(unknown.len()).ok()?;
-    raw.Base.Headers.pUnknownHeaders = unknown.as_mut_ptr();
-    Some(raw)
-}
-
-fn field(name: &[u8], value: &[u8]) -> Option<HTTP_UNKNOWN_HEADER> {
-    Some(HTTP_UNKNOWN_HEADER {
-        NameLength: length(name)?,
-        RawValueLength: length(value)?,
-        pName: name.as_ptr(),
-        pRawValue: value.as_ptr(),
-    })
-}
-
-fn length(text: &[u8]) -> Option<u16> {
-    u16::try_from(text.len()).ok()
-}
-
 fn describe(chunk: &Chunk, chunks: &mut Vec<HTTP_DATA_CHUNK>, trailers: &mut Vec<Vec<HTTP_UNKNOWN_HEADER>>) -> Option<()> {
     match chunk {
         Chunk::Memory(bytes) => chunks.extend(bytes.chunks(1 << 30).map(memory)),
@@ -166,5 +127,10 @@ fn memory(bytes: &[u8]) -> HTTP_DATA_CHUNK {
 }
 
 fn described(fields: &Fields) -> Option<Vec<HTTP_UNKNOWN_HEADER>> {
-    fields.iter().map(|(name, value)| field(name, value)).collect()
+    let raw = |name: &[u8], value: &[u8]| {
+        let (name_length, value_length) = (length(name)?, length(value)?);
+        let (name, value) = (name.as_ptr(), value.as_ptr());
+        Some(HTTP_UNKNOWN_HEADER { NameLength: name_length, RawValueLength: value_length, pName: name, pRawValue: value })
+    };
+    fields.iter().map(|(name, value)| raw(name, value)).collect()
 }

@@ -36,7 +36,7 @@ impl<S: App> Future for Serving<S> {
             {
                 this.call = None;
             }
-            let was_full = this.exchange.is_full();
+            let held_back = this.exchange.holds_back();
             if this.exchange.poll(cx).is_ready() {
                 return Poll::Ready(());
             }
@@ -45,8 +45,8 @@ impl<S: App> Future for Serving<S> {
                 this.exchange.cancel();
                 return Poll::Ready(());
             }
-            // Nobody wakes an app that waits for room if the room came of this very poll.
-            if !was_full || this.exchange.is_full() {
+            // Nobody wakes an app that waits for HTTP.sys if what it waits for came of this very poll.
+            if !held_back || this.exchange.holds_back() {
                 return Poll::Pending;
             }
         }
