@@ -54,7 +54,8 @@ pub(crate) fn add(what: Add) -> anyhow::Result<()> {
         Add::Sslcert(typed) => (Entry::SslCert(sslcert::added(typed.binding, &typed.options)?), typed.asking),
     };
     let key = entry.key();
-    done(asking, &key, "added", system.add(&entry))
+    let what = if matches!(key.kind(), Kind::Timeout | Kind::CacheParam) { "set" } else { "added" };
+    done(asking, &key, what, system.add(&entry))
 }
 
 /// `narthex update`.
