@@ -1,5 +1,6 @@
 //! The service as Windows' service control manager has it. Where nobody may make services, that is what `install` says.
 #![cfg(windows)]
+#![allow(clippy::disallowed_methods, reason = "it waits for Windows, which no clock of a test moves")]
 
 use std::process::{Command, Output};
 use std::time::{Duration, Instant};
