@@ -1,4 +1,5 @@
-//! `--knobs`: each knob of `narthex::FineTune`, as an alternative beside the default of the same run.
+//! `--knobs`: each knob of `narthex::FineTune`, and what a host can be told to tell of requests, as an alternative beside the default
+//! of the same run.
 
 use std::fmt::Write;
 
@@ -18,7 +19,7 @@ const FOUR: &str = "--workers=4";
 const ACCEPTOR: &str = "--single-acceptor";
 
 /// Each default is followed by what is compared with it.
-const SUBJECTS: [Subject; 12] = [
+const SUBJECTS: [Subject; 15] = [
     shared(SHARED, &[Step::NarthexHost, Step::NarthexApp("shared-axum", &["--accepts=1024"])]),
     shared("shared: accepts_per_worker(16)", &[Step::NarthexHost, Step::NarthexApp("shared-axum", &["--accepts=16"])]),
     shared("shared: accepts_per_worker(1)", &[Step::NarthexHost, Step::NarthexApp("shared-axum", &["--accepts=1"])]),
@@ -26,6 +27,25 @@ const SUBJECTS: [Subject; 12] = [
     shared(
         "shared: single_acceptor",
         &[Step::NarthexHostWith("[settings]\nsingle_acceptor = true\n"), Step::NarthexApp("shared-axum", &[])],
+    ),
+    shared(
+        "shared: request_ids off",
+        &[Step::NarthexHostWith("[settings]\nrequest_ids = \"off\"\n"), Step::NarthexApp("shared-axum", &[])],
+    ),
+    // Nobody is at the endpoint: what is counted is what requests pay, not what sending spans takes on a thread beside them.
+    shared(
+        "shared: trace on, 1 % sampled",
+        &[
+            Step::NarthexHostWith("[settings]\ntrace = \"on\"\ntrace_sample = \"0.01\"\ntrace_endpoint = \"http://127.0.0.1:9\"\n"),
+            Step::NarthexApp("shared-axum", &[]),
+        ],
+    ),
+    shared(
+        "shared: trace on, all sampled",
+        &[
+            Step::NarthexHostWith("[settings]\ntrace = \"on\"\ntrace_sample = \"1\"\ntrace_endpoint = \"http://127.0.0.1:9\"\n"),
+            Step::NarthexApp("shared-axum", &[]),
+        ],
     ),
     embedded(EMBEDDED, &[Step::NarthexApp("embedded-axum", &[])]),
     embedded("embedded: inline_completion(false)", &[Step::NarthexApp("embedded-axum", &["--no-inline"])]),

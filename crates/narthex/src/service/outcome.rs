@@ -27,7 +27,7 @@ impl Outcome {
         Self { lines, exit_code }
     }
 
-    /// 0, but for [`Verb::Status`] 3 if the service does not run, and 4 if it is not installed (as `systemctl status` has it).
+    /// 0, but for `status` 3 if the service does not run, and 4 if it is not installed (as `systemctl status` has it).
     #[must_use]
     pub fn exit_code(&self) -> u8 {
         self.exit_code
