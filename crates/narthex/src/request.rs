@@ -19,6 +19,7 @@ use crate::body::Body;
 
 /// Where a request says its id.
 pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const TRACEPARENT: HeaderName = HeaderName::from_static(narthex_proto::trace::TRACEPARENT);
 
 /// Heads are gathered in pieces of this size. An app that keeps a header value keeps the whole piece, so it is small.
 const ARENA: usize = 4096;
@@ -133,6 +134,15 @@ pub(crate) struct Head<'a, H> {
     pub(crate) connection: ConnectionInfo,
 }
 
+/// The name of a field. What a host says of every request is no standard field to the `http` crate, which would make a copy of it.
+fn named(name: &[u8]) -> Result<HeaderName, NotRepresentable> {
+    match name {
+        b"x-request-id" => Ok(REQUEST_ID),
+        b"traceparent" => Ok(TRACEPARENT),
+        _ => HeaderName::from_bytes(name).map_err(|_| NotRepresentable),
+    }
+}
+
 /// The head is valid HTTP, and yet the `http` crate has no value for it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct NotRepresentable;
@@ -207,11 +217,8 @@ impl Heads {
         let headers = request.headers_mut();
         headers.try_reserve(head.headers.len() + usize::from(head.id.is_some())).map_err(|_| NotRepresentable)?;
         for (name, value) in head.headers {
-            let (name, value) = if name.eq_ignore_ascii_case(b"host") {
-                (HOST, self.host(value)?)
-            } else {
-                (HeaderName::from_bytes(name).map_err(|_| NotRepresentable)?, kept.value(value)?)
-            };
+            let (name, value) =
+                if name.eq_ignore_ascii_case(b"host") { (HOST, self.host(value)?) } else { (named(name)?, kept.value(value)?) };
             headers.try_append(name, value).map_err(|_| NotRepresentable)?;
         }
         if let Some(id) = head.id {

@@ -62,6 +62,10 @@ acme_http_port = 8080
 acme_eab_key_id = "narthex"
 acme_eab_key_file = "/etc/narthex/eab.key"
 single_acceptor = true
+request_ids = "answered"
+trace = "on"
+trace_sample = "0.25"
+trace_endpoint = "http://127.0.0.1:4319/traces"
 
 [[urlacl]]
 url = "http://+:81/a/"

@@ -36,7 +36,9 @@ const SUBJECTS: [Subject; 15] = [
     shared(
         "shared: trace on, 1 % sampled",
         &[
-            Step::NarthexHostWith("[settings]\ntrace = \"on\"\ntrace_sample = \"0.01\"\ntrace_endpoint = \"http://127.0.0.1:9\"\n"),
+            Step::NarthexHostWith(
+                "[settings]\ntrace = \"on\"\ntrace_sample = \"0.01\"\ntrace_endpoint = \"http://127.0.0.1:9\"\n",
+            ),
             Step::NarthexApp("shared-axum", &[]),
         ],
     ),
