@@ -371,8 +371,8 @@ fn an_operator_drains_an_app_and_kicks_one_that_may_not_come_back() {
     }
     // Long enough for it to have tried to come back.
     for _ in 0..20 {
-        assert!(is_refused(address), "it has come back: {}", kicked.log());
-        assert!(!kicked.process.has_ended(), "it has given up: {}", kicked.log());
+        assert!(is_refused(address), "it has come back: {}", kicked.process.log());
+        assert!(!kicked.process.has_ended(), "it has given up: {}", kicked.process.log());
         std::thread::sleep(Duration::from_millis(25));
     }
     let after = start("after");

@@ -1,4 +1,5 @@
 //! `narthex forward`, as people type it.
+#![cfg(unix)]
 
 #[expect(dead_code, reason = "the demo's tests use the rest")]
 mod support;
