@@ -1,6 +1,5 @@
 //! The host as a service manager runs it: what it is told, and the sockets that it passes.
 #![cfg(target_os = "linux")]
-#![cfg(unix)]
 
 use std::fs;
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};

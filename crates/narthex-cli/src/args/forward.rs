@@ -37,7 +37,7 @@ pub(crate) struct ForwardArguments {
     /// The longest request body in bytes; 0 for any [default: what the host has]
     #[arg(long, value_name = "BYTES")]
     pub(crate) max_body: Option<u64>,
-    /// Where the servers are, as in http://127.0.0.1:3000, https://api.example.com/base or unix:/run/app.sock; several share the requests
+    /// Where the servers are, as in http://127.0.0.1:3000, unix:/run/app.sock, or https and a name; several share the requests
     #[arg(value_name = "ADDRESS", required = true, value_parser = address)]
     pub(crate) to: Vec<String>,
 }
