@@ -1,6 +1,7 @@
 //! Trace contexts: what a request tells of the trace that it belongs to (W3C Trace Context, Level 1).
 
 use std::fmt;
+use std::ops::Range;
 
 /// The header field.
 pub const TRACEPARENT: &str = "traceparent";
@@ -9,6 +10,11 @@ pub const TRACESTATE: &str = "tracestate";
 
 /// The length of what [`TraceContext::to_text`] writes, in bytes.
 pub const LENGTH: usize = 55;
+
+/// Where the trace's digits are in it.
+pub const TRACE: Range<usize> = 3..35;
+/// Where the span's are.
+pub const SPAN: Range<usize> = 36..52;
 
 const SAMPLED: u8 = 1;
 
@@ -40,20 +46,27 @@ impl TraceContext {
         if !goes_on || !separated {
             return None;
         }
-        let trace = digits(known.get(3..35)?)?;
-        let span = digits(known.get(36..52)?)?;
+        let trace = digits(known.get(TRACE)?)?;
+        let span = digits(known.get(SPAN)?)?;
         let [flags] = digits(known.get(53..)?)?;
         (trace != [0; 16] && span != [0; 8]).then_some(Self { trace, span, sampled: flags & SAMPLED != 0 })
+    }
+
+    /// Reads a request's `traceparent`. Of several, nobody could tell which is the right one: then there is none.
+    #[must_use]
+    pub fn only<'a>(mut sent: impl Iterator<Item = &'a [u8]>) -> Option<Self> {
+        let only = sent.next().filter(|_| sent.next().is_none())?;
+        Self::parse(only)
     }
 
     /// Writes a `traceparent`.
     #[must_use]
     pub fn to_text(&self) -> [u8; LENGTH] {
         let mut text = *b"00-00000000000000000000000000000000-0000000000000000-00";
-        if let Some(place) = text.get_mut(3..35) {
+        if let Some(place) = text.get_mut(TRACE) {
             put(&self.trace, place);
         }
-        if let Some(place) = text.get_mut(36..52) {
+        if let Some(place) = text.get_mut(SPAN) {
             put(&self.span, place);
         }
         if let Some(flags) = text.last_mut() {
@@ -108,6 +121,14 @@ mod tests {
         assert_eq!(context.to_string(), TEXT);
         let unsampled = TEXT.replace("-01", "-00");
         assert_eq!(TraceContext::parse(unsampled.as_bytes()).unwrap().to_string(), unsampled);
+    }
+
+    #[test]
+    fn of_several_none_is_the_right_one() {
+        let context = TraceContext::parse(TEXT.as_bytes());
+        let sent = [TEXT.as_bytes(); 2];
+        assert_eq!(TraceContext::only(sent.into_iter().take(1)), context);
+        assert_eq!([2, 0].map(|count| TraceContext::only(sent.into_iter().take(count))), [None, None]);
     }
 
     #[test]

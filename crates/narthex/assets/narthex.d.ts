@@ -1,5 +1,8 @@
 // Types of narthex.js.
 
+// What is not marked so is not exported.
+export {};
+
 /** Something that was asked for was not done. */
 export class ChannelError extends Error {
   /**
@@ -79,8 +82,32 @@ interface SubscriptionEvents {
   error: CustomEvent<ChannelError>;
 }
 
+/** An EventTarget whose events are known. The module has no such class of its own. */
+declare class Emitter<Events> extends EventTarget {
+  addEventListener<K extends keyof Events>(
+    type: K,
+    listener: (event: Events[K]) => void,
+    options?: boolean | AddEventListenerOptions,
+  ): void;
+  addEventListener(
+    type: string,
+    listener: EventListenerOrEventListenerObject | null,
+    options?: boolean | AddEventListenerOptions,
+  ): void;
+  removeEventListener<K extends keyof Events>(
+    type: K,
+    listener: (event: Events[K]) => void,
+    options?: boolean | EventListenerOptions,
+  ): void;
+  removeEventListener(
+    type: string,
+    listener: EventListenerOrEventListenerObject | null,
+    options?: boolean | EventListenerOptions,
+  ): void;
+}
+
 /** A connection to a hub. It opens at once, and again whenever it is lost, until `close`. */
-export class Client extends EventTarget {
+export class Client extends Emitter<ClientEvents> {
   constructor(url: string | URL, options?: ClientOptions);
   readonly state: "connecting" | "open" | "waiting" | "closed";
   /** This connection's id, while it is open. */
@@ -97,29 +124,9 @@ export class Client extends EventTarget {
   request<T = any>(name: string, data?: unknown, options?: { timeout?: number }): Promise<T>;
   handle(name: string, handler: (data: any) => unknown): void;
   close(code?: number, reason?: string): void;
-  addEventListener<K extends keyof ClientEvents>(
-    type: K,
-    listener: (event: ClientEvents[K]) => void,
-    options?: boolean | AddEventListenerOptions,
-  ): void;
-  addEventListener(
-    type: string,
-    listener: EventListenerOrEventListenerObject | null,
-    options?: boolean | AddEventListenerOptions,
-  ): void;
-  removeEventListener<K extends keyof ClientEvents>(
-    type: K,
-    listener: (event: ClientEvents[K]) => void,
-    options?: boolean | EventListenerOptions,
-  ): void;
-  removeEventListener(
-    type: string,
-    listener: EventListenerOrEventListenerObject | null,
-    options?: boolean | EventListenerOptions,
-  ): void;
 }
 
-export class Subscription<Info = any> extends EventTarget {
+export class Subscription<Info = any> extends Emitter<SubscriptionEvents> {
   private constructor();
   readonly channel: string;
   readonly position: Position | null;
@@ -128,24 +135,4 @@ export class Subscription<Info = any> extends EventTarget {
   publish(data: unknown): Promise<Partial<Position>>;
   presence(): Promise<Map<string, Info>>;
   unsubscribe(): void;
-  addEventListener<K extends keyof SubscriptionEvents>(
-    type: K,
-    listener: (event: SubscriptionEvents[K]) => void,
-    options?: boolean | AddEventListenerOptions,
-  ): void;
-  addEventListener(
-    type: string,
-    listener: EventListenerOrEventListenerObject | null,
-    options?: boolean | AddEventListenerOptions,
-  ): void;
-  removeEventListener<K extends keyof SubscriptionEvents>(
-    type: K,
-    listener: (event: SubscriptionEvents[K]) => void,
-    options?: boolean | EventListenerOptions,
-  ): void;
-  removeEventListener(
-    type: string,
-    listener: EventListenerOrEventListenerObject | null,
-    options?: boolean | EventListenerOptions,
-  ): void;
 }

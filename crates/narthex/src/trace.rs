@@ -47,8 +47,8 @@ mod collector;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use http::{HeaderMap, HeaderName, Request, Response};
-use narthex_proto::trace::{TRACEPARENT, TraceContext};
+use http::{HeaderName, HeaderValue, Request, Response};
+use narthex_proto::trace::{self, TRACEPARENT, TraceContext};
 use pin_project_lite::pin_project;
 use tower_layer::Layer;
 use tower_service::Service;
@@ -153,20 +153,12 @@ fn span<A>(request: &mut Request<A>) -> Span {
     if let Some(id) = request.headers().get(REQUEST_ID).and_then(|id| id.to_str().ok()) {
         span.record("request_id", id);
     }
-    let parent = parent(request.headers());
+    let parent = TraceContext::only(request.headers().get_all(PARENT).into_iter().map(HeaderValue::as_bytes));
     if let Some(parent) = &parent {
         let text = parent.to_string();
-        let [_, trace, parent, _] = text.split('-').collect::<Vec<_>>()[..] else { return span };
-        span.record("trace_id", trace).record("parent_span_id", parent);
+        span.record("trace_id", text.get(trace::TRACE)).record("parent_span_id", text.get(trace::SPAN));
     }
     #[cfg(feature = "otel")]
     collector::take_part(&span, parent, request.headers_mut());
     span
-}
-
-/// The span that whoever has sent the request was in.
-fn parent(headers: &HeaderMap) -> Option<TraceContext> {
-    let mut contexts = headers.get_all(PARENT).into_iter();
-    let only = contexts.next().filter(|_| contexts.next().is_none())?;
-    TraceContext::parse(only.as_bytes())
 }

@@ -23,11 +23,12 @@ mod timeout;
 mod top;
 mod urlacl;
 mod words;
+mod yes_no;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand};
 
 pub(crate) use cache::{DeleteCache, ShowCachestate};
 pub(crate) use cacheparam::{AddCacheparam, DeleteCacheparam, ShowCacheparam};
@@ -48,6 +49,7 @@ pub(crate) use sslcert::{BindingOptions, ChangeSslcert, DeleteSslcert, Negotiati
 pub(crate) use timeout::{AddTimeout, DeleteTimeout, ShowTimeout};
 pub(crate) use top::TopArguments;
 pub(crate) use urlacl::{AddUrlacl, DeleteUrlacl, ShowUrlacl};
+pub(crate) use yes_no::YesNo;
 
 use crate::exit;
 
@@ -207,18 +209,6 @@ pub(crate) struct Asking {
     pub(crate) json: bool,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum YesNo {
-    Yes,
-    No,
-}
-
-impl YesNo {
-    pub(crate) fn is_yes(self) -> bool {
-        self == Self::Yes
-    }
-}
-
 fn after_help() -> String {
     format!(
         "The verbs are netsh's. Parameters may be typed as it takes them, url=http://+:80/shop/, or as --url http://+:80/shop/.\n\n{}",
@@ -231,28 +221,12 @@ fn after_help() -> String {
 /// # Errors
 /// A [`clap::Error`] if they cannot be understood, and also where help or the version is asked for.
 pub(crate) fn parse(words: impl IntoIterator<Item = OsString>) -> anyhow::Result<Command> {
-    let mut definition = definition();
-    definition.build();
-    let words = words::with_netsh_spelling_replaced(words, &definition)?;
-    let matches = definition.try_get_matches_from_mut(words)?;
-    Ok(Arguments::from_arg_matches(&matches).map_err(|error| error.format(&mut definition))?.command)
-}
-
-/// Every verb and parameter, with netsh's spelling of them in the help.
-fn definition() -> clap::Command {
-    let mut definition = Arguments::command();
-    for verb in ["show", "add", "update", "delete"] {
-        definition = definition.mut_subcommand(verb, |verb| {
-            let objects: Vec<_> = verb.get_subcommands().map(|object| object.get_name().to_owned()).collect();
-            objects.iter().fold(verb, |verb, object| verb.mut_subcommand(object, words::with_netsh_spelling_in_help))
-        });
-    }
-    definition
+    Ok(words::understood::<Arguments>(words)?.command)
 }
 
 /// The definition without what only the demo's own processes type: for documents.
 pub(crate) fn documented() -> clap::Command {
-    let whole = definition();
+    let whole = words::definition::<Arguments>();
     let mut visible = clap::Command::new("narthex")
         .version(env!("CARGO_PKG_VERSION"))
         .disable_help_subcommand(true)
@@ -291,7 +265,7 @@ pub(crate) mod tests {
 
     #[test]
     fn the_definition_of_the_arguments_is_consistent() {
-        definition().debug_assert();
+        words::definition::<Arguments>().debug_assert();
         documented().debug_assert();
     }
 

@@ -1,7 +1,6 @@
 //! Machine-wide timers.
 
 use clap::{Args, ValueEnum};
-use narthex_host::config::MachineTimer;
 
 use super::Asking;
 use super::number::number;
@@ -16,11 +15,22 @@ pub(crate) enum TimeoutType {
     HeaderWait,
 }
 
-impl From<TimeoutType> for MachineTimer {
+#[cfg(unix)]
+impl From<TimeoutType> for narthex_host::config::MachineTimer {
     fn from(typed: TimeoutType) -> Self {
         match typed {
             TimeoutType::IdleConnection => Self::IdleConnectionTimeout,
             TimeoutType::HeaderWait => Self::HeaderWaitTimeout,
+        }
+    }
+}
+
+#[cfg(windows)]
+impl From<TimeoutType> for narthex_httpsys::configuration::Timer {
+    fn from(typed: TimeoutType) -> Self {
+        match typed {
+            TimeoutType::IdleConnection => Self::IdleConnection,
+            TimeoutType::HeaderWait => Self::HeaderWait,
         }
     }
 }
@@ -55,7 +65,7 @@ pub(crate) struct ShowTimeout {
     pub(crate) asking: Asking,
 }
 
-#[cfg(test)]
+#[cfg(all(test, unix))]
 mod tests {
     use clap::error::ErrorKind;
 

@@ -1,12 +1,15 @@
 //! Reservations.
 
+use clap::Args;
 use clap::builder::NonEmptyStringValueParser;
-use clap::{ArgGroup, Args};
 
-use super::{Asking, YesNo};
+use super::Asking;
+#[cfg(unix)]
+use super::YesNo;
 
+#[cfg(unix)]
 #[derive(Clone, Debug, PartialEq, Eq, Args)]
-#[command(group = ArgGroup::new("principal").args(["user", "group", "everyone", "sddl"]).required(true).multiple(true))]
+#[command(group = clap::ArgGroup::new("principal").args(["user", "group", "everyone", "sddl"]).required(true).multiple(true))]
 pub(crate) struct AddUrlacl {
     /// The UrlPrefix to reserve, such as http://+:80/shop/
     #[arg(long, value_name = "PREFIX", value_parser = NonEmptyStringValueParser::new())]
@@ -51,7 +54,7 @@ pub(crate) struct ShowUrlacl {
     pub(crate) asking: Asking,
 }
 
-#[cfg(test)]
+#[cfg(all(test, unix))]
 mod tests {
     use clap::error::ErrorKind;
 

@@ -3,18 +3,24 @@
 mod documents;
 mod new;
 mod number;
+mod timeout;
+mod urlacl;
 mod words;
+mod yes_no;
 
 use std::ffi::OsString;
 use std::net::IpAddr;
 
 use clap::builder::NonEmptyStringValueParser;
-use clap::{ArgGroup, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
-use narthex_httpsys::configuration::{AppId, CacheParam, CertificateHash, SslKey, Timer};
+use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
+use narthex_httpsys::configuration::{AppId, CacheParam, CertificateHash, SslKey};
 
 pub(crate) use documents::{CompletionsArguments, ManArguments};
 pub(crate) use new::{NewArguments, Template};
 use number::number;
+pub(crate) use timeout::{AddTimeout, DeleteTimeout, ShowTimeout};
+pub(crate) use urlacl::{DeleteUrlacl, ShowUrlacl};
+pub(crate) use yes_no::YesNo;
 
 use crate::exit;
 
@@ -127,18 +133,6 @@ pub(crate) struct ShowServicestate {
     pub(crate) view: View,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum YesNo {
-    Yes,
-    No,
-}
-
-impl YesNo {
-    pub(crate) fn is_yes(self) -> bool {
-        self == Self::Yes
-    }
-}
-
 #[derive(Clone, Debug, PartialEq, Eq, Args)]
 #[command(group = ArgGroup::new("principal").args(["user", "sddl"]).required(true))]
 pub(crate) struct AddUrlacl {
@@ -162,77 +156,10 @@ pub(crate) struct AddUrlacl {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Args)]
-pub(crate) struct DeleteUrlacl {
-    /// The reserved UrlPrefix
-    #[arg(long, value_name = "PREFIX", value_parser = NonEmptyStringValueParser::new())]
-    pub(crate) url: String,
-    #[command(flatten)]
-    pub(crate) asking: Asking,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Args)]
-pub(crate) struct ShowUrlacl {
-    /// Only the reservation of this UrlPrefix
-    #[arg(long, value_name = "PREFIX", value_parser = NonEmptyStringValueParser::new())]
-    pub(crate) url: Option<String>,
-    #[command(flatten)]
-    pub(crate) asking: Asking,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Args)]
 pub(crate) struct Address {
     /// An IPv4 or IPv6 address without a port, such as 192.0.2.1 or ::1
     #[arg(long, value_name = "IP")]
     pub(crate) ipaddress: IpAddr,
-    #[command(flatten)]
-    pub(crate) asking: Asking,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum TimeoutType {
-    /// Between two requests of a connection
-    #[value(name = "idleconnectiontimeout")]
-    IdleConnection,
-    /// For the whole head of a request
-    #[value(name = "headerwaittimeout")]
-    HeaderWait,
-}
-
-impl From<TimeoutType> for Timer {
-    fn from(typed: TimeoutType) -> Self {
-        match typed {
-            TimeoutType::IdleConnection => Self::IdleConnection,
-            TimeoutType::HeaderWait => Self::HeaderWait,
-        }
-    }
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Args)]
-pub(crate) struct AddTimeout {
-    /// The timer
-    #[arg(long, value_name = "TYPE", value_enum, ignore_case = true)]
-    pub(crate) timeouttype: TimeoutType,
-    /// Its limit in seconds, decimal or 0x; 65535 switches it off
-    #[arg(long, value_name = "SECONDS", value_parser = number::<u16>)]
-    pub(crate) value: u16,
-    #[command(flatten)]
-    pub(crate) asking: Asking,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Args)]
-pub(crate) struct DeleteTimeout {
-    /// The timer
-    #[arg(long, value_name = "TYPE", value_enum, ignore_case = true)]
-    pub(crate) timeouttype: TimeoutType,
-    #[command(flatten)]
-    pub(crate) asking: Asking,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Args)]
-pub(crate) struct ShowTimeout {
-    /// Only this timer
-    #[arg(long, value_name = "TYPE", value_enum, ignore_case = true)]
-    pub(crate) timeouttype: Option<TimeoutType>,
     #[command(flatten)]
     pub(crate) asking: Asking,
 }
@@ -441,7 +368,8 @@ mod refused {
     pub(super) const KEYS: [(&str, &str); 0] = [];
 
     /// The verbs of Narthex's own host.
-    const OF_THE_HOST: [&str; 10] = ["demo", "doctor", "dump", "explain", "flush", "host", "reload", "restart", "run", "top"];
+    const OF_THE_HOST: [&str; 11] =
+        ["demo", "doctor", "dump", "explain", "flush", "forward", "host", "reload", "restart", "run", "top"];
 
     pub(super) fn refuse(words: &[OsString]) -> anyhow::Result<()> {
         match words.get(1).and_then(|word| word.to_str()) {
@@ -466,23 +394,12 @@ fn after_help() -> String {
 /// # Errors
 /// A [`clap::Error`] if they cannot be understood, and also where help or the version is asked for.
 pub(crate) fn parse(words: impl IntoIterator<Item = OsString>) -> anyhow::Result<Command> {
-    let mut definition = documented();
-    definition.build();
-    let words = words::with_netsh_spelling_replaced(words, &definition)?;
-    let matches = definition.try_get_matches_from_mut(words)?;
-    Ok(Arguments::from_arg_matches(&matches).map_err(|error| error.format(&mut definition))?.command)
+    Ok(words::understood::<Arguments>(words)?.command)
 }
 
-/// Every verb and parameter, with netsh's spelling of them in the help.
+/// The definition, for documents.
 pub(crate) fn documented() -> clap::Command {
-    let mut definition = Arguments::command();
-    for verb in ["show", "add", "update", "delete"] {
-        definition = definition.mut_subcommand(verb, |verb| {
-            let objects: Vec<_> = verb.get_subcommands().map(|object| object.get_name().to_owned()).collect();
-            objects.iter().fold(verb, |verb, object| verb.mut_subcommand(object, words::with_netsh_spelling_in_help))
-        });
-    }
-    definition
+    words::definition::<Arguments>()
 }
 
 #[cfg(test)]

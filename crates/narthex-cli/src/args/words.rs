@@ -4,15 +4,39 @@
 use std::ffi::OsString;
 
 use clap::error::ErrorKind;
-use clap::{Arg, Command};
+use clap::{Arg, Command, CommandFactory, FromArgMatches};
 
 use super::refused::{KEYS, refuse};
+
+/// Every verb and parameter, with netsh's spelling of them in the help.
+pub(super) fn definition<A: CommandFactory>() -> Command {
+    let mut definition = A::command();
+    for verb in ["show", "add", "update", "delete"] {
+        definition = definition.mut_subcommand(verb, |verb| {
+            let objects: Vec<_> = verb.get_subcommands().map(|object| object.get_name().to_owned()).collect();
+            objects.iter().fold(verb, |verb, object| verb.mut_subcommand(object, with_netsh_spelling_in_help))
+        });
+    }
+    definition
+}
+
+/// What the words of a command line mean.
+///
+/// # Errors
+/// A [`clap::Error`] if they cannot be understood, and also where help or the version is asked for.
+pub(super) fn understood<A: CommandFactory + FromArgMatches>(words: impl IntoIterator<Item = OsString>) -> anyhow::Result<A> {
+    let mut definition = definition::<A>();
+    definition.build();
+    let words = with_netsh_spelling_replaced(words, &definition)?;
+    let matches = definition.try_get_matches_from_mut(words)?;
+    Ok(A::from_arg_matches(&matches).map_err(|error| error.format(&mut definition))?)
+}
 
 /// The words with every `key=value` replaced that `definition` has a parameter for.
 ///
 /// # Errors
 /// A [`clap::Error`] that names the keys, if a key is none of them. Another error for verbs of netsh that are settings here.
-pub(super) fn with_netsh_spelling_replaced(
+fn with_netsh_spelling_replaced(
     words: impl IntoIterator<Item = OsString>,
     definition: &Command,
 ) -> anyhow::Result<Vec<OsString>> {
@@ -52,7 +76,7 @@ pub(super) fn with_netsh_spelling_replaced(
 }
 
 /// Tells below a verb's help how netsh would have its parameters typed.
-pub(super) fn with_netsh_spelling_in_help(verb: Command) -> Command {
+fn with_netsh_spelling_in_help(verb: Command) -> Command {
     let spelled = |argument: &Arg| {
         let name = argument.get_value_names().and_then(|names| names.first()).map_or("VALUE", |name| name.as_str());
         format!("{}={name}", key(argument))

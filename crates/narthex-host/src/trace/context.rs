@@ -67,9 +67,8 @@ fn offset(raw: &[u8], part: &str) -> Option<usize> {
     part.as_ptr().addr().checked_sub(raw.as_ptr().addr()).filter(|at| *at < raw.len())
 }
 
-/// The trace that a client is in. Of several contexts nobody could tell which is the right one.
+/// The trace that a client is in.
 pub(super) fn of_client<'a>(headers: impl Iterator<Item = (&'a str, &'a [u8])>) -> Option<TraceContext> {
-    let mut contexts = headers.filter(|(name, _)| name.len() == TRACEPARENT.len() && name.eq_ignore_ascii_case(TRACEPARENT));
-    let (_, text) = contexts.next().filter(|_| contexts.next().is_none())?;
-    TraceContext::parse(text)
+    let contexts = headers.filter(|(name, _)| name.len() == TRACEPARENT.len() && name.eq_ignore_ascii_case(TRACEPARENT));
+    TraceContext::only(contexts.map(|(_, text)| text))
 }

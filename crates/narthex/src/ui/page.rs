@@ -17,13 +17,13 @@ use http_body_util::Full;
 use serde_json::json;
 use tokio::sync::Notify;
 use tower_service::Service;
-use uuid::Uuid;
 
 use super::counted::Counts;
 use super::tail;
 use crate::body::Body;
 use crate::json_error::json_error_with;
 use crate::lifetime::ServerHandle;
+use crate::secret::{self, Secret};
 
 const PAGE: &str = include_str!("page/ui.html");
 const STYLE: &str = include_str!("page/ui.css");
@@ -45,33 +45,28 @@ struct Inner {
     name: String,
     server: ServerHandle,
     counts: Arc<Counts>,
-    token: Token,
+    /// What lets its owner do everything that the page can.
+    token: Secret,
     /// The page has stopped the server: the program goes on.
     stopped: AtomicBool,
     started: Notify,
 }
 
-/// What lets its owner do everything that the page can.
-struct Token(String);
-
-impl Token {
-    /// Whether this is it. Looks at every byte, so that the time it takes says nothing about the token.
-    fn is(&self, said: &[u8]) -> bool {
-        let differs = self.0.bytes().zip(said).fold(0, |differs, (one, other)| differs | (one ^ other));
-        said.len() == self.0.len() && differs == 0
-    }
-}
-
 impl Page {
     pub(super) fn new(name: String, server: ServerHandle, counts: Arc<Counts>) -> Self {
-        // Made of 122 random bits of the OS.
-        let token = Token(Uuid::new_v4().simple().to_string());
-        Self(Arc::new(Inner { name, server, counts, token, stopped: AtomicBool::new(false), started: Notify::new() }))
+        Self(Arc::new(Inner {
+            name,
+            server,
+            counts,
+            token: secret::token(),
+            stopped: AtomicBool::new(false),
+            started: Notify::new(),
+        }))
     }
 
     /// What a link ends with that lets its owner act.
     pub(super) fn fragment(&self) -> String {
-        format!("#token={}", self.0.token.0)
+        format!("#token={}", self.0.token.expose())
     }
 
     /// Whether the page has stopped the server, which then can be started again.
@@ -91,7 +86,7 @@ impl Page {
             return json_error_with(StatusCode::MISDIRECTED_REQUEST, text);
         }
         let said = request.headers().get(AUTHORIZATION).and_then(|said| said.as_bytes().strip_prefix(b"Bearer "));
-        let may_act = said.is_some_and(|said| inner.token.is(said));
+        let may_act = said.is_some_and(|said| secret::equal(said, inner.token.expose().as_bytes()));
         match (request.method(), request.uri().path()) {
             (&Method::GET | &Method::HEAD, "/") => text("text/html; charset=utf-8", PAGE),
             (&Method::GET | &Method::HEAD, "/ui.css") => text("text/css; charset=utf-8", STYLE),
