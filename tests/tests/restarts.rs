@@ -49,6 +49,17 @@ fn whoami(address: SocketAddr) -> String {
     client.response(false).unwrap().text()
 }
 
+/// Has clients ask while `restart` is called again and again, with `between` requests before each.
+fn under_load(address: SocketAddr, between: usize, mut restart: impl FnMut(usize)) -> BTreeMap<usize, Asked> {
+    let load = Load::start(address, 5);
+    for round in 0..RESTARTS {
+        load.more(between);
+        restart(round);
+    }
+    load.more(between);
+    load.end()
+}
+
 fn is_refused(address: SocketAddr) -> bool {
     TcpStream::connect(address).is_err()
 }
@@ -58,14 +69,10 @@ fn a_new_process_takes_over_while_the_old_one_drains_and_no_request_fails() {
     let stage = Stage::new("");
     let mut app = stage.app("first", 0, "shop");
     let address = app.address;
-    let load = Load::start(address, 5);
-    for round in 0..RESTARTS {
-        load.more(100);
+    let results = under_load(address, 100, |round| {
         let next = stage.app(&format!("app{round}"), address.port(), "shop");
         stop(std::mem::replace(&mut app, next));
-    }
-    load.more(100);
-    let results = load.end();
+    });
     assert!(failed(&results).is_empty(), "{:?}", failed(&results));
     assert_eq!(whoami(address), format!("app{}", RESTARTS - 1));
 }
@@ -96,10 +103,8 @@ fn a_queue_is_restarted_by_a_verb_and_no_request_fails() {
     let (mut app, mut other) = (stage.app("one", free_port(), "shop"), None);
     let address = app.address;
     let successors = Successors(&stage);
-    let load = Load::start(address, 5);
     let mut before = successors.ids();
-    for round in 0..RESTARTS {
-        load.more(50);
+    let results = under_load(address, 50, |round| {
         if round == 5 {
             other = Some(stage.app("two", address.port(), "shop"));
             before = successors.ids();
@@ -108,9 +113,7 @@ fn a_queue_is_restarted_by_a_verb_and_no_request_fails() {
         let all = successors.ids();
         assert!(all.len() == before.len() && !all.iter().any(|id| before.contains(id)), "{said}: {before:?}, then {all:?}");
         before = all;
-    }
-    load.more(50);
-    let results = load.end();
+    });
     assert!(failed(&results).is_empty(), "{:?}", failed(&results));
     // They write where the first ones did, who are heard to the end.
     drop(successors);
@@ -172,16 +175,13 @@ fn web_sockets_are_told_that_the_server_restarts_and_when_to_come() {
 #[test]
 fn requests_wait_while_the_only_process_is_stopped_and_started() {
     let stage = Stage::new("");
-    let mut app = stage.app("first", 0, "shop");
+    let app = stage.app("first", 0, "shop");
     let address = app.address;
-    let load = Load::start(address, 5);
-    for round in 0..RESTARTS {
-        load.more(100);
-        stop(app);
-        app = stage.app(&format!("app{round}"), address.port(), "shop");
-    }
-    load.more(100);
-    let results = load.end();
+    let mut running = Some(app);
+    let results = under_load(address, 100, |round| {
+        running.take().into_iter().for_each(stop);
+        running = Some(stage.app(&format!("app{round}"), address.port(), "shop"));
+    });
     assert!(failed(&results).is_empty(), "{:?}", failed(&results));
 }
 
@@ -190,14 +190,10 @@ fn a_process_that_is_killed_loses_only_what_must_not_be_asked_twice() {
     let stage = Stage::new("");
     let mut app = stage.app("first", 0, "shop");
     let address = app.address;
-    let load = Load::start(address, 5);
-    for round in 0..RESTARTS {
-        load.more(100);
+    let results = under_load(address, 100, |round| {
         app.process.crash();
         app = stage.app(&format!("app{round}"), address.port(), "shop");
-    }
-    load.more(100);
-    let results = load.end();
+    });
     let lost = failed(&results);
     let safe: Vec<_> = lost.iter().filter(|(_, asked)| asked.safe).collect();
     assert!(safe.is_empty(), "{safe:?}");
