@@ -97,11 +97,11 @@ impl Exchange {
         Self {
             api,
             queue,
-            id: request.id,
-            connection: request.connection,
-            version: request.version,
+            id: request.facts.id,
+            connection: request.facts.connection,
+            version: request.facts.version,
             head_only: request.method() == b"HEAD",
-            incoming: RefCell::new(Incoming { ended: !request.has_body, ..Incoming::default() }),
+            incoming: RefCell::new(Incoming { ended: !request.facts.has_body, ..Incoming::default() }),
             outgoing: RefCell::new(Outgoing {
                 stage: Stage::Fresh,
                 framing: Framing::Absent,
@@ -466,14 +466,10 @@ impl Outgoing {
 
 /// Whether the client wants its connection closed (RFC 9112 section 9.3).
 fn asks_to_close(request: &Request) -> bool {
-    let options = || request.fields().iter().filter(|(name, _)| name.eq_ignore_ascii_case(b"connection")).map(|(_, value)| value);
-    let named = |option: &[u8]| {
-        let mut listed = options().flat_map(|value| value.split(|byte| *byte == b','));
-        listed.any(|known| known.trim_ascii().eq_ignore_ascii_case(option))
-    };
-    match request.version {
-        Version::Http10 => !named(b"keep-alive"),
-        Version::Http11 => named(b"close"),
+    let named = |option| request.fields().lists("connection", option);
+    match request.facts.version {
+        Version::Http10 => !named("keep-alive"),
+        Version::Http11 => named("close"),
         Version::Http2 | Version::Http3 => false,
     }
 }

@@ -40,6 +40,14 @@ impl Fields {
         values.next().filter(|_| values.next().is_none()).map(|(_, value)| value)
     }
 
+    /// Whether a field is a list that has this option, in whatever case (RFC 9110 section 5.6.1).
+    #[must_use]
+    pub fn lists(&self, name: &str, option: &str) -> bool {
+        let values = self.iter().filter(|(known, _)| known.eq_ignore_ascii_case(name.as_bytes())).map(|(_, value)| value);
+        let mut listed = values.flat_map(|value| value.split(|byte| *byte == b','));
+        listed.any(|known| known.trim_ascii().eq_ignore_ascii_case(option.as_bytes()))
+    }
+
     /// All of the memory: names, values, and what is before them.
     #[must_use]
     pub fn bytes(&self) -> &[u8] {

@@ -37,7 +37,7 @@ pub use fields::Fields;
 pub use intake::Intake;
 pub use operation::{Cancel, Operation};
 pub use property::{GroupProperty, QueueProperty, Timeouts, Verbosity};
-pub use request::{Request, RequestParts, Version};
+pub use request::{Facts, Request, Version};
 pub use response::{CachePolicy, Chunk, Head, Length, Sending};
 pub use server::{Server, Settings};
 #[cfg(windows)]

@@ -20,9 +20,9 @@ pub enum Version {
     Http3,
 }
 
-/// What a request is made of.
+/// What is known of a request besides its head.
 #[derive(Clone, Debug)]
-pub struct RequestParts<'a> {
+pub struct Facts {
     /// Names it to HTTP.sys.
     pub id: RequestId,
     /// Names its connection to HTTP.sys.
@@ -41,33 +41,13 @@ pub struct RequestParts<'a> {
     pub certificate: Option<Bytes>,
     /// There is a body to be received.
     pub has_body: bool,
-    /// The method.
-    pub method: &'a [u8],
-    /// The target as it was sent.
-    pub target: &'a [u8],
 }
 
 /// A request: its head, copied out of HTTP.sys's buffer in one piece.
 #[derive(Clone, Debug)]
 pub struct Request {
-    /// Names it to HTTP.sys.
-    pub id: RequestId,
-    /// Names its connection to HTTP.sys.
-    pub connection: ConnectionId,
-    /// What its prefix was registered with.
-    pub context: u64,
-    /// The client's.
-    pub version: Version,
-    /// The client's address.
-    pub peer: SocketAddr,
-    /// The address that the client reached.
-    pub local: SocketAddr,
-    /// The connection is encrypted.
-    pub secure: bool,
-    /// What the client has shown in the handshake, DER.
-    pub certificate: Option<Bytes>,
-    /// There is a body to be received.
-    pub has_body: bool,
+    /// What is known of it besides.
+    pub facts: Facts,
     method: usize,
     target: usize,
     fields: Fields,
@@ -76,11 +56,9 @@ pub struct Request {
 impl Request {
     /// A request without header fields.
     #[must_use]
-    pub fn new(parts: RequestParts<'_>) -> Self {
-        let RequestParts { id, connection, context, version, peer, local, secure, certificate, has_body, method, target } = parts;
+    pub fn new(facts: Facts, method: &[u8], target: &[u8]) -> Self {
         let fields = Fields::behind([method, target].concat());
-        let (method, target) = (method.len(), target.len());
-        Self { id, connection, context, version, peer, local, secure, certificate, has_body, method, target, fields }
+        Self { facts, method: method.len(), target: target.len(), fields }
     }
 
     /// Adds a header field.
@@ -115,7 +93,7 @@ impl Request {
     /// The body's length, if the client has said it.
     #[must_use]
     pub fn length(&self) -> Option<u64> {
-        if !self.has_body {
+        if !self.facts.has_body {
             return Some(0);
         }
         if self.fields.iter().any(|(name, _)| name.eq_ignore_ascii_case(b"transfer-encoding")) {

@@ -69,7 +69,7 @@ async fn a_request_gets_its_response_in_one_call() {
     let shop = shop();
     let id = shop.client.request("GET", "/shop/a?b", &[("X-One", "1")]).unwrap();
     let (request, exchange) = shop.take().await;
-    assert_eq!((request.method(), request.target(), request.context), (&b"GET"[..], &b"/shop/a?b"[..], 7));
+    assert_eq!((request.method(), request.target(), request.facts.context), (&b"GET"[..], &b"/shop/a?b"[..], 7));
     assert_eq!(request.fields().only("x-one"), Some(&b"1"[..]));
     exchange.send(ok(), Bytes::from("hello"), None).unwrap();
     finish(&exchange).await;
@@ -85,9 +85,9 @@ async fn a_request_that_needs_more_room_is_received_again_by_its_number_and_not_
     let first = shop.client.request("GET", "/shop/long", &[("X-Long", &long)]).unwrap();
     let second = shop.client.request("GET", "/shop/short", &[]).unwrap();
     let (request, _exchange) = shop.take().await;
-    assert_eq!(request.id, first);
+    assert_eq!(request.facts.id, first);
     assert_eq!(request.fields().only("x-long").map(<[u8]>::len), Some(100_000));
-    assert_eq!(shop.take().await.0.id, second);
+    assert_eq!(shop.take().await.0.facts.id, second);
 }
 
 #[tokio::test]
@@ -97,7 +97,7 @@ async fn a_long_request_whose_client_left_is_passed_over() {
     gone.request("GET", "/shop/long", &[("X-Long", &"x".repeat(100_000))]).unwrap();
     gone.leave();
     let second = shop.client.request("GET", "/shop/short", &[]).unwrap();
-    assert_eq!(shop.take().await.0.id, second);
+    assert_eq!(shop.take().await.0.facts.id, second);
 }
 
 #[tokio::test]
@@ -107,7 +107,7 @@ async fn a_receive_that_is_stopped_is_cancelled_and_loses_no_request() {
     assert!(intake.next(ready(())).await.unwrap().is_none());
     assert_eq!(shop.fake.receives(), 0);
     let id = shop.client.request("GET", "/shop/", &[]).unwrap();
-    assert_eq!(intake.next(ready(())).await.unwrap().map(|request| request.id), Some(id));
+    assert_eq!(intake.next(ready(())).await.unwrap().map(|request| request.facts.id), Some(id));
 }
 
 #[tokio::test]
@@ -130,7 +130,7 @@ async fn several_receives_wait_and_each_gets_one_request() {
         let (request, exchange) = shop.take().await;
         exchange.send(ok(), Bytes::new(), None).unwrap();
         finish(&exchange).await;
-        request.id
+        request.facts.id
     };
     let ask = async {
         tokio::task::yield_now().await;
@@ -452,7 +452,7 @@ async fn two_processes_share_a_named_queue_and_the_second_registers_nothing() {
     second.add_url(URL, 7).unwrap();
     let id = fake.connect(8888).request("GET", "/shop/", &[]).unwrap();
     let taken = Intake::new(second.queue()).next(pending()).await.unwrap().unwrap();
-    assert_eq!((taken.id, taken.context), (id, 7));
+    assert_eq!((taken.facts.id, taken.facts.context), (id, 7));
     assert!(fake.queue_properties().is_empty());
     let third = (Arc::new(fake.clone()) as Arc<dyn Api>).open_queue(Some("none"), narthex_httpsys::Open::Existing);
     assert!(third.is_err());
@@ -493,7 +493,7 @@ async fn a_request_that_cannot_be_read_is_broken_off_and_the_next_one_comes() {
     let shop = shop();
     let broken = shop.client.request("GET", "/shop/", &[(UNREADABLE, "1")]).unwrap();
     let next = shop.client.request("GET", "/shop/", &[]).unwrap();
-    assert_eq!(shop.take().await.0.id, next);
+    assert_eq!(shop.take().await.0.facts.id, next);
     assert!(shop.client.reply(broken).broken_off);
 }
 

@@ -105,11 +105,11 @@ fn requests_are_received_and_answered_and_their_connection_is_kept() {
         let asked = client(site.port, vec![(site.get("/app/one?q"), "first"), (site.get("/app/two"), "second")]);
         let first = site.answer("first").await;
         let second = site.answer("second").await;
-        assert_eq!((first.method(), first.target(), first.context), (&b"GET"[..], &b"/app/one?q"[..], 7));
+        assert_eq!((first.method(), first.target(), first.facts.context), (&b"GET"[..], &b"/app/one?q"[..], 7));
         assert_eq!(first.fields().only("host"), Some(format!("localhost:{}", site.port).as_bytes()));
-        assert!(first.peer.ip().is_loopback());
-        assert_eq!((second.target(), first.local.port()), (&b"/app/two"[..], site.port));
-        assert_eq!(first.peer, second.peer);
+        assert!(first.facts.peer.ip().is_loopback());
+        assert_eq!((second.target(), first.facts.local.port()), (&b"/app/two"[..], site.port));
+        assert_eq!(first.facts.peer, second.facts.peer);
         let replies = asked.join().unwrap();
         assert!(replies[0].starts_with("HTTP/1.1 200 OK\r\n"), "{}", replies[0]);
         assert!(replies[0].contains("Content-Length: 5\r\n"), "{}", replies[0]);
@@ -186,8 +186,8 @@ fn the_longest_prefix_has_the_request_and_several_are_on_one_queue() {
         let mut site = Site::open("/app/");
         site.add("/app/deep/", 8).unwrap();
         let asked = client(site.port, vec![(site.get("/app/x"), "1"), (site.get("/app/deep/x"), "2")]);
-        assert_eq!(site.answer("1").await.context, 7);
-        assert_eq!(site.answer("2").await.context, 8);
+        assert_eq!(site.answer("1").await.facts.context, 7);
+        assert_eq!(site.answer("2").await.facts.context, 8);
         asked.join().unwrap();
     });
 }
@@ -204,7 +204,7 @@ fn neighbour() {
         site.port = port.parse().unwrap();
         site.add("/app/deep/", 8).unwrap();
         println!("ready");
-        assert_eq!(site.answer("neighbour").await.context, 8);
+        assert_eq!(site.answer("neighbour").await.facts.context, 8);
     });
 }
 
@@ -222,7 +222,7 @@ fn two_processes_share_a_port_and_the_longest_prefix_has_the_request() {
         assert!(lines.by_ref().any(|line| line.unwrap().contains("ready")));
         assert!(matches!(site.add("/app/deep/", 9).unwrap_err(), Error::AlreadyRegistered { .. }));
         let asked = client(site.port, vec![(site.get("/app/x"), "own"), (site.get("/app/deep/x"), "neighbour")]);
-        assert_eq!(site.answer("own").await.context, 7);
+        assert_eq!(site.answer("own").await.facts.context, 7);
         assert!(asked.join().unwrap()[1].ends_with("neighbour"));
         // It must be able to say how it ended.
         lines.for_each(drop);

@@ -9,7 +9,7 @@ use super::Fake;
 use super::state::Exchanged;
 use crate::api::{ConnectionId, RequestId};
 use crate::fields::Fields;
-use crate::request::{Request, RequestParts, Version};
+use crate::request::{Facts, Request, Version};
 use crate::response::{CachePolicy, Head};
 
 /// A client with a connection.
@@ -85,7 +85,7 @@ impl Client {
         let mut state = self.fake.state();
         let (queue, context) = state.route(self.port, target)?;
         let id = RequestId(state.next_id());
-        let mut request = Request::new(RequestParts {
+        let facts = Facts {
             id,
             connection: self.connection,
             context,
@@ -95,9 +95,8 @@ impl Client {
             secure: false,
             certificate: None,
             has_body,
-            method: method.as_bytes(),
-            target: target.as_bytes(),
-        });
+        };
+        let mut request = Request::new(facts, method.as_bytes(), target.as_bytes());
         request.push(b"Host", format!("127.0.0.1:{}", self.port).as_bytes());
         fields.iter().for_each(|(name, value)| request.push(name.as_bytes(), value.as_bytes()));
         let exchanged = Exchanged {

@@ -172,10 +172,10 @@ impl QueueState {
 
 fn received(request: Request, room: usize) -> Received {
     if request.fields().only(super::UNREADABLE).is_some() {
-        return Received::Unreadable { id: request.id };
+        return Received::Unreadable { id: request.facts.id };
     }
     let needed = request.head().len() + STRUCTURES;
-    if needed <= room { Received::Request(request) } else { Received::TooLong { id: request.id, needed } }
+    if needed <= room { Received::Request(request) } else { Received::TooLong { id: request.facts.id, needed } }
 }
 
 /// Host, port and path.

@@ -20,7 +20,7 @@ use super::call::Work;
 use crate::Code;
 use crate::api::{ConnectionId, Received, RequestId};
 use crate::names;
-use crate::request::{Request, RequestParts, Version};
+use crate::request::{Facts, Request, Version};
 
 /// Receives a request.
 pub(super) struct ReceiveRequest {
@@ -136,7 +136,7 @@ impl Buffer {
             Some(method) => method.as_bytes(),
             None => self.bytes(raw.pUnknownVerb, raw.UnknownVerbLength.into())?,
         };
-        let mut request = Request::new(RequestParts {
+        let facts = Facts {
             id: RequestId(raw.RequestId),
             connection: ConnectionId(raw.ConnectionId),
             context: raw.UrlContext,
@@ -146,9 +146,8 @@ impl Buffer {
             secure: !raw.pSslInfo.is_null(),
             certificate: self.certificate(raw.pSslInfo),
             has_body: raw.Flags & HTTP_REQUEST_FLAG_MORE_ENTITY_BODY_EXISTS != 0,
-            method,
-            target: self.bytes(raw.pRawUrl, raw.RawUrlLength.into())?,
-        });
+        };
+        let mut request = Request::new(facts, method, self.bytes(raw.pRawUrl, raw.RawUrlLength.into())?);
         for (number, field) in raw.Headers.KnownHeaders.iter().enumerate() {
             if let Some(name) = names::request_field(number)
                 && !field.pRawValue.is_null()
@@ -255,8 +254,8 @@ mod tests {
     #[test]
     fn a_request_is_read_from_pointers_that_are_not_aligned() {
         let plain = request(|_, _| {}).unwrap();
-        assert_eq!((plain.method(), plain.target(), plain.id), (&b"GET"[..], &b"/x"[..], RequestId(9)));
-        assert_eq!((plain.peer, plain.secure), (SocketAddr::from(([127, 0, 0, 1], 8080)), false));
+        assert_eq!((plain.method(), plain.target(), plain.facts.id), (&b"GET"[..], &b"/x"[..], RequestId(9)));
+        assert_eq!((plain.facts.peer, plain.facts.secure), (SocketAddr::from(([127, 0, 0, 1], 8080)), false));
         let known = request(|raw, text| {
             (raw.Base.Verb, raw.Base.pUnknownVerb, raw.Base.UnknownVerbLength) = (1, text.wrapping_add(2), 6);
             raw.Base.Headers.KnownHeaders[28].pRawValue = text.wrapping_add(14);

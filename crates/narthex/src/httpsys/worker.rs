@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use http::Version;
 use narthex_http::RequestId;
-use narthex_httpsys::{Api, Exchange, Feature, Fields, Intake, Queue, Request};
+use narthex_httpsys::{Api, Exchange, Feature, Intake, Queue, Request};
 use narthex_proto::cooked::{Cooking, cook_bytes};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio::task::{JoinSet, spawn_local};
@@ -133,13 +133,13 @@ impl<S: App> Worker<S> {
             exchange.refuse(400, "Bad Request");
             return None;
         };
-        let prefix = rules.prefixes.get(&request.context).filter(|prefix| prefix.covers_path(cooked.path()));
+        let prefix = rules.prefixes.get(&request.facts.context).filter(|prefix| prefix.covers_path(cooked.path()));
         // Gone meanwhile, or HTTP.sys reads the path in another way than Narthex.
         let Some(prefix) = prefix else {
             exchange.refuse(404, "Not Found");
             return None;
         };
-        exchange.set_max_body(rules.max_body.filter(|_| request.has_body), request.length());
+        exchange.set_max_body(rules.max_body.filter(|_| request.facts.has_body), request.length());
         if !exchange.is_open() {
             return None;
         }
@@ -162,7 +162,7 @@ impl<S: App> Worker<S> {
             relative: relative.path_and_query.as_bytes(),
             headers: request.fields().iter(),
             upgrade,
-            certificate: request.certificate.as_deref().unwrap_or_default(),
+            certificate: request.facts.certificate.as_deref().unwrap_or_default(),
             connection: connection(request),
             id: id.as_ref().map(RequestId::as_str),
         };
@@ -205,22 +205,17 @@ pub(super) fn warn_once(said: &AtomicBool, feature: &str) {
 
 /// As HTTP/1.1 asks for it (RFC 9110 section 7.8). HTTP.sys has no other way.
 fn wants_upgrade(request: &Request) -> bool {
-    let asks = |fields: &Fields| {
-        let mut options = fields.iter().filter(|(name, _)| name.eq_ignore_ascii_case(b"connection"));
-        let named = options.any(|(_, value)| {
-            value.split(|byte| *byte == b',').any(|option| option.trim_ascii().eq_ignore_ascii_case(b"upgrade"))
-        });
-        named && fields.only("upgrade").is_some()
-    };
-    request.version == narthex_httpsys::Version::Http11 && !request.has_body && asks(request.fields())
+    let fields = request.fields();
+    let asks = fields.lists("connection", "upgrade") && fields.only("upgrade").is_some();
+    request.facts.version == narthex_httpsys::Version::Http11 && !request.facts.has_body && asks
 }
 
 fn connection(request: &Request) -> ConnectionInfo {
     ConnectionInfo {
-        peer: request.peer,
-        local: request.local,
-        tls: request.secure,
-        version: match request.version {
+        peer: request.facts.peer,
+        local: request.facts.local,
+        tls: request.facts.secure,
+        version: match request.facts.version {
             narthex_httpsys::Version::Http10 => Version::HTTP_10,
             narthex_httpsys::Version::Http11 => Version::HTTP_11,
             narthex_httpsys::Version::Http2 => Version::HTTP_2,
