@@ -167,6 +167,12 @@ impl Snapshot {
     pub(crate) fn queue(&self, index: usize) -> Option<&QueueEntry> {
         self.queues.get(index)?.as_ref()
     }
+
+    /// The queue of that name, and its index.
+    pub(crate) fn queue_named(&self, name: &str) -> Option<(usize, &QueueEntry)> {
+        let mut queues = self.queues.iter().enumerate().filter_map(|(index, slot)| Some((index, slot.as_ref()?)));
+        queues.find(|(_, entry)| entry.queue.name.as_deref() == Some(name))
+    }
 }
 
 /// Where [`fill_gap`] would put something.

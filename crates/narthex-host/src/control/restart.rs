@@ -37,8 +37,7 @@ impl Shared {
     pub(super) async fn restart_queue(&self, caller: &Caller, name: &str) -> Result<Answer, Refusal> {
         let apps = {
             let state = self.state.borrow();
-            let found = state.snapshot.queues.iter().flatten().find(|entry| entry.queue.name.as_deref() == Some(name));
-            let entry = found.ok_or_else(|| {
+            let (_, entry) = state.snapshot.queue_named(name).ok_or_else(|| {
                 let message = format!("there is no request queue {name:?} (narthex show servicestate lists them)");
                 Refusal::new(RefusalCode::NotFound, message)
             })?;
@@ -137,8 +136,7 @@ impl Shared {
 
     fn is_process_of(&self, queue: &str, pid: u32) -> bool {
         let state = self.state.borrow();
-        let entry = state.snapshot.queues.iter().flatten().find(|entry| entry.queue.name.as_deref() == Some(queue));
-        entry.is_some_and(|entry| {
+        state.snapshot.queue_named(queue).is_some_and(|(_, entry)| {
             entry.apps.iter().filter_map(|app| state.apps.get(app)).any(|app| app.pid == pid && !app.has_left)
         })
     }

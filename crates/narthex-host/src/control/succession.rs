@@ -14,7 +14,7 @@ use super::Shared;
 use super::connection::Connection;
 use super::ports::{Opened, PortChange};
 use super::reservations::Caller;
-use super::state::Refusal;
+use super::state::{App, Refusal};
 use crate::admin::Question;
 use crate::succession::{Estate, send};
 use crate::worker::Command;
@@ -63,9 +63,9 @@ pub(super) async fn hand_over(shared: &Rc<Shared>, connection: &mut Connection, 
         descriptors.push(listener.into());
     }
     let own = std::process::id();
-    let apps =
-        shared.state.borrow().apps.values().filter(|app| !app.has_left && !app.groups.is_empty()).map(|app| app.pid).collect();
-    let estate = Estate { listeners, apps: Vec::into_iter(apps).filter(|pid| *pid != own).collect() };
+    let comes = |app: &&App| !app.has_left && !app.groups.is_empty() && app.pid != own;
+    let apps = shared.state.borrow().apps.values().filter(comes).map(|app| app.pid).collect();
+    let estate = Estate { listeners, apps };
     let answer = Message::Answer { id, answer: serde_json::to_value(estate).unwrap_or_default() };
     connection.control.send(&answer).map_err(|error| Refusal::new(RefusalCode::LimitReached, error.to_string()))?;
     let (closed, _) = UnixStream::pair().map_err(failed)?;

@@ -23,10 +23,7 @@ impl WorkerState {
             return Err("it was delegated too often: apps seem to delegate to each other in circles");
         }
         let snapshot = Arc::clone(&self.snapshot.borrow());
-        let named = |entry: &QueueEntry| entry.queue.name.as_deref() == Some(queue);
-        let found = snapshot.queues.iter().position(|slot| slot.as_ref().is_some_and(named));
-        let index = found.ok_or("no app has a request queue of that name open")?;
-        let entry = snapshot.queue(index).ok_or("no app has a request queue of that name open")?;
+        let (index, entry) = snapshot.queue_named(queue).ok_or("no app has a request queue of that name open")?;
         if !entry.rules.accepts_delegation || !lets_in(entry, &from.queue) {
             return Err("that request queue accepts no delegation from this app: its app has to say so when it registers");
         }
