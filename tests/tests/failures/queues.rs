@@ -19,8 +19,9 @@ use crate::stage::{SOON, Stage, eventually, get, seen};
 const STRANGER: u32 = 4_200_101;
 const MOMENT: Duration = Duration::from_millis(50);
 
+/// A queue with a name that goes with its last process.
 fn named(name: &str) -> QueueSettings {
-    QueueSettings { name: Some(name.to_owned()), ..QueueSettings::default() }
+    QueueSettings { name: Some(name.to_owned()), restart_grace: Some(0), ..QueueSettings::default() }
 }
 
 fn length(length: u32) -> QueueSettings {

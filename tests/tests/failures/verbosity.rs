@@ -55,6 +55,8 @@ fn refused(stage: &Stage, refusal: &Refusal, verbosity: Verbosity) -> String {
     let name = format!("{}-{verbosity:?}", refusal.name);
     settings.queue.name = Some(name.clone());
     settings.queue.verbosity = Some(verbosity);
+    // An app that leaves is not waited for.
+    settings.queue.restart_grace = Some(0);
     let (app, address) = WireApp::at(&stage.host, "http://127.0.0.1:0/", settings);
     let connect = || Client::connect(address).expect("the host accepts connections");
     let mut before: Vec<_> = (0..refusal.before).map(|_| connect()).collect();
