@@ -1,6 +1,7 @@
 //! The only place that asks what time it is, so that everything else takes time as an argument.
 
 use std::cell::{Cell, RefCell};
+use std::sync::LazyLock;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use http::HeaderValue;
@@ -14,6 +15,34 @@ const DATE: usize = 29;
 /// Monotonic time, for who has no worker.
 pub(crate) fn now() -> Instant {
     Instant::now()
+}
+
+thread_local! {
+    /// What [`roughly_now`] says, while somebody holds it.
+    static HELD: Cell<Option<u64>> = const { Cell::new(None) };
+}
+
+/// Milliseconds since some moment in this process's past. Who does much at a time may hold it: it is late then, by what that takes.
+#[must_use]
+pub fn roughly_now() -> u64 {
+    static BEGAN: LazyLock<Instant> = LazyLock::new(now);
+    HELD.get().unwrap_or_else(|| u64::try_from(BEGAN.elapsed().as_millis()).unwrap_or(u64::MAX))
+}
+
+/// Holds [`roughly_now`] for this thread, until it is dropped.
+pub(crate) struct Moment;
+
+impl Moment {
+    pub(crate) fn hold() -> Self {
+        HELD.set(Some(roughly_now()));
+        Self
+    }
+}
+
+impl Drop for Moment {
+    fn drop(&mut self) {
+        HELD.set(None);
+    }
 }
 
 /// A worker's clock: monotonic time, and the `Date` header rendered once a second.

@@ -25,6 +25,8 @@ mod listen;
 mod mux;
 mod piece;
 mod proxy;
+#[cfg(target_os = "linux")]
+mod reactor;
 mod reason;
 pub mod rendezvous;
 mod request;
@@ -41,6 +43,7 @@ mod worker;
 pub use acceptor::{Acceptor, Inbox};
 pub use admission::Admission;
 pub use bandwidth::Bandwidth;
+pub use clock::roughly_now;
 pub use exchange::{Exchange, ExchangeClosed, Rules};
 pub use file::{is_local, read_at};
 pub use h1::head::{BodyLength, Version};

@@ -6,11 +6,14 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::BytesMut;
+use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
 
 use crate::file::read_at;
+#[cfg(target_os = "linux")]
+use crate::reactor;
 
 /// The most of a file that is read at once where it cannot be sent without copying.
 const FILE_STEP: usize = 64 * 1024;
@@ -23,6 +26,8 @@ pub(crate) struct Transport {
 enum Stream {
     Tcp(TcpStream),
     Tls(Box<TlsStream<TcpStream>>),
+    #[cfg(target_os = "linux")]
+    Resting(reactor::Stream),
 }
 
 /// Calls the method of the stream that there is.
@@ -31,6 +36,8 @@ macro_rules! on_stream {
         match $self.stream()? {
             Stream::Tcp(stream) => Pin::new(stream).$method($($argument),*),
             Stream::Tls(stream) => Pin::new(&mut **stream).$method($($argument),*),
+            #[cfg(target_os = "linux")]
+            Stream::Resting(stream) => Pin::new(stream).$method($($argument),*),
         }
     };
 }
@@ -38,6 +45,13 @@ macro_rules! on_stream {
 impl From<TcpStream> for Transport {
     fn from(stream: TcpStream) -> Self {
         Self { stream: Some(Stream::Tcp(stream)) }
+    }
+}
+
+#[cfg(target_os = "linux")]
+impl From<reactor::Stream> for Transport {
+    fn from(stream: reactor::Stream) -> Self {
+        Self { stream: Some(Stream::Resting(stream)) }
     }
 }
 
@@ -63,11 +77,41 @@ impl Transport {
         self.stream.as_mut().ok_or_else(|| io::ErrorKind::NotConnected.into())
     }
 
-    fn tcp(&self) -> Option<&TcpStream> {
+    /// Whether this is the socket itself.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn is_tcp(&self) -> bool {
+        matches!(self.stream, Some(Stream::Tcp(_)))
+    }
+
+    /// Takes the socket out of the runtime.
+    ///
+    /// # Errors
+    /// If the system does not let go of it; this is closed then. [`is_tcp`](Self::is_tcp) has to be true.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn leave_runtime(&mut self) -> io::Result<std::net::TcpStream> {
+        match self.stream.take() {
+            Some(Stream::Tcp(stream)) => stream.into_std(),
+            _ => Err(io::ErrorKind::NotConnected.into()),
+        }
+    }
+
+    fn socket(&self) -> Option<SockRef<'_>> {
         self.stream.as_ref().map(|stream| match stream {
-            Stream::Tcp(stream) => stream,
-            Stream::Tls(stream) => stream.get_ref().0,
+            Stream::Tcp(stream) => SockRef::from(stream),
+            Stream::Tls(stream) => SockRef::from(stream.get_ref().0),
+            #[cfg(target_os = "linux")]
+            Stream::Resting(stream) => SockRef::from(stream.socket()),
         })
+    }
+
+    /// Whether a read can find something. If not, one need not be tried for its owner to be polled when there is.
+    #[inline]
+    pub(crate) fn may_have_more(&self) -> bool {
+        match &self.stream {
+            #[cfg(target_os = "linux")]
+            Some(Stream::Resting(stream)) => stream.is_readable(),
+            _ => true,
+        }
     }
 
     /// Whether it has taken bytes that are not yet with the kernel: they need [`poll_flush`](Self::poll_flush).
@@ -80,16 +124,16 @@ impl Transport {
     #[inline]
     pub(crate) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.stream()? {
-            Stream::Tcp(_) => Poll::Ready(Ok(())),
             Stream::Tls(stream) => Pin::new(&mut **stream).poll_flush(cx),
+            _ => Poll::Ready(Ok(())),
         }
     }
 
     /// Tells a client's TLS that this is the end, so that it is not taken for a truncation (RFC 8446 section 6.1).
     pub(crate) fn poll_close_notify(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.stream()? {
-            Stream::Tcp(_) => Poll::Ready(Ok(())),
             Stream::Tls(stream) => Pin::new(&mut **stream).poll_shutdown(cx),
+            _ => Poll::Ready(Ok(())),
         }
     }
 
@@ -110,6 +154,8 @@ impl Transport {
         match self.stream()? {
             Stream::Tcp(stream) => tokio_util::io::poll_read_buf(Pin::new(stream), cx, buffer),
             Stream::Tls(stream) => tokio_util::io::poll_read_buf(Pin::new(&mut **stream), cx, buffer),
+            #[cfg(target_os = "linux")]
+            Stream::Resting(stream) => tokio_util::io::poll_read_buf(Pin::new(stream), cx, buffer),
         }
     }
 
@@ -121,6 +167,8 @@ impl Transport {
     pub(crate) fn poll_put(&mut self, cx: &mut Context<'_>, slices: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
         match self.stream()? {
             Stream::Tcp(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
+            #[cfg(target_os = "linux")]
+            Stream::Resting(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
             Stream::Tls(stream) => {
                 let written = stream.get_mut().1.writer().write_vectored(slices)?;
                 if written > 0 {
@@ -159,8 +207,8 @@ impl Transport {
 
     /// When the connection is closed, the client is to see that something went wrong.
     pub(crate) fn reset_on_close(&self) {
-        if let Some(stream) = self.tcp() {
-            let _ = socket2::SockRef::from(stream).set_linger(Some(std::time::Duration::ZERO));
+        if let Some(socket) = self.socket() {
+            let _ = socket.set_linger(Some(std::time::Duration::ZERO));
         }
     }
 

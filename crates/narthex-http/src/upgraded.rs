@@ -12,6 +12,8 @@ use std::task::{Context, Poll, Waker, ready};
 use bytes::{Buf, BytesMut};
 
 use crate::piece::Piece;
+#[cfg(target_os = "linux")]
+use crate::reactor::{Key, Reactor};
 use crate::transport::Transport;
 use crate::worker::Worker;
 
@@ -23,9 +25,9 @@ pub struct Upgraded {
     worker: Rc<Worker>,
     transport: Transport,
     /// What was read before.
-    early: BytesMut,
+    early: Option<Box<BytesMut>>,
     /// What the transport has not taken.
-    output: BytesMut,
+    output: Option<Box<BytesMut>>,
 }
 
 /// How the worker ends it.
@@ -64,19 +66,32 @@ impl Switch {
 
 impl fmt::Debug for Upgraded {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Upgraded").field("unsent", &self.output.len()).finish_non_exhaustive()
+        f.debug_struct("Upgraded").field("unsent", &self.output.as_ref().map_or(0, |output| output.len())).finish_non_exhaustive()
     }
 }
 
 impl Upgraded {
     pub(crate) fn new(worker: Rc<Worker>, transport: Transport, early: BytesMut) -> Self {
-        Self { worker, transport, early, output: BytesMut::new() }
+        let early = Some(early).filter(|early| !early.is_empty()).map(Box::new);
+        Self { worker, transport, early, output: None }
+    }
+
+    /// Moves it to the worker's reactor. `Err`: it stays where it is, since it has TLS, or the system watches no more.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn rest_in(mut self, worker: &Worker) -> Result<(Self, Rc<Reactor>, Key), Self> {
+        let Some(reactor) = self.transport.is_tcp().then(|| worker.reactor()).flatten() else { return Err(self) };
+        match reactor.watch(&mut self.transport) {
+            Ok(key) => Ok((self, reactor, key)),
+            Err(error) => {
+                tracing::warn!(%error, "an upgraded connection stays with the runtime");
+                Err(self)
+            }
+        }
     }
 
     /// Hands over what has come, in the worker's own buffer. `None`: the client sends nothing more, or the connection is broken.
     pub fn poll_receive<R>(&mut self, cx: &mut Context<'_>, take: impl FnOnce(&mut [u8]) -> R) -> Poll<Option<R>> {
-        if !self.early.is_empty() {
-            let mut early = std::mem::take(&mut self.early);
+        if let Some(mut early) = self.early.take() {
             return Poll::Ready(Some(take(&mut early)));
         }
         let mut buffer = self.worker.take_read_buffer();
@@ -89,20 +104,29 @@ impl Upgraded {
         polled
     }
 
+    /// Whether [`poll_receive`](Self::poll_receive) can have something. If not, it need not be asked for its task to be woken.
+    #[inline]
+    #[must_use]
+    pub fn may_have_more(&self) -> bool {
+        self.early.is_some() || self.transport.may_have_more()
+    }
+
     /// Sends bytes, now as far as possible. Who sends much waits for [`poll_flush`](Self::poll_flush) first.
     ///
     /// # Errors
     /// If the connection is broken.
     pub fn send(&mut self, cx: &mut Context<'_>, piece: &Piece<'_>) -> io::Result<()> {
         let mut bytes = piece.as_slice();
-        while self.output.is_empty() && !bytes.is_empty() {
+        while self.output.is_none() && !bytes.is_empty() {
             match self.transport.poll_write(cx, bytes) {
                 Poll::Ready(Ok(written)) => bytes = bytes.get(written..).unwrap_or_default(),
                 Poll::Ready(Err(error)) => return Err(error),
                 Poll::Pending => break,
             }
         }
-        self.output.extend_from_slice(bytes);
+        if !bytes.is_empty() {
+            self.output.get_or_insert_default().extend_from_slice(bytes);
+        }
         if self.transport.keeps_some()
             && let Poll::Ready(Err(error)) = self.transport.poll_flush(cx)
         {
@@ -116,12 +140,12 @@ impl Upgraded {
     /// # Errors
     /// If the connection is broken.
     pub fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        while !self.output.is_empty() {
-            let written = ready!(self.transport.poll_write(cx, &self.output))?;
-            self.output.advance(written);
-            if self.output.is_empty() {
+        while let Some(output) = &mut self.output {
+            let written = ready!(self.transport.poll_write(cx, output))?;
+            output.advance(written);
+            if output.is_empty() {
                 // A connection that rests holds no memory for it.
-                self.output = BytesMut::new();
+                self.output = None;
             }
         }
         if self.transport.keeps_some() {
@@ -142,6 +166,6 @@ impl Upgraded {
     /// Breaks the connection off: the client sees a reset when this is dropped.
     pub fn reset(&mut self) {
         self.transport.reset_on_close();
-        self.output.clear();
+        self.output = None;
     }
 }

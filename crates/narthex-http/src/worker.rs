@@ -7,7 +7,7 @@ mod identified;
 mod live;
 mod proxied;
 
-pub(crate) use connect::next_connection_id;
+pub(crate) use connect::{Registered, next_connection_id};
 pub(crate) use handshake::nobody;
 
 use std::cell::{Cell, RefCell};
@@ -29,6 +29,8 @@ use crate::clock::Clock;
 use crate::journal::Journal;
 use crate::limits::{Limits, Timeouts};
 use crate::proxy::{ProxyProtocol, TrustedProxies};
+#[cfg(target_os = "linux")]
+use crate::reactor::Reactor;
 use crate::reason::Reason;
 use crate::request::Handler;
 use crate::request_id::RequestIds;
@@ -82,6 +84,9 @@ pub struct Worker {
     read_buffer: Cell<Vec<u8>>,
     scratch: Cell<Vec<u8>>,
     connections: RefCell<Slab<Served>>,
+    /// Where upgraded connections rest, once there is one.
+    #[cfg(target_os = "linux")]
+    reactor: RefCell<Option<Rc<Reactor>>>,
     retiring: Cell<bool>,
     draining: Cell<bool>,
     emptied: Notify,
@@ -118,6 +123,8 @@ impl Worker {
             read_buffer: Cell::new(Vec::new()),
             scratch: Cell::new(Vec::new()),
             connections: RefCell::new(Slab::new()),
+            #[cfg(target_os = "linux")]
+            reactor: RefCell::default(),
             retiring: Cell::new(false),
             draining: Cell::new(false),
             emptied: Notify::new(),
@@ -237,6 +244,19 @@ impl Worker {
             return;
         }
         self.refusals.set(self.refusals.get() + 1);
+    }
+
+    /// Where upgraded connections rest. `None`: the system has no room for it.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn reactor(&self) -> Option<Rc<Reactor>> {
+        let mut reactor = self.reactor.borrow_mut();
+        if reactor.is_none() {
+            match Reactor::start() {
+                Ok(started) => *reactor = Some(started),
+                Err(error) => tracing::warn!(%error, "upgraded connections stay with the runtime"),
+            }
+        }
+        reactor.clone()
     }
 
     /// The buffer that reads go to. A nested taker gets a fresh one.

@@ -17,10 +17,12 @@ use crate::bandwidth::Whose;
 use crate::h1::conn::{Conn, Next};
 use crate::h2;
 use crate::mux;
+#[cfg(target_os = "linux")]
+use crate::reactor::{Key, Reactor};
 use crate::reason::Reason;
 use crate::request::{ConnectionInfo, Handler, TlsInfo};
 use crate::transport::Transport;
-use crate::upgraded::Switch;
+use crate::upgraded::{Continuation, Switch, Upgraded};
 use crate::worker::Worker;
 use crate::worker::handshake::{Spoken, shake_hands};
 
@@ -39,6 +41,9 @@ pub(crate) enum Served {
     Streams(Rc<mux::Connection>),
     /// It speaks no HTTP any more.
     Upgraded(Rc<Switch>),
+    /// As well, and it is with the worker's reactor.
+    #[cfg(target_os = "linux")]
+    Resting(Rc<Reactor>, Key),
 }
 
 impl Served {
@@ -48,6 +53,8 @@ impl Served {
             Self::Streams(connection) => connection.nudge(),
             // Who goes on with it knows by itself when to end.
             Self::Upgraded(_) => {}
+            #[cfg(target_os = "linux")]
+            Self::Resting(..) => {}
         }
     }
 
@@ -56,13 +63,15 @@ impl Served {
             Self::Http1(conn) => conn.kill(),
             Self::Streams(connection) => connection.kill(),
             Self::Upgraded(switch) => switch.kill(),
+            #[cfg(target_os = "linux")]
+            Self::Resting(reactor, key) => reactor.kill(*key),
         }
     }
 
     pub(super) fn http1(&self) -> Option<&Rc<Conn>> {
         match self {
             Self::Http1(conn) => Some(conn),
-            Self::Streams(_) | Self::Upgraded(_) => None,
+            _ => None,
         }
     }
 }
@@ -176,18 +185,29 @@ pub(super) async fn serve_http1<H: Handler>(conn: Rc<Conn>, registered: Register
             registered.becomes(Served::Streams(Rc::clone(&connection)));
             h2::serve(connection, transport, early, handler).await;
         }
-        Some(Next::Upgraded(upgraded, continuation)) => {
-            let switch = Rc::new(Switch::default());
-            registered.becomes(Served::Upgraded(Rc::clone(&switch)));
-            let rest = continuation(upgraded);
-            // A task of its own: this one has room for a request.
-            spawn_local(async move {
-                let _registered = registered;
-                switch.run(rest).await;
-            });
-        }
+        Some(Next::Upgraded(upgraded, continuation)) => go_on(upgraded, continuation, registered),
         None => {}
     }
+}
+
+/// Hands an upgraded connection to what goes on with it.
+fn go_on(upgraded: Upgraded, continuation: Continuation, registered: Registered) {
+    #[cfg(target_os = "linux")]
+    let upgraded = match upgraded.rest_in(&registered.worker) {
+        Ok((upgraded, reactor, key)) => {
+            registered.becomes(Served::Resting(Rc::clone(&reactor), key));
+            return reactor.run(key, continuation(upgraded), registered);
+        }
+        Err(upgraded) => upgraded,
+    };
+    let switch = Rc::new(Switch::default());
+    registered.becomes(Served::Upgraded(Rc::clone(&switch)));
+    let rest = continuation(upgraded);
+    // A task of its own: the one before has room for a request.
+    spawn_local(async move {
+        let _registered = registered;
+        switch.run(rest).await;
+    });
 }
 
 /// A connection's place in the worker's register, given back even if its task panics or is dropped.

@@ -179,12 +179,7 @@ impl Inner {
             outbox.clear();
         }
         self.peers.shard(peer.id()).remove(peer.id());
-        let mut about = peer.about();
-        let places = std::mem::take(&mut about.rooms);
-        about.reply = None;
-        about.asked = None;
-        drop(about);
-        for Place { kind, room } in places {
+        for Place { kind, room } in peer.forget() {
             self.leave(kind, &room.name, peer);
         }
     }

@@ -123,7 +123,7 @@ pub(super) enum Ending {
     #[default]
     No,
     /// After what waits.
-    Close(Option<Close<'static>>),
+    Close(Option<Box<Close<'static>>>),
     /// Without a word.
     Cut,
 }
@@ -133,11 +133,11 @@ const SPARE: usize = 64;
 
 thread_local! {
     /// For the next outbox of the thread that something is put into: one that is empty holds no memory for it.
-    static QUEUE: Cell<VecDeque<Item>> = const { Cell::new(VecDeque::new()) };
+    static QUEUE: Cell<Option<Box<Queue>>> = const { Cell::new(None) };
 }
 
 #[derive(Default)]
-pub(super) struct Outbox {
+struct Queue {
     /// Ordered by priority.
     items: VecDeque<Item>,
     /// The further pieces of a message that has begun or waits to.
@@ -147,74 +147,31 @@ pub(super) struct Outbox {
     normal: usize,
     bytes: usize,
     uncounted: usize,
+}
+
+#[derive(Default)]
+pub(super) struct Outbox {
+    queue: Option<Box<Queue>>,
+    pub(super) waker: Option<Waker>,
+    pub(super) ending: Ending,
     /// Pieces are being written: messages wait.
     in_pieces: bool,
-    pub(super) ending: Ending,
     /// Somebody writes a message in pieces.
     pub(super) has_writer: bool,
     /// The session is over: nothing can be sent any more.
     pub(super) over: bool,
-    pub(super) waker: Option<Waker>,
 }
 
-impl Outbox {
-    /// Bytes that wait.
-    pub(super) fn bytes(&self) -> usize {
-        self.bytes
-    }
-
-    pub(super) fn len(&self) -> usize {
+impl Queue {
+    fn len(&self) -> usize {
         self.items.len() + self.pieces.len() - self.uncounted
     }
 
-    pub(super) fn is_open(&self) -> bool {
-        !self.over && self.ending == Ending::No
-    }
-
-    pub(super) fn push(&mut self, item: Item, limits: &OutboundLimits) -> Sent {
-        if !self.is_open() {
-            return Sent::NotFound;
-        }
-        let length = item.len();
-        if let Some(key) = &item.key
-            && let Some(old) = self.items.iter_mut().find(|old| old.key.as_ref() == Some(key) && old.priority == item.priority)
-        {
-            self.bytes = self.bytes - old.len() + length;
-            *old = item;
-            return Sent::Queued;
-        }
-        if item.uncounted {
-            self.uncounted += 1;
-            self.insert(item);
-            return Sent::Queued;
-        }
-        while self.len() > 0 && (self.bytes.saturating_add(length) > limits.bytes || self.len() >= limits.messages) {
-            match limits.overflow {
-                Overflow::DropNewest => return Sent::Refused,
-                Overflow::DropOldest => {
-                    if !self.drop_oldest(item.priority) {
-                        return Sent::Refused;
-                    }
-                }
-                Overflow::Close(code) => {
-                    self.clear();
-                    self.ending = Ending::Close(Some(Close::shortened(code, "this client reads too slowly")));
-                    return Sent::Refused;
-                }
-            }
-        }
-        self.bytes += length;
-        match item.what {
-            What::Append(..) => self.pieces.push_back(item),
-            _ => self.insert(item),
-        }
-        Sent::Queued
+    fn is_empty(&self) -> bool {
+        self.items.is_empty() && self.pieces.is_empty()
     }
 
     fn insert(&mut self, item: Item) {
-        if self.items.capacity() == 0 {
-            self.items = QUEUE.take();
-        }
         let at = match item.priority {
             Priority::High => {
                 self.high += 1;
@@ -230,19 +187,6 @@ impl Outbox {
         if at == self.items.len() { self.items.push_back(item) } else { self.items.insert(at, item) }
     }
 
-    /// Makes room: the oldest of the lowest priority goes, unless that is higher than `priority`.
-    fn drop_oldest(&mut self, priority: Priority) -> bool {
-        let (lowest, at) = match () {
-            () if self.items.len() > self.high + self.normal => (Priority::Low, self.high + self.normal),
-            () if self.normal > 0 => (Priority::Normal, self.high),
-            () if self.high > 0 => (Priority::High, 0),
-            () => return false,
-        };
-        // Without its beginning, a message in pieces makes no sense.
-        let may_go = self.items.get(at).is_some_and(|item| !matches!(item.what, What::Begin(..)));
-        may_go && lowest >= priority && self.remove(at).is_some()
-    }
-
     fn remove(&mut self, at: usize) -> Option<Item> {
         let item = if at == 0 { self.items.pop_front()? } else { self.items.remove(at)? };
         match item.priority {
@@ -255,46 +199,110 @@ impl Outbox {
         Some(item)
     }
 
-    /// What is to be sent next.
-    pub(super) fn pop(&mut self) -> Option<Item> {
-        let whole = if self.in_pieces {
-            // Control frames may come between the frames of a message (RFC 6455 section 5.4).
-            self.items.iter().position(|item| matches!(item.what, What::Ping(_)))
-        } else {
-            (!self.items.is_empty()).then_some(0)
+    /// Makes room: the oldest of the lowest priority goes, unless that is higher than `priority`.
+    fn drop_oldest(&mut self, priority: Priority) -> bool {
+        let (lowest, at) = match () {
+            () if self.items.len() > self.high + self.normal => (Priority::Low, self.high + self.normal),
+            () if self.normal > 0 => (Priority::Normal, self.high),
+            () if self.high > 0 => (Priority::High, 0),
+            () => return false,
         };
-        if let Some(at) = whole {
-            let item = self.remove(at);
-            self.in_pieces |= item.as_ref().is_some_and(|item| matches!(item.what, What::Begin(..)));
-            if self.items.is_empty() {
-                let items = std::mem::take(&mut self.items);
-                if items.capacity() <= SPARE {
-                    QUEUE.set(items);
+        // Without its beginning, a message in pieces makes no sense.
+        let may_go = self.items.get(at).is_some_and(|item| !matches!(item.what, What::Begin(..)));
+        may_go && lowest >= priority && self.remove(at).is_some()
+    }
+}
+
+impl Outbox {
+    /// Bytes that wait.
+    pub(super) fn bytes(&self) -> usize {
+        self.queue.as_ref().map_or(0, |queue| queue.bytes)
+    }
+
+    pub(super) fn is_open(&self) -> bool {
+        !self.over && self.ending == Ending::No
+    }
+
+    pub(super) fn push(&mut self, item: Item, limits: &OutboundLimits) -> Sent {
+        if !self.is_open() {
+            return Sent::NotFound;
+        }
+        let length = item.len();
+        let queue = self.queue.get_or_insert_with(|| QUEUE.take().unwrap_or_default());
+        if let Some(key) = &item.key
+            && let Some(old) = queue.items.iter_mut().find(|old| old.key.as_ref() == Some(key) && old.priority == item.priority)
+        {
+            queue.bytes = queue.bytes - old.len() + length;
+            *old = item;
+            return Sent::Queued;
+        }
+        if item.uncounted {
+            queue.uncounted += 1;
+            queue.insert(item);
+            return Sent::Queued;
+        }
+        while queue.len() > 0 && (queue.bytes.saturating_add(length) > limits.bytes || queue.len() >= limits.messages) {
+            match limits.overflow {
+                Overflow::DropNewest => return Sent::Refused,
+                Overflow::DropOldest => {
+                    if !queue.drop_oldest(item.priority) {
+                        return Sent::Refused;
+                    }
+                }
+                Overflow::Close(code) => {
+                    self.queue = None;
+                    self.ending = Ending::Close(Some(Box::new(Close::shortened(code, "this client reads too slowly"))));
+                    return Sent::Refused;
                 }
             }
-            return item;
         }
-        let item = if self.in_pieces { self.pieces.pop_front()? } else { return None };
-        self.bytes -= item.len();
-        self.in_pieces = !matches!(item.what, What::Append(_, true));
-        if self.pieces.is_empty() {
-            self.pieces = VecDeque::new();
+        queue.bytes += length;
+        match item.what {
+            What::Append(..) => queue.pieces.push_back(item),
+            _ => queue.insert(item),
+        }
+        Sent::Queued
+    }
+
+    /// What is to be sent next.
+    pub(super) fn pop(&mut self) -> Option<Item> {
+        let queue = self.queue.as_mut()?;
+        let whole = if self.in_pieces {
+            // Control frames may come between the frames of a message (RFC 6455 section 5.4).
+            queue.items.iter().position(|item| matches!(item.what, What::Ping(_)))
+        } else {
+            Some(0)
+        };
+        let item = match whole.and_then(|at| queue.remove(at)) {
+            Some(item) => {
+                self.in_pieces |= matches!(item.what, What::Begin(..));
+                item
+            }
+            None if self.in_pieces => {
+                let item = queue.pieces.pop_front()?;
+                queue.bytes -= item.len();
+                self.in_pieces = !matches!(item.what, What::Append(_, true));
+                item
+            }
+            None => return None,
+        };
+        if queue.is_empty() {
+            self.queue.take().filter(|queue| queue.items.capacity() <= SPARE && queue.pieces.capacity() <= SPARE).map(|queue| QUEUE.set(Some(queue)));
         }
         Some(item)
     }
 
     /// Whether [`pop`](Self::pop) would give something.
     pub(super) fn has_next(&self) -> bool {
+        let Some(queue) = &self.queue else { return false };
         match self.in_pieces {
-            false => !self.items.is_empty(),
-            true => !self.pieces.is_empty() || self.items.iter().any(|item| matches!(item.what, What::Ping(_))),
+            false => !queue.items.is_empty(),
+            true => !queue.pieces.is_empty() || queue.items.iter().any(|item| matches!(item.what, What::Ping(_))),
         }
     }
 
     pub(super) fn clear(&mut self) {
-        self.items = VecDeque::new();
-        self.pieces = VecDeque::new();
-        (self.high, self.normal, self.bytes, self.uncounted) = (0, 0, 0, 0);
+        self.queue = None;
     }
 }
 
@@ -330,7 +338,8 @@ mod tests {
             assert!(outbox.push(item(text, priority), &OutboundLimits::default()).is_queued());
         }
         assert_eq!(drain(&mut outbox), ["high", "higher?", "a", "b", "low"]);
-        assert_eq!((outbox.bytes(), outbox.high, outbox.normal), (0, 0, 0));
+        assert!(outbox.queue.is_none());
+        assert_eq!(outbox.bytes(), 0);
     }
 
     #[test]
@@ -364,9 +373,9 @@ mod tests {
             assert!(outbox.push(item(text, Priority::Normal), &limits).is_queued());
         }
         assert_eq!(outbox.push(item("4", Priority::Normal), &limits), Sent::Refused);
-        assert_eq!((outbox.bytes(), outbox.len()), (3, 3));
+        assert_eq!(outbox.queue.as_ref().map(|queue| (queue.bytes, queue.len())), Some((3, 3)));
         assert_eq!(drain(&mut outbox), ["kept 1", "kept 2", "kept 3", "kept 4", "1", "2", "3"]);
-        assert_eq!((outbox.bytes(), outbox.len()), (0, 0));
+        assert!(outbox.queue.is_none());
     }
 
     #[test]

@@ -2,7 +2,8 @@
 
 use std::any::Any;
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, SocketAddrV4, SocketAddrV6};
+use std::ops::{Deref, DerefMut};
 use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -10,14 +11,16 @@ use std::task::Waker;
 use std::thread::ThreadId;
 use std::time::Duration;
 
+use narthex_http::roughly_now;
 use narthex_ws::{Close, CloseCode, Kind};
 use tokio::sync::oneshot;
-use tokio::time::{Instant, timeout};
+use tokio::time::timeout;
 use uuid::Uuid;
 
 use super::channels::{Asked, Forms, Speaks};
 use super::message::Message;
 use super::outbox::{Ending, Item, Outbox, Priority, Sent, What};
+use super::rooms::Place;
 use super::writer::{MessageWriter, WriterBusy};
 use super::{Hub, Inner};
 
@@ -58,15 +61,40 @@ impl std::str::FromStr for PeerId {
 /// Who has connected, and how.
 #[derive(Clone, Debug)]
 pub(super) struct Origin {
-    pub(super) peer: Option<SocketAddr>,
-    pub(super) local: Option<SocketAddr>,
+    pub(super) peer: Option<Address>,
+    pub(super) local: Option<Address>,
     pub(super) tls: bool,
     pub(super) protocol: Option<Box<str>>,
     /// The target, and a line for each header field.
     pub(super) head: Box<str>,
 }
 
-/// What a peer has received and sent. All times are counted from the moment when it connected.
+/// An address in half the room of a [`SocketAddr`], if it is one of IPv4.
+#[derive(Clone, Debug)]
+pub(super) enum Address {
+    V4(SocketAddrV4),
+    V6(Box<SocketAddrV6>),
+}
+
+impl From<SocketAddr> for Address {
+    fn from(address: SocketAddr) -> Self {
+        match address {
+            SocketAddr::V4(address) => Self::V4(address),
+            SocketAddr::V6(address) => Self::V6(Box::new(address)),
+        }
+    }
+}
+
+impl From<&Address> for SocketAddr {
+    fn from(address: &Address) -> Self {
+        match address {
+            Address::V4(address) => Self::V4(*address),
+            Address::V6(address) => Self::V6(**address),
+        }
+    }
+}
+
+/// What a peer has received and sent. All times are counted from the moment when it connected, to some milliseconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Traffic {
@@ -111,7 +139,8 @@ pub(super) struct State {
     pub(super) hub: Weak<Inner>,
     pub(super) origin: Origin,
     speaks: Speaks,
-    pub(super) since: Instant,
+    /// By [`roughly_now`].
+    since: u64,
     pub(super) counters: Counters,
     /// Whose thread runs the session.
     pub(super) thread: ThreadId,
@@ -120,7 +149,7 @@ pub(super) struct State {
     /// Somebody waits for the next message.
     replying: AtomicBool,
     outbox: Mutex<Outbox>,
-    about: Mutex<About>,
+    about: Mutex<Option<Box<About>>>,
 }
 
 /// What is seldom looked at.
@@ -130,9 +159,27 @@ pub(super) struct About {
     /// Waits for the next message.
     pub(super) reply: Option<oneshot::Sender<Message>>,
     /// What the peer is a member of.
-    pub(super) rooms: Vec<super::rooms::Place>,
+    pub(super) rooms: Vec<Place>,
     /// What it was asked by the channel protocol.
     pub(super) asked: Option<Box<Asked>>,
+}
+
+/// Most peers need no memory for it.
+pub(super) struct AboutGuard<'p>(MutexGuard<'p, Option<Box<About>>>);
+
+impl Deref for AboutGuard<'_> {
+    type Target = About;
+
+    fn deref(&self) -> &About {
+        static NOTHING: About = About { data: None, reply: None, rooms: Vec::new(), asked: None };
+        self.0.as_deref().unwrap_or(&NOTHING)
+    }
+}
+
+impl DerefMut for AboutGuard<'_> {
+    fn deref_mut(&mut self) -> &mut About {
+        self.0.get_or_insert_default()
+    }
 }
 
 /// One WebSocket connection. Clones are the same; all methods can be called from any thread, also after it has ended.
@@ -164,13 +211,13 @@ impl Peer {
             hub,
             origin,
             speaks,
-            since: Instant::now(),
+            since: roughly_now(),
             counters: Counters::default(),
             thread: std::thread::current().id(),
             looking: AtomicBool::new(false),
             replying: AtomicBool::new(false),
             outbox: Mutex::default(),
-            about: Mutex::new(About { data, ..About::default() }),
+            about: Mutex::new(data.map(|data| Box::new(About { data: Some(data), ..About::default() }))),
         }))
     }
 
@@ -178,8 +225,16 @@ impl Peer {
         self.0.outbox.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn about(&self) -> MutexGuard<'_, About> {
-        self.0.about.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(super) fn about(&self) -> AboutGuard<'_> {
+        AboutGuard(self.0.about.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// What the peer was a member of. It has left, and nobody gets a reply from it.
+    pub(super) fn forget(&self) -> Vec<Place> {
+        let mut about = self.about();
+        let Some(about) = about.0.as_deref_mut() else { return Vec::new() };
+        (about.reply, about.asked) = (None, None);
+        std::mem::take(&mut about.rooms)
     }
 
     /// Who waits for the next message, if anybody does.
@@ -211,13 +266,13 @@ impl Peer {
     /// The client's address, as far as the server knows it.
     #[must_use]
     pub fn peer_addr(&self) -> Option<SocketAddr> {
-        self.0.origin.peer
+        self.0.origin.peer.as_ref().map(Into::into)
     }
 
     /// The address that the client has reached.
     #[must_use]
     pub fn local_addr(&self) -> Option<SocketAddr> {
-        self.0.origin.local
+        self.0.origin.local.as_ref().map(Into::into)
     }
 
     /// Whether the client's connection is encrypted.
@@ -279,10 +334,10 @@ impl Peer {
         }
     }
 
-    /// How long it has been connected.
+    /// How long it has been connected, to some milliseconds.
     #[must_use]
     pub fn age(&self) -> Duration {
-        self.0.since.elapsed()
+        Duration::from_millis(roughly_now().saturating_sub(self.0.since))
     }
 
     /// Whether messages can be sent: it has not left, and nobody has closed it.
@@ -394,7 +449,7 @@ impl Peer {
     /// Closes the connection: what waits is sent, then a Close with this code and reason (cut at 123 bytes), and the peer gets
     /// [`close_timeout`](super::HubBuilder::close_timeout) to answer. Nothing can be sent any more.
     pub fn close(&self, code: CloseCode, reason: &str) {
-        self.end(Ending::Close(Some(Close::shortened(code, reason).into_owned())));
+        self.end(Ending::Close(Some(Box::new(Close::shortened(code, reason).into_owned()))));
     }
 
     /// Cuts the connection off without a Close: the client sees 1006. What waits is lost.
@@ -434,8 +489,7 @@ impl Peer {
     }
 
     pub(super) fn now(&self) -> u64 {
-        let since = self.0.since.elapsed();
-        since.as_secs() * 1_000 + u64::from(since.subsec_millis()) + 1
+        roughly_now().saturating_sub(self.0.since) + 1
     }
 }
 
@@ -449,6 +503,6 @@ impl Eq for Peer {}
 
 impl fmt::Debug for Peer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Peer").field("id", &self.0.id).field("peer_addr", &self.0.origin.peer).finish_non_exhaustive()
+        f.debug_struct("Peer").field("id", &self.0.id).field("peer_addr", &self.peer_addr()).finish_non_exhaustive()
     }
 }

@@ -91,8 +91,8 @@ impl Connect {
     pub(super) fn into_origin(self) -> (Origin, Option<Arc<dyn Any + Send + Sync>>, Vec<String>) {
         let known = self.parts.extensions.get::<ConnectionInfo>();
         let origin = Origin {
-            peer: self.peer,
-            local: known.map(|known| known.local),
+            peer: self.peer.map(Into::into),
+            local: known.map(|known| known.local.into()),
             tls: known.is_some_and(|known| known.tls),
             protocol: self.protocol.map(Into::into),
             head: head(&self.parts),

@@ -1,5 +1,6 @@
 //! The task of one connection: bytes from the client to handlers, messages from the outbox to the client.
 
+mod alarms;
 mod clock;
 mod draining;
 mod handling;
@@ -43,8 +44,39 @@ const IN_A_ROW: u8 = 64;
 const READS: usize = 2;
 
 thread_local! {
-    /// Where frames are written together. It is lent to a session until the transport has taken them.
-    static SCRATCH: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+    /// Lent to a session until the transport has taken what is in it: one that rests holds no memory for what it sends.
+    static OUTGOING: Cell<Option<Box<Outgoing>>> = const { Cell::new(None) };
+}
+
+/// Bytes that the transport has not taken.
+#[derive(Default)]
+struct Outgoing {
+    /// Frames that are written together.
+    bytes: Vec<u8>,
+    sent: usize,
+    /// A frame that is not copied, after `bytes`.
+    large: Bytes,
+    /// To be told when all of it is with the transport.
+    flushed: Vec<oneshot::Sender<()>>,
+}
+
+impl Outgoing {
+    fn spare() -> Box<Self> {
+        OUTGOING.take().unwrap_or_default()
+    }
+
+    fn is_sent(&self) -> bool {
+        self.sent == self.bytes.len() && self.large.is_empty()
+    }
+
+    /// Everything is with the transport.
+    fn renew(&mut self) {
+        for flushed in self.flushed.drain(..) {
+            let _ = flushed.send(());
+        }
+        self.bytes.clear();
+        self.sent = 0;
+    }
 }
 
 /// What a session begins with.
@@ -88,13 +120,7 @@ pub(crate) struct Session {
     hub: Arc<Inner>,
     peer: Peer,
     codec: Connection,
-    /// Bytes that the transport has not taken.
-    output: Vec<u8>,
-    sent: usize,
-    /// A frame that is not copied, after `output`.
-    large: Bytes,
-    /// To be told when `output` and `large` are with the transport.
-    flushed: Vec<oneshot::Sender<()>>,
+    outgoing: Option<Box<Outgoing>>,
     inbox: Inbox,
     /// What was read and is not looked at yet, since enough waits to be handled.
     unread: Option<Box<BytesMut>>,
@@ -109,8 +135,10 @@ pub(crate) struct Session {
     /// A ping of the heartbeat is to go out next.
     ping: bool,
     stage: Stage,
+    /// Its Close has come.
+    client_has_closed: bool,
     /// How it ended. Taken when that is handled, last of all.
-    ended: Option<Disconnected>,
+    ended: Option<Box<Disconnected>>,
 }
 
 impl Session {
@@ -134,10 +162,7 @@ impl Session {
             hub,
             peer,
             codec,
-            output: Vec::new(),
-            sent: 0,
-            large: Bytes::new(),
-            flushed: Vec::new(),
+            outgoing: None,
             inbox,
             unread: None,
             running: None,
@@ -147,6 +172,7 @@ impl Session {
             clock,
             ping: false,
             stage: Stage::Open,
+            client_has_closed: false,
             ended: None,
         }
     }
@@ -175,7 +201,7 @@ impl Session {
                 Stage::Ended if self.running.is_some() || !self.inbox.is_empty() => false,
                 Stage::Ended => match self.ended.take() {
                     Some(how) => {
-                        self.handle(Inbound::Disconnected(how));
+                        self.handle(Inbound::Disconnected(*how));
                         true
                     }
                     None => return Poll::Ready(()),
@@ -184,7 +210,7 @@ impl Session {
             if progressed {
                 continue;
             }
-            if let Some(due) = self.clock.poll(cx, &self.hub.settings.heartbeat) {
+            if let Some(due) = self.clock.poll(cx.waker(), &self.hub.settings.heartbeat) {
                 self.due(due, line);
             } else if self.may_rest() {
                 return Poll::Pending;
@@ -223,6 +249,9 @@ impl Session {
         let mut reads = 0;
         while reads < READS && self.poll_read(line, cx) {
             reads += 1;
+            if self.unread.is_none() && !line.may_have_more() {
+                break;
+            }
         }
         if self.stage != Stage::Open {
             return true;
@@ -294,8 +323,9 @@ impl Session {
                     })),
                     Event::Ping(payload) => {
                         // Each has its own answer while there is room; then the latest has (RFC 6455 section 5.5.3).
-                        if self.large.is_empty() && self.output.len() < GATHER {
-                            self.codec.answer(&mut self.output);
+                        let outgoing = self.outgoing.get_or_insert_with(Outgoing::spare);
+                        if outgoing.large.is_empty() && outgoing.bytes.len() < GATHER {
+                            self.codec.answer(&mut outgoing.bytes);
                         }
                         self.control(true, &payload)
                     }
@@ -306,7 +336,8 @@ impl Session {
                     Event::Close(close) => {
                         let (code, reason) =
                             close.map_or((1005, String::new()), |close| (close.code().get(), close.reason().to_owned()));
-                        self.ended.get_or_insert(Disconnected { code, reason, by_client: true });
+                        self.ended.get_or_insert_with(|| Box::new(Disconnected { code, reason, by_client: true }));
+                        self.client_has_closed = true;
                         None
                     }
                 },
@@ -353,7 +384,7 @@ impl Session {
 
     fn broken(&mut self, error: ProtocolError) -> Inbound {
         let (code, reason) = (error.close_code().get(), error.to_string());
-        self.ended.get_or_insert(Disconnected { code, reason, by_client: false });
+        self.ended.get_or_insert_with(|| Box::new(Disconnected { code, reason, by_client: false }));
         Inbound::Error(PeerError::Protocol(error))
     }
 
@@ -368,11 +399,9 @@ impl Session {
             let room = room?;
             self.clock.unblocked();
             if self.is_written() {
-                for flushed in std::mem::take(&mut self.flushed) {
-                    let _ = flushed.send(());
+                if let Some(outgoing) = &mut self.outgoing {
+                    outgoing.renew();
                 }
-                self.output.clear();
-                self.sent = 0;
                 if more {
                     more = self.fill();
                 }
@@ -381,16 +410,17 @@ impl Session {
                     return Ok(());
                 }
             }
-            let waits = self.output.get(self.sent..).unwrap_or_default();
+            let Some(outgoing) = &mut self.outgoing else { return Ok(()) };
+            let waits = outgoing.bytes.get(outgoing.sent..).unwrap_or_default();
             let taken = if waits.is_empty() {
-                let bytes = self.large.split_to(room.min(self.large.len()));
+                let bytes = outgoing.large.split_to(room.min(outgoing.large.len()));
                 let taken = bytes.len();
                 line.send(cx, Piece::Shared(bytes))?;
                 taken
             } else {
                 let bytes = waits.get(..room).unwrap_or(waits);
                 line.send(cx, Piece::Slice(bytes))?;
-                self.sent += bytes.len();
+                outgoing.sent += bytes.len();
                 bytes.len()
             };
             count(&self.peer.0.counters.bytes_sent, taken as u64);
@@ -398,35 +428,39 @@ impl Session {
     }
 
     fn is_written(&self) -> bool {
-        self.sent == self.output.len() && self.large.is_empty()
+        self.outgoing.as_ref().is_none_or(|outgoing| outgoing.is_sent())
     }
 
     /// Makes bytes of what waits: answers that are owed, then what was sent, then the Close. Returns whether there may be more.
     fn fill(&mut self) -> bool {
-        if self.output.capacity() == 0 {
-            self.output = SCRATCH.take();
-        }
-        self.codec.answer(&mut self.output);
-        if std::mem::take(&mut self.ping) && self.codec.ping(b"", &mut self.output).is_ok() {
+        let mut outgoing = self.outgoing.take().unwrap_or_else(Outgoing::spare);
+        let more = self.fill_into(&mut outgoing);
+        self.outgoing = Some(outgoing);
+        more
+    }
+
+    fn fill_into(&mut self, outgoing: &mut Outgoing) -> bool {
+        self.codec.answer(&mut outgoing.bytes);
+        if std::mem::take(&mut self.ping) && self.codec.ping(b"", &mut outgoing.bytes).is_ok() {
             let (counters, now) = (&self.peer.0.counters, self.peer.now());
             let _ = counters.first_ping.compare_exchange(0, now, Ordering::Relaxed, Ordering::Relaxed);
             counters.last_ping.store(now, Ordering::Relaxed);
             self.clock.pinged(&self.hub.settings.heartbeat);
         }
-        while self.output.len() < GATHER && self.large.is_empty() && self.codec.is_open() {
+        while outgoing.bytes.len() < GATHER && outgoing.large.is_empty() && self.codec.is_open() {
             let mut outbox = self.peer.outbox();
             let item = outbox.pop();
             let waits = outbox.has_next();
             let ending = if waits { Ending::No } else { outbox.ending.clone() };
             drop(outbox);
             if let Some(item) = item {
-                self.encode(item);
+                self.encode(item, outgoing);
             }
-            if waits || !self.large.is_empty() {
+            if waits || !outgoing.large.is_empty() {
                 continue;
             }
             if let Ending::Close(close) = ending {
-                self.close(close.as_ref());
+                self.close(close.as_deref(), outgoing);
             }
             return false;
         }
@@ -435,29 +469,30 @@ impl Session {
 
     /// A connection that rests holds no memory for what it sends.
     fn rest(&mut self) {
-        let output = std::mem::take(&mut self.output);
-        if (1..=4 * GATHER).contains(&output.capacity()) {
-            SCRATCH.set(output);
+        if let Some(outgoing) = self.outgoing.take()
+            && outgoing.bytes.capacity() <= 4 * GATHER
+        {
+            OUTGOING.set(Some(outgoing));
         }
     }
 
-    fn close(&mut self, close: Option<&Close<'_>>) {
-        if self.codec.close(close, &mut self.output).is_ok() {
+    fn close(&mut self, close: Option<&Close<'_>>, outgoing: &mut Outgoing) {
+        if self.codec.close(close, &mut outgoing.bytes).is_ok() {
             let (code, reason) = close.map_or((1005, ""), |close| (close.code().get(), close.reason()));
-            self.ended.get_or_insert(Disconnected { code, reason: reason.to_owned(), by_client: false });
+            self.ended.get_or_insert_with(|| Box::new(Disconnected { code, reason: reason.to_owned(), by_client: false }));
             self.clock.close_by(self.hub.settings.close_timeout);
         }
     }
 
-    fn encode(&mut self, item: Item) {
+    fn encode(&mut self, item: Item, outgoing: &mut Outgoing) {
         let counters = &self.peer.0.counters;
-        let out = &mut self.output;
+        let Outgoing { bytes: out, large, flushed, .. } = outgoing;
         let written = match item.what {
             What::Message(Message::Text(text)) => self.codec.text(&text, out),
             What::Message(Message::Binary(data)) => self.codec.binary(&data, out),
             What::Frames(split) => in_frames(&mut self.codec, &split.0, split.1.get(), out),
-            What::Shared(broadcast) => self.codec.broadcast(&broadcast).map(|frame| append(frame, out, &mut self.large)),
-            What::Envelope(envelope) => self.codec.broadcast(&envelope.frames).map(|frame| append(frame, out, &mut self.large)),
+            What::Shared(broadcast) => self.codec.broadcast(&broadcast).map(|frame| append(frame, out, large)),
+            What::Envelope(envelope) => self.codec.broadcast(&envelope.frames).map(|frame| append(frame, out, large)),
             What::Ping(payload) => self.codec.ping(&payload, out),
             What::Begin(kind, data) => self.codec.begin(kind, &data, out),
             What::Append(data, last) => self.codec.append(&data, last, out),
@@ -465,7 +500,7 @@ impl Session {
         match written {
             Ok(()) => {
                 count(&counters.messages_sent, 1);
-                self.flushed.extend(item.done);
+                flushed.extend(item.done);
             }
             Err(error) => tracing::debug!(%error, "a message was not sent"),
         }
@@ -491,10 +526,12 @@ impl Session {
             }
         }
         let polled = line.poll_receive(cx, |_| ());
-        if polled == Poll::Ready(None) {
+        // When both have sent their Close, nothing more is on its way.
+        let is_over = polled.is_pending() && self.stage == Stage::Parting && self.client_has_closed;
+        if is_over || polled == Poll::Ready(None) {
             self.end(lost());
         }
-        polled.is_ready()
+        is_over || polled.is_ready()
     }
 
     /// The transport is done with.
@@ -504,13 +541,10 @@ impl Session {
         }
         self.stage = Stage::Ended;
         self.clock.stop();
-        self.output = Vec::new();
-        self.large = Bytes::new();
+        self.outgoing = None;
         self.unread = None;
-        self.sent = 0;
-        self.flushed.clear();
         self.hub.exit(&self.peer);
-        self.ended.get_or_insert(how);
+        self.ended.get_or_insert_with(|| Box::new(how));
     }
 
     fn due(&mut self, due: Due, line: &mut impl Line) {
@@ -565,7 +599,7 @@ impl Drop for Session {
         let mut cx = Context::from_waker(Waker::noop());
         // The thread may not come to another task.
         let begin = || {
-            let mut running = self.start(Inbound::Disconnected(how))?;
+            let mut running = self.start(Inbound::Disconnected(*how))?;
             running.as_mut().poll(&mut cx).is_pending().then_some(running)
         };
         let running = catch_unwind(AssertUnwindSafe(begin)).ok().flatten();

@@ -106,7 +106,7 @@ struct Owed<'a> {
 
 impl Drop for Owed<'_> {
     fn drop(&mut self) {
-        let mut about = self.peer.about();
+        let about = &mut *self.peer.about();
         if let Some(asked) = &mut about.asked {
             asked.waiting.remove(&self.id);
             if asked.waiting.is_empty() && asked.last > u64::from(u32::MAX) {

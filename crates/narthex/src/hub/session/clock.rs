@@ -1,12 +1,12 @@
 //! When a session has to do something although nothing happens.
 
 use std::num::NonZeroU32;
-use std::pin::Pin;
-use std::task::Context;
+use std::task::Waker;
 use std::time::Duration;
 
-use tokio::time::{Instant, Sleep, sleep_until};
+use tokio::time::Instant;
 
+use super::alarms::Alarm;
 use crate::hub::settings::HeartBeat;
 
 /// After its last frame, the client gets so long to close its side.
@@ -33,19 +33,20 @@ impl Due {
 /// Milliseconds since the session began, plus one. A session of more than 49 days goes on counting from the largest.
 type Moment = NonZeroU32;
 
-/// One timer for all that can be due. It is armed for the earliest, and never disarmed: that it is early is found out when it goes off.
+/// One alarm for all that can be due. It is set for the earliest, and stays when that is no longer due: that it is early is found out
+/// when it goes off.
 pub(super) struct Clock {
     began: Instant,
     due: [Option<Moment>; Due::ALL.len()],
     heard: u32,
-    timer: Option<Pin<Box<Sleep>>>,
-    /// For when the timer is set, if it wakes the session.
-    armed: Option<Moment>,
+    alarm: Alarm,
+    /// Something may be due before the alarm goes off.
+    changed: bool,
 }
 
 impl Clock {
     pub(super) fn new(heartbeat: &HeartBeat) -> Self {
-        let mut clock = Self { began: Instant::now(), due: [None; Due::ALL.len()], heard: 0, timer: None, armed: None };
+        let mut clock = Self { began: Instant::now(), due: [None; Due::ALL.len()], heard: 0, alarm: Alarm::NEVER, changed: false };
         if let Some(interval) = heartbeat.interval {
             clock.set(Due::Ping, interval.mul_f64(1.0 - fastrand::f64()));
         }
@@ -66,6 +67,7 @@ impl Clock {
         let after = u32::try_from(after.as_nanos().div_ceil(1_000_000)).unwrap_or(u32::MAX);
         let now = self.now();
         *self.at(due) = Some(now.saturating_add(after));
+        self.changed = true;
     }
 
     /// Something has come from the client.
@@ -122,32 +124,39 @@ impl Clock {
         self.due = [None; Due::ALL.len()];
     }
 
-    /// The timer has to learn of another waker.
+    /// Another waker is to be woken.
     pub(super) fn forget_waker(&mut self) {
-        self.armed = None;
+        std::mem::replace(&mut self.alarm, Alarm::NEVER).cancel();
+        self.changed = true;
     }
 
-    /// What is due now. If nothing is, the task is woken when something may be.
-    pub(super) fn poll(&mut self, cx: &mut Context<'_>, heartbeat: &HeartBeat) -> Option<Due> {
-        loop {
-            let next = self.due.iter().flatten().min().copied()?;
-            let at = self.began + Duration::from_millis(u64::from(next.get()) - 1);
-            let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(at)));
-            if self.armed.is_some_and(|armed| armed <= next) && !timer.is_elapsed() {
-                return None;
-            }
-            if timer.deadline() > at || timer.is_elapsed() {
-                timer.as_mut().reset(at);
-            }
-            if timer.as_mut().poll(cx).is_pending() {
-                self.armed = Some(next);
-                return None;
-            }
-            self.armed = None;
-            if let Some(due) = self.passed(heartbeat) {
-                return Some(due);
-            }
+    /// What is due now. If nothing is, `waker` is woken when something may be.
+    #[inline]
+    pub(super) fn poll(&mut self, waker: &Waker, heartbeat: &HeartBeat) -> Option<Due> {
+        if !self.changed && !self.alarm.is_over() {
+            return None;
         }
+        self.look(waker, heartbeat)
+    }
+
+    fn look(&mut self, waker: &Waker, heartbeat: &HeartBeat) -> Option<Due> {
+        let due = self.passed(heartbeat);
+        if due.is_none() {
+            self.arm(waker);
+        }
+        due
+    }
+
+    /// Sees to it that the session is woken when something is due.
+    fn arm(&mut self, waker: &Waker) {
+        self.changed = false;
+        let next = self.due.iter().flatten().min().copied();
+        let at = next.map(|next| self.began + Duration::from_millis(u64::from(next.get()) - 1));
+        if !self.alarm.is_over() && at.is_none_or(|at| self.alarm.is_before(at)) {
+            return;
+        }
+        self.alarm.cancel();
+        self.alarm = at.map_or(Alarm::NEVER, |at| Alarm::set(at, waker));
     }
 
     fn passed(&mut self, heartbeat: &HeartBeat) -> Option<Due> {
@@ -162,5 +171,11 @@ impl Clock {
         }
         self.set(Due::Ping, interval);
         Some(Due::Ping)
+    }
+}
+
+impl Drop for Clock {
+    fn drop(&mut self) {
+        self.alarm.cancel();
     }
 }

@@ -31,38 +31,43 @@ impl Inbound {
     }
 }
 
+/// It is nearly always empty, and takes 8 bytes then.
 #[derive(Default)]
-pub(super) struct Inbox {
-    waiting: VecDeque<Inbound>,
+pub(super) struct Inbox(Option<Box<Waiting>>);
+
+#[derive(Default)]
+struct Waiting {
+    inbounds: VecDeque<Inbound>,
     bytes: usize,
 }
 
 impl Inbox {
     pub(super) fn push(&mut self, inbound: Inbound) {
-        self.bytes += inbound.len();
-        self.waiting.push_back(inbound);
+        let waiting = self.0.get_or_insert_default();
+        waiting.bytes += inbound.len();
+        waiting.inbounds.push_back(inbound);
     }
 
     /// Before what waits.
     pub(super) fn push_error(&mut self, error: PeerError) {
-        self.waiting.push_front(Inbound::Error(error));
+        self.0.get_or_insert_default().inbounds.push_front(Inbound::Error(error));
     }
 
     pub(super) fn pop(&mut self) -> Option<Inbound> {
-        let inbound = self.waiting.pop_front()?;
-        self.bytes -= inbound.len();
-        if self.waiting.is_empty() {
-            // A connection that rests holds no memory for it.
-            self.waiting = VecDeque::new();
+        let waiting = self.0.as_mut()?;
+        let inbound = waiting.inbounds.pop_front()?;
+        waiting.bytes -= inbound.len();
+        if waiting.inbounds.is_empty() {
+            self.0 = None;
         }
         Some(inbound)
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.waiting.is_empty()
+        self.0.is_none()
     }
 
     pub(super) fn is_full(&self) -> bool {
-        self.waiting.len() >= MOST || self.bytes >= MOST_BYTES
+        self.0.as_ref().is_some_and(|waiting| waiting.inbounds.len() >= MOST || waiting.bytes >= MOST_BYTES)
     }
 }

@@ -11,6 +11,10 @@ use crate::downstream::{Closed, Downstream};
 pub(super) trait Line {
     /// Hands over what has come. `None`: nothing more will.
     fn poll_receive<R>(&mut self, cx: &mut Context<'_>, take: impl FnOnce(&mut [u8]) -> R) -> Poll<Option<R>>;
+    /// Whether there can be more to receive. If not, the session is polled when there is, without having asked.
+    fn may_have_more(&self) -> bool {
+        true
+    }
     /// How much may be sent now; never 0.
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<usize, Closed>>;
     fn send(&mut self, cx: &mut Context<'_>, bytes: Piece<'_>) -> Result<(), Closed>;
@@ -51,6 +55,10 @@ impl<D: Downstream> Line for Tunnel<'_, D> {
 impl Line for Upgraded {
     fn poll_receive<R>(&mut self, cx: &mut Context<'_>, take: impl FnOnce(&mut [u8]) -> R) -> Poll<Option<R>> {
         self.poll_receive(cx, take)
+    }
+
+    fn may_have_more(&self) -> bool {
+        self.may_have_more()
     }
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<usize, Closed>> {
