@@ -135,6 +135,13 @@ impl Upgraded {
         Ok(())
     }
 
+    /// Whether the transport has everything.
+    #[inline]
+    #[must_use]
+    pub fn is_flushed(&self) -> bool {
+        self.output.is_none() && !self.transport.keeps_some()
+    }
+
     /// Ready when the transport has everything.
     ///
     /// # Errors

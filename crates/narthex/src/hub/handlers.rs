@@ -1,11 +1,15 @@
 //! What an app does when something happens.
 
+use std::cell::Cell;
 use std::fmt;
 use std::pin::Pin;
 use std::sync::OnceLock;
+use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use narthex_ws::ProtocolError;
+use pin_project_lite::pin_project;
+use thread_local::ThreadLocal;
 
 use super::broadcast::Reached;
 use super::connect::{Connect, Refusal};
@@ -104,10 +108,26 @@ pub enum Beat {
 }
 
 pub(super) type Running = Pin<Box<dyn Future<Output = Result<(), BoxError>> + Send>>;
+/// How far a handler has come at once.
+pub(super) enum Started {
+    Done(Result<(), BoxError>),
+    /// It was polled.
+    Running(Running),
+}
+
+impl Started {
+    pub(super) fn now(mut running: Running, cx: &mut Context<'_>) -> Self {
+        match running.as_mut().poll(cx) {
+            Poll::Ready(result) => Self::Done(result),
+            Poll::Pending => Self::Running(running),
+        }
+    }
+}
+
 pub(super) type Connecting = Pin<Box<dyn Future<Output = Result<Connect, Refusal>> + Send>>;
 type Beating = Box<dyn Fn(&Peer) -> Beat + Send + Sync>;
 type Moving = Box<dyn Fn(&Peer, &str) + Send + Sync>;
-type Handler<A> = Box<dyn Fn(Peer, A) -> Running + Send + Sync>;
+type Handler<A> = Box<dyn Fn(Peer, A, &mut Context<'_>) -> Started + Send + Sync>;
 type ConnectHandler = Box<dyn Fn(Connect) -> Connecting + Send + Sync>;
 
 /// A handler that is set once. What is asked for it before it is set does as if it never were.
@@ -152,6 +172,26 @@ pub(super) struct Handlers {
     pub(super) left: Slot<Moving>,
 }
 
+pin_project! {
+    /// Where the future of a handler is while it runs. Most run through at once, so that each thread keeps one place for the next.
+    struct Place<Fut> {
+        #[pin]
+        future: Option<Fut>,
+    }
+}
+
+impl<Fut: Future<Output: Outcome>> Future for Place<Fut> {
+    type Output = Result<(), BoxError>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut future = self.project().future;
+        let Some(running) = future.as_mut().as_pin_mut() else { return Poll::Ready(Ok(())) };
+        let outcome = ready!(running.poll(cx));
+        future.set(None);
+        Poll::Ready(outcome.into_result())
+    }
+}
+
 /// Erases what a handler is.
 pub(super) fn boxed<A, F, Fut>(handler: F) -> Handler<A>
 where
@@ -159,8 +199,18 @@ where
     F: Fn(Peer, A) -> Fut + Send + Sync + 'static,
     Fut: Future<Output: Outcome> + Send + 'static,
 {
-    Box::new(move |peer, argument| {
+    let spares: ThreadLocal<Cell<Option<Pin<Box<Place<Fut>>>>>> = ThreadLocal::new();
+    Box::new(move |peer, argument, cx| {
         let future = handler(peer, argument);
-        Box::pin(async move { future.await.into_result() })
+        let spare = spares.get_or_default();
+        let mut place = spare.take().unwrap_or_else(|| Box::pin(Place { future: None }));
+        place.as_mut().project().future.set(Some(future));
+        match place.as_mut().poll(cx) {
+            Poll::Ready(result) => {
+                spare.set(Some(place));
+                Started::Done(result)
+            }
+            Poll::Pending => Started::Running(place),
+        }
     })
 }

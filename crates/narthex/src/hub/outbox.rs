@@ -46,6 +46,11 @@ pub struct OutboundLimits {
     pub overflow: Overflow,
 }
 
+impl OutboundLimits {
+    /// For who need not know them.
+    const UNASKED: Self = Self { bytes: 0, messages: 0, overflow: Overflow::DropNewest };
+}
+
 impl Default for OutboundLimits {
     fn default() -> Self {
         Self { bytes: 1 << 20, messages: 1_024, overflow: Overflow::Close(CloseCode::TRY_AGAIN_LATER) }
@@ -223,7 +228,8 @@ impl Outbox {
         !self.over && self.ending == Ending::No
     }
 
-    pub(super) fn push(&mut self, item: Item, limits: &OutboundLimits) -> Sent {
+    /// `limits` is asked if something waits already: one message goes in any case.
+    pub(super) fn push(&mut self, item: Item, limits: impl FnOnce() -> OutboundLimits) -> Sent {
         if !self.is_open() {
             return Sent::NotFound;
         }
@@ -241,6 +247,7 @@ impl Outbox {
             queue.insert(item);
             return Sent::Queued;
         }
+        let limits = if queue.len() > 0 { limits() } else { OutboundLimits::UNASKED };
         while queue.len() > 0 && (queue.bytes.saturating_add(length) > limits.bytes || queue.len() >= limits.messages) {
             match limits.overflow {
                 Overflow::DropNewest => return Sent::Refused,
@@ -335,7 +342,7 @@ mod tests {
             ("b", Priority::Normal),
             ("higher?", Priority::High),
         ] {
-            assert!(outbox.push(item(text, priority), &OutboundLimits::default()).is_queued());
+            assert!(outbox.push(item(text, priority), OutboundLimits::default).is_queued());
         }
         assert_eq!(drain(&mut outbox), ["high", "higher?", "a", "b", "low"]);
         assert!(outbox.queue.is_none());
@@ -346,10 +353,10 @@ mod tests {
     fn the_oldest_of_the_lowest_priority_make_room() {
         let mut outbox = Outbox::default();
         for text in ["1", "2", "3", "4"] {
-            assert!(outbox.push(item(text, Priority::Normal), &FEW).is_queued());
+            assert!(outbox.push(item(text, Priority::Normal), || FEW).is_queued());
         }
-        assert!(outbox.push(item("high", Priority::High), &FEW).is_queued());
-        assert_eq!(outbox.push(item("low", Priority::Low), &FEW), Sent::Refused, "nothing lower waits");
+        assert!(outbox.push(item("high", Priority::High), || FEW).is_queued());
+        assert_eq!(outbox.push(item("low", Priority::Low), || FEW), Sent::Refused, "nothing lower waits");
         assert_eq!(drain(&mut outbox), ["high", "3", "4"]);
     }
 
@@ -357,8 +364,8 @@ mod tests {
     fn bytes_are_bounded_too_but_one_message_always_goes() {
         let mut outbox = Outbox::default();
         let limits = OutboundLimits { overflow: Overflow::DropNewest, ..FEW };
-        assert!(outbox.push(item("longer than ten bytes", Priority::Normal), &limits).is_queued());
-        assert_eq!(outbox.push(item("1", Priority::Normal), &limits), Sent::Refused);
+        assert!(outbox.push(item("longer than ten bytes", Priority::Normal), || limits).is_queued());
+        assert_eq!(outbox.push(item("1", Priority::Normal), || limits), Sent::Refused);
         assert_eq!(outbox.bytes(), 21);
     }
 
@@ -366,13 +373,13 @@ mod tests {
     fn what_was_kept_elsewhere_takes_no_room() {
         let mut outbox = Outbox::default();
         for text in ["kept 1", "kept 2", "kept 3", "kept 4"] {
-            assert!(outbox.push(Item { uncounted: true, ..item(text, Priority::Normal) }, &FEW).is_queued());
+            assert!(outbox.push(Item { uncounted: true, ..item(text, Priority::Normal) }, || FEW).is_queued());
         }
         let limits = OutboundLimits { overflow: Overflow::DropNewest, ..FEW };
         for text in ["1", "2", "3"] {
-            assert!(outbox.push(item(text, Priority::Normal), &limits).is_queued());
+            assert!(outbox.push(item(text, Priority::Normal), || limits).is_queued());
         }
-        assert_eq!(outbox.push(item("4", Priority::Normal), &limits), Sent::Refused);
+        assert_eq!(outbox.push(item("4", Priority::Normal), || limits), Sent::Refused);
         assert_eq!(outbox.queue.as_ref().map(|queue| (queue.bytes, queue.len())), Some((3, 3)));
         assert_eq!(drain(&mut outbox), ["kept 1", "kept 2", "kept 3", "kept 4", "1", "2", "3"]);
         assert!(outbox.queue.is_none());
@@ -383,11 +390,11 @@ mod tests {
         let mut outbox = Outbox::default();
         let limits = OutboundLimits { overflow: Overflow::Close(CloseCode::POLICY_VIOLATION), ..FEW };
         for text in ["1", "2", "3"] {
-            assert!(outbox.push(item(text, Priority::Normal), &limits).is_queued());
+            assert!(outbox.push(item(text, Priority::Normal), || limits).is_queued());
         }
-        assert_eq!(outbox.push(item("4", Priority::Normal), &limits), Sent::Refused);
+        assert_eq!(outbox.push(item("4", Priority::Normal), || limits), Sent::Refused);
         assert!(matches!(&outbox.ending, Ending::Close(Some(close)) if close.code() == CloseCode::POLICY_VIOLATION));
-        assert_eq!(outbox.push(item("5", Priority::Normal), &limits), Sent::NotFound);
+        assert_eq!(outbox.push(item("5", Priority::Normal), || limits), Sent::NotFound);
         assert!(drain(&mut outbox).is_empty());
     }
 
@@ -396,7 +403,7 @@ mod tests {
         let mut outbox = Outbox::default();
         for (text, key) in [("old price", "a"), ("other", "b"), ("price", "a")] {
             let item = Item { key: Some(key.into()), ..item(text, Priority::Normal) };
-            assert!(outbox.push(item, &OutboundLimits::default()).is_queued());
+            assert!(outbox.push(item, OutboundLimits::default).is_queued());
         }
         assert_eq!(outbox.bytes(), 10);
         assert_eq!(drain(&mut outbox), ["price", "other"]);
@@ -405,18 +412,18 @@ mod tests {
     #[test]
     fn messages_wait_for_the_end_of_one_in_pieces_and_pings_do_not() {
         let mut outbox = Outbox::default();
-        assert!(outbox.push(item("first", Priority::Normal), &OutboundLimits::default()).is_queued());
+        assert!(outbox.push(item("first", Priority::Normal), OutboundLimits::default).is_queued());
         let piece = |bytes: &[u8], last| Item::new(What::Append(bytes.into(), last));
         let limits = OutboundLimits::default();
-        assert!(outbox.push(Item::new(What::Begin(Kind::Text, (*b"be").into())), &limits).is_queued());
-        assert!(outbox.push(item("after", Priority::Normal), &limits).is_queued());
+        assert!(outbox.push(Item::new(What::Begin(Kind::Text, (*b"be").into())), || limits).is_queued());
+        assert!(outbox.push(item("after", Priority::Normal), || limits).is_queued());
         assert!(matches!(outbox.pop().unwrap().what, What::Message(_)));
         assert!(matches!(outbox.pop().unwrap().what, What::Begin(..)));
-        assert!(outbox.push(item("later", Priority::High), &limits).is_queued());
+        assert!(outbox.push(item("later", Priority::High), || limits).is_queued());
         assert!(!outbox.has_next() && outbox.pop().is_none());
-        assert!(outbox.push(Item::new(What::Ping(Box::default())), &limits).is_queued());
+        assert!(outbox.push(Item::new(What::Ping(Box::default())), || limits).is_queued());
         assert!(matches!(outbox.pop().unwrap().what, What::Ping(_)));
-        assert!(outbox.push(piece(b"gin", true), &limits).is_queued());
+        assert!(outbox.push(piece(b"gin", true), || limits).is_queued());
         assert_eq!(drain(&mut outbox), ["gin", "later", "after"]);
     }
 }

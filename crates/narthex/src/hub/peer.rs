@@ -294,7 +294,8 @@ impl Peer {
     }
 
     /// The first value of a field of the request. Fields that are not ASCII are not kept, nor are those by which somebody has shown who they
-    /// are: guards and the app mark them ([`HeaderValue::set_sensitive`](http::HeaderValue::set_sensitive)).
+    /// are: guards and the app mark them ([`HeaderValue::set_sensitive`](http::HeaderValue::set_sensitive)). Nor are those that only the
+    /// handshake needs: `Connection`, `Upgrade`, and the key, version and extensions of the WebSocket.
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| value)
@@ -478,10 +479,10 @@ impl Peer {
     }
 
     pub(super) fn push(&self, item: Item) -> Sent {
-        let Some(hub) = self.0.hub.upgrade() else { return Sent::NotFound };
         let mut outbox = self.outbox();
         let was_open = outbox.is_open();
-        let sent = outbox.push(item, &hub.settings.outbound);
+        // While a peer is open, its hub is there.
+        let sent = outbox.push(item, || self.0.hub.upgrade().map(|hub| hub.settings.outbound).unwrap_or_default());
         let waker = if was_open { self.sleeper(&outbox) } else { None };
         drop(outbox);
         waker.into_iter().for_each(Waker::wake);

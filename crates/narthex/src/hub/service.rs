@@ -6,7 +6,10 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use http::header::{CONNECTION, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_EXTENSIONS, SEC_WEBSOCKET_PROTOCOL, UPGRADE};
+use http::header::{
+    CONNECTION, HeaderName, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_EXTENSIONS, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL,
+    SEC_WEBSOCKET_VERSION, UPGRADE,
+};
 use http::request::Parts;
 use http::{HeaderMap, Request, Response, StatusCode};
 use narthex_ws::handshake::Opening;
@@ -101,10 +104,14 @@ impl Connect {
     }
 }
 
+/// What has had its use in the handshake.
+const OF_THE_HANDSHAKE: [HeaderName; 5] =
+    [CONNECTION, UPGRADE, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, SEC_WEBSOCKET_EXTENSIONS];
+
 /// What is kept of a head: as text it takes a fraction of the room that a map does. What a guard has marked as secret is not for keeping.
 fn head(parts: &Parts) -> Box<str> {
     let mut head = parts.uri.path_and_query().map_or("/", |target| target.as_str()).to_owned();
-    for (name, value) in &parts.headers {
+    for (name, value) in parts.headers.iter().filter(|(name, _)| !OF_THE_HANDSHAKE.contains(name)) {
         if let Some(value) = value.to_str().ok().filter(|_| !value.is_sensitive()) {
             head.push('\n');
             head.push_str(name.as_str());

@@ -23,7 +23,7 @@ use tokio::sync::oneshot;
 
 use super::Inner;
 use super::channels::{self, PROTOCOL, Speaks};
-use super::handlers::{Beat, Disconnected, PeerError, Running};
+use super::handlers::{Beat, Disconnected, PeerError, Running, Started};
 use super::message::{Fragment, Message};
 use super::outbox::{Ending, Item, What};
 use super::peer::{Origin, Peer, count};
@@ -201,7 +201,7 @@ impl Session {
                 Stage::Ended if self.running.is_some() || !self.inbox.is_empty() => false,
                 Stage::Ended => match self.ended.take() {
                     Some(how) => {
-                        self.handle(Inbound::Disconnected(*how));
+                        self.handle(Inbound::Disconnected(*how), cx);
                         true
                     }
                     None => return Poll::Ready(()),
@@ -232,6 +232,9 @@ impl Session {
 
     /// Whether nothing was sent since the outbox was looked at last. If so, who sends wakes this task from here on.
     fn may_rest(&mut self) -> bool {
+        if !self.peer.0.looking.load(Ordering::Relaxed) {
+            return true;
+        }
         let is_blocked = self.clock.is_blocked() || !self.codec.is_open();
         let outbox = self.peer.outbox();
         let rests = match self.stage {
@@ -355,10 +358,7 @@ impl Session {
         if self.running.is_some() || !self.inbox.is_empty() {
             return self.inbox.push(inbound);
         }
-        self.handle(inbound);
-        if self.running.is_some() {
-            self.poll_handlers(&mut Context::from_waker(waker));
-        }
+        self.handle(inbound, &mut Context::from_waker(waker));
     }
 
     /// A ping or a pong, if somebody wants to hear of it.
@@ -424,6 +424,11 @@ impl Session {
                 bytes.len()
             };
             count(&self.peer.0.counters.bytes_sent, taken as u64);
+            if !more && outgoing.is_sent() && line.is_flushed() {
+                outgoing.renew();
+                self.rest();
+                return Ok(());
+            }
         }
     }
 
@@ -452,6 +457,10 @@ impl Session {
             let item = outbox.pop();
             let waits = outbox.has_next();
             let ending = if waits { Ending::No } else { outbox.ending.clone() };
+            if !waits && ending == Ending::No {
+                // Nothing waits: who sends wakes this task, also while it is busy.
+                self.peer.0.looking.store(false, Ordering::Relaxed);
+            }
             drop(outbox);
             if let Some(item) = item {
                 self.encode(item, outgoing);
@@ -598,12 +607,8 @@ impl Drop for Session {
         let Some(how) = self.ended.take() else { return };
         let mut cx = Context::from_waker(Waker::noop());
         // The thread may not come to another task.
-        let begin = || {
-            let mut running = self.start(Inbound::Disconnected(*how))?;
-            running.as_mut().poll(&mut cx).is_pending().then_some(running)
-        };
-        let running = catch_unwind(AssertUnwindSafe(begin)).ok().flatten();
-        if let (Some(running), Ok(runtime)) = (running, tokio::runtime::Handle::try_current()) {
+        let started = catch_unwind(AssertUnwindSafe(|| self.start(Inbound::Disconnected(*how), &mut cx)));
+        if let (Ok(Started::Running(running)), Ok(runtime)) = (started, tokio::runtime::Handle::try_current()) {
             runtime.spawn(running);
         }
     }

@@ -2,6 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll, Waker};
@@ -10,19 +11,22 @@ use std::time::Duration;
 use tokio::task::spawn_local;
 use tokio::time::{Instant, Sleep, sleep_until};
 
-/// When somebody is woken: in milliseconds since the thread's first alarm, and with a number that no other has.
+/// When somebody is woken: in milliseconds since the thread's first alarm, and behind them a number that no other of the time has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Alarm {
-    at: u64,
-    number: u64,
-}
+pub(super) struct Alarm(u64);
+
+/// So many bits are the number's. What is left is for half a century.
+const NUMBER: u32 = 24;
+
+/// The latest moment there is.
+const LAST: u64 = (u64::MAX >> NUMBER) - 1;
 
 #[derive(Default)]
 struct Alarms {
     waiting: RefCell<BTreeMap<Alarm, Waker>>,
     last_number: Cell<u64>,
     began: Cell<Option<Instant>>,
-    /// All until here have gone off.
+    /// All before this have gone off.
     over: Cell<u64>,
     /// The task that wakes, while there is one.
     driver: RefCell<Option<Waker>>,
@@ -33,7 +37,16 @@ thread_local! {
 }
 
 impl Alarm {
-    pub(super) const NEVER: Self = Self { at: u64::MAX, number: 0 };
+    pub(super) const NEVER: Self = Self(u64::MAX);
+
+    /// Before all of that time.
+    fn at(moment: u64) -> Self {
+        Self(moment << NUMBER)
+    }
+
+    fn moment(self) -> u64 {
+        self.0 >> NUMBER
+    }
 
     /// Wakes at `when` or up to a millisecond later.
     pub(super) fn set(when: Instant, waker: &Waker) -> Self {
@@ -52,12 +65,12 @@ impl Alarm {
     /// Whether it has gone off.
     #[inline]
     pub(super) fn is_over(self) -> bool {
-        ALARMS.with(|alarms| self.at <= alarms.over.get())
+        ALARMS.with(|alarms| self.0 < alarms.over.get())
     }
 
     /// Whether it goes off no later than at `when`.
     pub(super) fn is_before(self, when: Instant) -> bool {
-        ALARMS.with(|alarms| self.at <= alarms.moment(when))
+        ALARMS.with(|alarms| self.moment() <= alarms.moment(when))
     }
 }
 
@@ -73,15 +86,21 @@ impl Alarms {
     /// Rounded up, and never 0.
     fn moment(&self, when: Instant) -> u64 {
         let since = when.saturating_duration_since(self.began());
-        u64::try_from(since.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX - 1) + 1
+        u64::try_from(since.as_nanos().div_ceil(1_000_000)).map_or(LAST, |moment| (moment + 1).min(LAST))
     }
 
     fn set(&self, when: Instant, waker: &Waker) -> Alarm {
-        let number = self.last_number.get() + 1;
-        self.last_number.set(number);
-        let alarm = Alarm { at: self.moment(when), number };
+        let first = Alarm::at(self.moment(when)).0;
         let mut waiting = self.waiting.borrow_mut();
-        waiting.insert(alarm, waker.clone());
+        let alarm = loop {
+            let number = (self.last_number.get() + 1) % (1 << NUMBER);
+            self.last_number.set(number);
+            let alarm = Alarm(first | number);
+            if let Entry::Vacant(place) = waiting.entry(alarm) {
+                place.insert(waker.clone());
+                break alarm;
+            }
+        };
         let is_first = waiting.first_key_value().is_some_and(|(first, _)| *first == alarm);
         drop(waiting);
         let mut driver = self.driver.borrow_mut();
@@ -104,15 +123,16 @@ impl Alarms {
             let Some(first) = self.waiting.borrow().first_key_value().map(|(first, _)| *first) else { return Poll::Pending };
             let since = Instant::now().saturating_duration_since(self.began());
             let now = u64::try_from(since.as_millis()).unwrap_or(u64::MAX - 1) + 1;
-            if first.at > now {
-                timer.as_mut().reset(self.began() + Duration::from_millis(first.at - 1));
+            if first.moment() > now {
+                timer.as_mut().reset(self.began() + Duration::from_millis(first.moment() - 1));
                 if timer.as_mut().poll(cx).is_pending() {
                     return Poll::Pending;
                 }
                 continue;
             }
-            self.over.set(now);
-            let later = self.waiting.borrow_mut().split_off(&Alarm { at: now + 1, number: 0 });
+            let after = Alarm::at(now + 1);
+            self.over.set(after.0);
+            let later = self.waiting.borrow_mut().split_off(&after);
             let due = self.waiting.replace(later);
             due.into_values().for_each(Waker::wake);
         }

@@ -8,7 +8,7 @@ use narthex_ws::CloseCode;
 use super::Session;
 use super::inbox::Inbound;
 use crate::hub::channels::{self, Speaks};
-use crate::hub::handlers::{PeerError, Running};
+use crate::hub::handlers::{PeerError, Started};
 use crate::hub::message::Message;
 use crate::hub::peer::Peer;
 use crate::panic_text::panic_text;
@@ -33,49 +33,55 @@ impl Session {
             }
             let Some(inbound) = self.inbox.pop() else { return progressed };
             progressed = true;
-            self.handle(inbound);
+            self.handle(inbound, cx);
+            if self.running.is_some() {
+                return true;
+            }
         }
     }
 
-    pub(super) fn handle(&mut self, inbound: Inbound) {
+    pub(super) fn handle(&mut self, inbound: Inbound, cx: &mut Context<'_>) {
         self.failing = matches!(inbound, Inbound::Error(_));
-        match catch_unwind(AssertUnwindSafe(|| self.start(inbound))) {
-            Ok(running) => self.running = running,
+        match catch_unwind(AssertUnwindSafe(|| self.start(inbound, cx))) {
+            Ok(Started::Done(Ok(()))) => {}
+            Ok(Started::Done(Err(error))) => self.failed(PeerError::Handler(error)),
+            Ok(Started::Running(running)) => self.running = Some(running),
             Err(panic) => self.failed(PeerError::Panicked(panic_text(&*panic).to_owned())),
         }
     }
 
-    /// What handles it, if anything does.
-    pub(super) fn start(&self, inbound: Inbound) -> Option<Running> {
+    /// Begins with what handles it, if anything does.
+    pub(super) fn start(&self, inbound: Inbound, cx: &mut Context<'_>) -> Started {
         let (handlers, peer) = (&self.hub.handlers, || self.peer.clone());
-        match inbound {
-            Inbound::Open => handlers.open.get().map(|handler| handler(peer(), ())),
+        let started = match inbound {
+            Inbound::Open => handlers.open.get().map(|handler| handler(peer(), (), cx)),
             Inbound::Message(Message::Text(text)) if self.peer.speaks() == Speaks::Channels => {
-                Some(channels::serve(&self.hub, peer(), text))
+                Some(Started::now(channels::serve(&self.hub, peer(), text), cx))
             }
             Inbound::Message(Message::Text(text)) => match handlers.message.get() {
-                Some(handler) => Some(handler(peer(), text)),
+                Some(handler) => Some(handler(peer(), text, cx)),
                 None => self.unsupported("this server takes no text messages"),
             },
             Inbound::Message(Message::Binary(data)) => match handlers.binary.get() {
-                Some(handler) => Some(handler(peer(), data)),
+                Some(handler) => Some(handler(peer(), data, cx)),
                 None => self.unsupported("this server takes no binary messages"),
             },
-            Inbound::Fragment(fragment) => handlers.fragment.get().map(|handler| handler(peer(), fragment)),
-            Inbound::Control(true, payload) => handlers.ping.get().map(|handler| handler(peer(), payload)),
-            Inbound::Control(false, payload) => handlers.pong.get().map(|handler| handler(peer(), payload)),
+            Inbound::Fragment(fragment) => handlers.fragment.get().map(|handler| handler(peer(), fragment, cx)),
+            Inbound::Control(true, payload) => handlers.ping.get().map(|handler| handler(peer(), payload, cx)),
+            Inbound::Control(false, payload) => handlers.pong.get().map(|handler| handler(peer(), payload, cx)),
             Inbound::Error(error) => match handlers.error.get() {
-                Some(handler) => Some(handler(peer(), error)),
+                Some(handler) => Some(handler(peer(), error, cx)),
                 None => {
                     log(&self.peer, &error);
                     None
                 }
             },
-            Inbound::Disconnected(how) => handlers.disconnect.get().map(|handler| handler(peer(), how)),
-        }
+            Inbound::Disconnected(how) => handlers.disconnect.get().map(|handler| handler(peer(), how, cx)),
+        };
+        started.unwrap_or(Started::Done(Ok(())))
     }
 
-    fn unsupported(&self, reason: &str) -> Option<Running> {
+    fn unsupported(&self, reason: &str) -> Option<Started> {
         self.peer.close(CloseCode::UNSUPPORTED_DATA, reason);
         None
     }

@@ -18,6 +18,10 @@ pub(super) trait Line {
     /// How much may be sent now; never 0.
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<usize, Closed>>;
     fn send(&mut self, cx: &mut Context<'_>, bytes: Piece<'_>) -> Result<(), Closed>;
+    /// Whether all that was sent is known to be with the transport, without [`poll_ready`](Self::poll_ready).
+    fn is_flushed(&self) -> bool {
+        false
+    }
     /// Closes this direction. Not to be asked again when it is done.
     fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Closed>>;
     /// Breaks it off.
@@ -59,6 +63,10 @@ impl Line for Upgraded {
 
     fn may_have_more(&self) -> bool {
         self.may_have_more()
+    }
+
+    fn is_flushed(&self) -> bool {
+        self.is_flushed()
     }
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<usize, Closed>> {
