@@ -146,7 +146,12 @@ impl Upgraded {
     ///
     /// # Errors
     /// If the connection is broken.
+    #[inline]
     pub fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.is_flushed() { Poll::Ready(Ok(())) } else { self.poll_flush_rest(cx) }
+    }
+
+    fn poll_flush_rest(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while let Some(output) = &mut self.output {
             let written = ready!(self.transport.poll_write(cx, output))?;
             output.advance(written);

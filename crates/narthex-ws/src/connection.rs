@@ -24,7 +24,7 @@ use crate::writer::{MaskKeys, WriteError, Writer};
 /// peer in order. Pongs and the answer to a Close are not written before [`answer`](Self::answer) is called: a caller
 /// whose peer does not read calls it when there is room again, and owes one pong meanwhile, however many pings have come.
 ///
-/// A connection that does nothing is 96 bytes, and with context takeover what its compressor and decompressor are.
+/// A connection that does nothing is 88 bytes, and with context takeover what its compressor and decompressor are.
 ///
 /// ```
 /// use narthex_ws::{Connection, Event};
@@ -120,7 +120,14 @@ impl Connection {
 
     /// Writes what is owed to the peer: the pong for its latest ping (RFC 6455 section 5.5.3), and the answer to its Close with
     /// the same code, or the code of its error.
+    #[inline]
     pub fn answer(&mut self, out: &mut Vec<u8>) {
+        if self.pong.is_some() || matches!(self.state, State::CloseOwed(_)) {
+            self.answer_now(out);
+        }
+    }
+
+    fn answer_now(&mut self, out: &mut Vec<u8>) {
         if let Some(payload) = self.pong.take()
             && !matches!(self.state, State::CloseSent | State::Done)
         {
@@ -145,6 +152,7 @@ impl Connection {
     }
 
     /// Whether nothing is held for what has arrived in part.
+    #[inline]
     pub fn is_idle(&self) -> bool {
         self.reader.is_idle() && self.pong.is_none()
     }

@@ -84,6 +84,7 @@ impl Reader {
     }
 
     /// Whether nothing is half done: no message has begun, and no frame.
+    #[inline]
     pub fn is_idle(&self) -> bool {
         self.unfinished.is_none()
     }

@@ -16,10 +16,10 @@ pub type MaskKeys = Box<dyn FnMut() -> MaskKey + Send>;
 
 /// Writes frames to the end of an output.
 ///
-/// A writer with no message begun is 40 bytes, and with context takeover the compressor once something was compressed.
+/// A writer with no message begun is 32 bytes, and with context takeover the compressor once something was compressed.
 pub struct Writer {
     /// What a client masks with.
-    keys: Option<MaskKeys>,
+    keys: Option<Box<MaskKeys>>,
     deflate: Option<Arc<Compressors>>,
     /// With context takeover, or while a compressed message has begun.
     deflater: Option<Box<Deflater>>,
@@ -51,10 +51,10 @@ impl Writer {
 
     /// A client's writer, with what was agreed on for compression.
     pub fn client(keys: MaskKeys, deflate: Option<(Agreement, Arc<Compressors>)>) -> Self {
-        Self::new(Role::Client, Some(keys), deflate)
+        Self::new(Role::Client, Some(Box::new(keys)), deflate)
     }
 
-    fn new(role: Role, keys: Option<MaskKeys>, deflate: Option<(Agreement, Arc<Compressors>)>) -> Self {
+    fn new(role: Role, keys: Option<Box<MaskKeys>>, deflate: Option<(Agreement, Arc<Compressors>)>) -> Self {
         let (window, context_takeover) = match &deflate {
             Some((agreement, _)) => (agreement.window_bits(role), agreement.context_takeover(role)),
             None => (WindowBits::MAX, false),

@@ -158,12 +158,12 @@ pub(super) async fn serve_tls<H: Handler>(
         Spoken::Http2 => {
             let connection = mux::Connection::new(worker, info, tls);
             registered.becomes(Served::Streams(Rc::clone(&connection)));
-            h2::serve(connection, transport, BytesMut::new(), handler).await;
+            Box::pin(h2::serve(connection, transport, BytesMut::new(), handler)).await;
         }
         Spoken::Http1 => {
             let conn = worker.http1(transport, info, tls);
             registered.becomes(Served::Http1(Rc::clone(&conn)));
-            serve_http1(conn, registered, handler).await;
+            Box::pin(serve_http1(conn, registered, handler)).await;
         }
         Spoken::Challenge => {}
     }
@@ -183,7 +183,8 @@ pub(super) async fn serve_http1<H: Handler>(conn: Rc<Conn>, registered: Register
         Some(Next::Http2(transport, early)) => {
             let connection = mux::Connection::new(Rc::clone(&registered.worker), info, None);
             registered.becomes(Served::Streams(Rc::clone(&connection)));
-            h2::serve(connection, transport, early, handler).await;
+            // Boxed: HTTP/1.1 need not have room for it.
+            Box::pin(h2::serve(connection, transport, early, handler)).await;
         }
         Some(Next::Upgraded(upgraded, continuation)) => go_on(upgraded, continuation, registered),
         None => {}

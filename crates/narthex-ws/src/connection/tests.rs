@@ -60,7 +60,7 @@ fn answer(connection: &mut Connection) -> Vec<u8> {
 
 #[test]
 fn an_idle_connection_is_small() {
-    assert!(size_of::<Connection>() <= 96, "{}", size_of::<Connection>());
+    assert!(size_of::<Connection>() <= 88, "{}", size_of::<Connection>());
     assert!(size_of::<Reader>() <= 32, "{}", size_of::<Reader>());
     assert!(size_of::<Writer>() <= 40, "{}", size_of::<Writer>());
 }

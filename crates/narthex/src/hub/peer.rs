@@ -3,9 +3,9 @@
 use std::any::Any;
 use std::fmt;
 use std::net::{SocketAddr, SocketAddrV4, SocketAddrV6};
-use std::ops::{Deref, DerefMut};
 use std::num::NonZeroUsize;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::ops::{Deref, DerefMut};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::Waker;
 use std::thread::ThreadId;
@@ -94,7 +94,7 @@ impl From<&Address> for SocketAddr {
     }
 }
 
-/// What a peer has received and sent. All times are counted from the moment when it connected, to some milliseconds.
+/// What a peer has received and sent. All times are counted from the moment when it connected, in steps of 16 ms.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Traffic {
@@ -116,17 +116,40 @@ pub struct Traffic {
     pub last_message: Option<Duration>,
 }
 
-/// Counters that the session writes and anybody reads. Times are milliseconds, plus one; 0 is never.
+/// Counters that the session writes and anybody reads.
 #[derive(Default)]
 pub(super) struct Counters {
     pub(super) messages_received: AtomicU64,
     pub(super) messages_sent: AtomicU64,
     pub(super) bytes_received: AtomicU64,
     pub(super) bytes_sent: AtomicU64,
-    pub(super) first_ping: AtomicU64,
-    pub(super) last_ping: AtomicU64,
-    pub(super) last_pong: AtomicU64,
-    pub(super) last_message: AtomicU64,
+    pub(super) first_ping: Time,
+    pub(super) last_ping: Time,
+    pub(super) last_pong: Time,
+    pub(super) last_message: Time,
+}
+
+/// Milliseconds in a step of [`Time`].
+const STEP: u64 = 16;
+
+/// Steps since the beginning, plus one; 0 is never. After two years it is the largest.
+#[derive(Default)]
+pub(super) struct Time(AtomicU32);
+
+impl Time {
+    /// `now`: in milliseconds.
+    #[inline]
+    pub(super) fn set(&self, now: u64) {
+        self.0.store(u32::try_from(now / STEP).unwrap_or(u32::MAX - 1) + 1, Ordering::Relaxed);
+    }
+
+    fn get(&self) -> Option<Duration> {
+        self.0.load(Ordering::Relaxed).checked_sub(1).map(|steps| Duration::from_millis(u64::from(steps) * STEP))
+    }
+
+    pub(super) fn is_set(&self) -> bool {
+        self.get().is_some()
+    }
 }
 
 /// Only the session writes, so that no addition is lost; others may read somewhat old values.
@@ -137,7 +160,12 @@ pub(super) fn count(counter: &AtomicU64, more: u64) {
 pub(super) struct State {
     pub(super) id: PeerId,
     pub(super) hub: Weak<Inner>,
-    pub(super) origin: Origin,
+    /// See [`Origin`], as what follows.
+    peer: Option<Address>,
+    local: Option<Address>,
+    protocol: Option<Box<str>>,
+    head: Box<str>,
+    tls: bool,
     speaks: Speaks,
     /// By [`roughly_now`].
     since: u64,
@@ -206,10 +234,15 @@ pub enum ReplyError {
 
 impl Peer {
     pub(super) fn new(hub: Weak<Inner>, origin: Origin, speaks: Speaks, data: Option<Arc<dyn Any + Send + Sync>>) -> Self {
+        let Origin { peer, local, tls, protocol, head } = origin;
         Self(Arc::new(State {
             id: PeerId::random(),
             hub,
-            origin,
+            peer,
+            local,
+            protocol,
+            head,
+            tls,
             speaks,
             since: roughly_now(),
             counters: Counters::default(),
@@ -266,31 +299,31 @@ impl Peer {
     /// The client's address, as far as the server knows it.
     #[must_use]
     pub fn peer_addr(&self) -> Option<SocketAddr> {
-        self.0.origin.peer.as_ref().map(Into::into)
+        self.0.peer.as_ref().map(Into::into)
     }
 
     /// The address that the client has reached.
     #[must_use]
     pub fn local_addr(&self) -> Option<SocketAddr> {
-        self.0.origin.local.as_ref().map(Into::into)
+        self.0.local.as_ref().map(Into::into)
     }
 
     /// Whether the client's connection is encrypted.
     #[must_use]
     pub fn is_tls(&self) -> bool {
-        self.0.origin.tls
+        self.0.tls
     }
 
     /// The sub-protocol that was agreed on.
     #[must_use]
     pub fn protocol(&self) -> Option<&str> {
-        self.0.origin.protocol.as_deref()
+        self.0.protocol.as_deref()
     }
 
     /// Path and query of the request, as the app sees them.
     #[must_use]
     pub fn target(&self) -> &str {
-        self.0.origin.head.lines().next().unwrap_or_default()
+        self.0.head.lines().next().unwrap_or_default()
     }
 
     /// The first value of a field of the request. Fields that are not ASCII are not kept, nor are those by which somebody has shown who they
@@ -303,7 +336,7 @@ impl Peer {
 
     /// The request's fields, names in lower case.
     pub fn headers(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.0.origin.head.lines().skip(1).filter_map(|line| line.split_once(": "))
+        self.0.head.lines().skip(1).filter_map(|line| line.split_once(": "))
     }
 
     /// Attaches a value of the app's to the connection, in the place of the one before.
@@ -322,16 +355,15 @@ impl Peer {
     pub fn traffic(&self) -> Traffic {
         let counters = &self.0.counters;
         let number = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        let time = |counter: &AtomicU64| number(counter).checked_sub(1).map(Duration::from_millis);
         Traffic {
             messages_received: number(&counters.messages_received),
             messages_sent: number(&counters.messages_sent),
             bytes_received: number(&counters.bytes_received),
             bytes_sent: number(&counters.bytes_sent),
-            first_ping: time(&counters.first_ping),
-            last_ping: time(&counters.last_ping),
-            last_pong: time(&counters.last_pong),
-            last_message: time(&counters.last_message),
+            first_ping: counters.first_ping.get(),
+            last_ping: counters.last_ping.get(),
+            last_pong: counters.last_pong.get(),
+            last_message: counters.last_message.get(),
         }
     }
 
@@ -489,8 +521,9 @@ impl Peer {
         sent
     }
 
+    /// Milliseconds since it connected.
     pub(super) fn now(&self) -> u64 {
-        roughly_now().saturating_sub(self.0.since) + 1
+        roughly_now().saturating_sub(self.0.since)
     }
 }
 

@@ -333,7 +333,7 @@ impl Session {
                         self.control(true, &payload)
                     }
                     Event::Pong(payload) => {
-                        self.peer.0.counters.last_pong.store(self.peer.now(), Ordering::Relaxed);
+                        self.peer.0.counters.last_pong.set(self.peer.now());
                         self.control(false, &payload)
                     }
                     Event::Close(close) => {
@@ -348,6 +348,9 @@ impl Session {
             };
             if let Some(inbound) = inbound {
                 self.deliver(inbound, waker);
+            }
+            if input.is_empty() && self.codec.is_idle() {
+                return 0;
             }
         }
         input.len()
@@ -371,7 +374,7 @@ impl Session {
     fn message(&mut self, message: Message) -> Option<Inbound> {
         let counters = &self.peer.0.counters;
         count(&counters.messages_received, 1);
-        counters.last_message.store(self.peer.now(), Ordering::Relaxed);
+        counters.last_message.set(self.peer.now());
         if let (Speaks::Channels, Message::Text(text)) = (self.peer.speaks(), &message) {
             let taken = channels::take_reply(&self.peer, text);
             return (!taken).then_some(Inbound::Message(message));
@@ -448,8 +451,10 @@ impl Session {
         self.codec.answer(&mut outgoing.bytes);
         if std::mem::take(&mut self.ping) && self.codec.ping(b"", &mut outgoing.bytes).is_ok() {
             let (counters, now) = (&self.peer.0.counters, self.peer.now());
-            let _ = counters.first_ping.compare_exchange(0, now, Ordering::Relaxed, Ordering::Relaxed);
-            counters.last_ping.store(now, Ordering::Relaxed);
+            if !counters.first_ping.is_set() {
+                counters.first_ping.set(now);
+            }
+            counters.last_ping.set(now);
             self.clock.pinged(&self.hub.settings.heartbeat);
         }
         while outgoing.bytes.len() < GATHER && outgoing.large.is_empty() && self.codec.is_open() {

@@ -15,7 +15,12 @@ use crate::panic_text::panic_text;
 
 impl Session {
     /// Runs handlers, one after the other. Returns whether anything has happened.
+    #[inline]
     pub(super) fn poll_handlers(&mut self, cx: &mut Context<'_>) -> bool {
+        (self.running.is_some() || !self.inbox.is_empty()) && self.go_on_handling(cx)
+    }
+
+    fn go_on_handling(&mut self, cx: &mut Context<'_>) -> bool {
         let mut progressed = false;
         loop {
             if let Some(running) = &mut self.running {
