@@ -52,6 +52,7 @@ struct Entry {
     /// It is where `rest` is.
     waker: Option<Waker>,
     bell: Arc<Bell>,
+    /// What the system has told and the [`Stream`] has not heard.
     ready: Cell<u8>,
     killed: bool,
     /// Its place among the worker's connections.
@@ -119,8 +120,8 @@ impl Reactor {
         epoll::add(&self.epoll, &socket, EventData::new_u64(key.into()), flags)?;
         let bell = Arc::new(Bell { key, is_rung: AtomicBool::new(false), rung: Arc::clone(&self.rung) });
         let waker = Some(Waker::from(Arc::clone(&bell)));
-        place.insert(Entry { rest: None, waker, bell, ready: Cell::new(WRITABLE), killed: false, registered: None });
-        *transport = Transport::from(Stream { socket, key, reactor: Rc::clone(self) });
+        place.insert(Entry { rest: None, waker, bell, ready: Cell::new(0), killed: false, registered: None });
+        *transport = Transport::from(Stream { socket, key, ready: Cell::new(WRITABLE), reactor: Rc::clone(self) });
         Ok(key)
     }
 
@@ -235,6 +236,7 @@ async fn run(tenancy: Tenancy) {
 pub(crate) struct Stream {
     socket: TcpStream,
     key: Key,
+    ready: Cell<u8>,
     reactor: Rc<Reactor>,
 }
 
@@ -251,14 +253,20 @@ impl Stream {
 
     #[inline]
     fn is(&self, ready: u8) -> bool {
-        self.reactor.entries.borrow().get(self.key as usize).is_some_and(|entry| entry.ready.get() & ready != 0)
+        self.ready.get() & ready != 0 || self.hear() & ready != 0
+    }
+
+    fn hear(&self) -> u8 {
+        let entries = self.reactor.entries.borrow();
+        let news = entries.get(self.key as usize).map_or(0, |entry| entry.ready.take());
+        self.ready.set(self.ready.get() | news);
+        self.ready.get()
     }
 
     /// Nothing more is to be had until the system says so again.
+    #[inline]
     fn unready(&self, what: u8) {
-        if let Some(entry) = self.reactor.entries.borrow().get(self.key as usize) {
-            entry.ready.set(entry.ready.get() & !what);
-        }
+        self.ready.set(self.ready.get() & !what);
     }
 
     fn poll<T>(&self, ready: u8, mut call: impl FnMut() -> rustix::io::Result<T>) -> Poll<io::Result<T>> {
@@ -280,7 +288,7 @@ impl AsyncRead for Stream {
         let polled = self.poll(READABLE, || rustix::net::recv(&self.socket, &mut *unfilled, RecvFlags::empty()));
         polled.map_ok(|(_, length)| {
             // A short read has emptied the socket, and what comes later is told. An end that was told is not told again.
-            if length < most && !self.is(ENDED) {
+            if length < most && self.ready.get() & ENDED == 0 {
                 self.unready(READABLE);
             }
             buffer.advance(length);
