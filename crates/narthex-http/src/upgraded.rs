@@ -17,7 +17,8 @@ use crate::reactor::{Key, Reactor};
 use crate::transport::Transport;
 use crate::worker::Worker;
 
-/// What becomes of an upgraded connection: a future that has it, and with which it ends. It is dropped if the worker ends first.
+/// What becomes of an upgraded connection: a future that has it, and with which it ends. It is dropped if the worker ends first. Nothing
+/// else may use the connection, and it only while it is polled.
 pub type Continuation = Box<dyn FnOnce(Upgraded) -> Pin<Box<dyn Future<Output = ()>>>>;
 
 /// The connection, for the one who goes on with it. Dropped, it is closed.

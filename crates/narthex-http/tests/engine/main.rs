@@ -11,3 +11,4 @@ mod reasons;
 mod server;
 mod stored;
 mod timers;
+mod upgraded;

@@ -361,7 +361,12 @@ impl Session {
         if self.running.is_some() || !self.inbox.is_empty() {
             return self.inbox.push(inbound);
         }
-        self.handle(inbound, &mut Context::from_waker(waker));
+        let cx = &mut Context::from_waker(waker);
+        self.handle(inbound, cx);
+        if self.running.is_none() {
+            // What has failed is handled, too.
+            self.poll_handlers(cx);
+        }
     }
 
     /// A ping or a pong, if somebody wants to hear of it.
