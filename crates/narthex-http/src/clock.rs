@@ -30,8 +30,10 @@ pub fn roughly_now() -> u64 {
 }
 
 /// Holds [`roughly_now`] for this thread, until it is dropped.
+#[cfg(target_os = "linux")]
 pub(crate) struct Moment;
 
+#[cfg(target_os = "linux")]
 impl Moment {
     pub(crate) fn hold() -> Self {
         HELD.set(Some(roughly_now()));
@@ -39,6 +41,7 @@ impl Moment {
     }
 }
 
+#[cfg(target_os = "linux")]
 impl Drop for Moment {
     fn drop(&mut self) {
         HELD.set(None);

@@ -99,7 +99,10 @@ impl Wake for Bell {
 impl Reactor {
     /// Runs on this thread until its runtime ends.
     pub(crate) fn start() -> io::Result<Rc<Self>> {
-        #[expect(deprecated, reason = "its successor is unsafe, for owners of descriptors that may give them away: this one does not")]
+        #[expect(
+            deprecated,
+            reason = "its successor is unsafe, for owners of descriptors that may give them away: this one does not"
+        )]
         let epoll = AsyncFd::with_interest(epoll::create(CreateFlags::CLOEXEC)?, Interest::READABLE)?;
         let rung = Arc::new(Rung { keys: Mutex::default(), task: Mutex::new(Waker::noop().clone()) });
         let reactor = Rc::new(Self { epoll, entries: RefCell::default(), rung });

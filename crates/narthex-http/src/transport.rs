@@ -107,11 +107,11 @@ impl Transport {
     /// Whether a read can find something. If not, one need not be tried for its owner to be polled when there is.
     #[inline]
     pub(crate) fn may_have_more(&self) -> bool {
-        match &self.stream {
-            #[cfg(target_os = "linux")]
-            Some(Stream::Resting(stream)) => stream.is_readable(),
-            _ => true,
+        #[cfg(target_os = "linux")]
+        if let Some(Stream::Resting(stream)) = &self.stream {
+            return stream.is_readable();
         }
+        true
     }
 
     /// Whether it has taken bytes that are not yet with the kernel: they need [`poll_flush`](Self::poll_flush).

@@ -7,7 +7,9 @@ mod identified;
 mod live;
 mod proxied;
 
-pub(crate) use connect::{Registered, next_connection_id};
+#[cfg(target_os = "linux")]
+pub(crate) use connect::Registered;
+pub(crate) use connect::next_connection_id;
 pub(crate) use handshake::nobody;
 
 use std::cell::{Cell, RefCell};

@@ -58,7 +58,8 @@ fn app(request: &Request<'_>, exchange: &Exchange) -> Work {
 }
 
 fn upgraded(server: &Server, target: &str) -> TcpStream {
-    let mut client = send(server.address, &format!("GET {target} HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n"));
+    let mut client =
+        send(server.address, &format!("GET {target} HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n"));
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
         let mut byte = [0];

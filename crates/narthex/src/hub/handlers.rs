@@ -192,6 +192,9 @@ impl<Fut: Future<Output: Outcome>> Future for Place<Fut> {
     }
 }
 
+/// A thread's place for the next future.
+type Spare<Fut> = Option<Pin<Box<Place<Fut>>>>;
+
 /// Erases what a handler is.
 pub(super) fn boxed<A, F, Fut>(handler: F) -> Handler<A>
 where
@@ -199,7 +202,7 @@ where
     F: Fn(Peer, A) -> Fut + Send + Sync + 'static,
     Fut: Future<Output: Outcome> + Send + 'static,
 {
-    let spares: ThreadLocal<Cell<Option<Pin<Box<Place<Fut>>>>>> = ThreadLocal::new();
+    let spares = ThreadLocal::<Cell<Spare<Fut>>>::new();
     Box::new(move |peer, argument, cx| {
         let future = handler(peer, argument);
         let spare = spares.get_or_default();

@@ -168,7 +168,8 @@ pub(super) struct Outbox {
 }
 
 impl Queue {
-    fn len(&self) -> usize {
+    /// How many messages count.
+    fn counted(&self) -> usize {
         self.items.len() + self.pieces.len() - self.uncounted
     }
 
@@ -247,8 +248,8 @@ impl Outbox {
             queue.insert(item);
             return Sent::Queued;
         }
-        let limits = if queue.len() > 0 { limits() } else { OutboundLimits::UNASKED };
-        while queue.len() > 0 && (queue.bytes.saturating_add(length) > limits.bytes || queue.len() >= limits.messages) {
+        let limits = if queue.counted() > 0 { limits() } else { OutboundLimits::UNASKED };
+        while queue.counted() > 0 && (queue.bytes.saturating_add(length) > limits.bytes || queue.counted() >= limits.messages) {
             match limits.overflow {
                 Overflow::DropNewest => return Sent::Refused,
                 Overflow::DropOldest => {
@@ -294,7 +295,10 @@ impl Outbox {
             None => return None,
         };
         if queue.is_empty() {
-            self.queue.take().filter(|queue| queue.items.capacity() <= SPARE && queue.pieces.capacity() <= SPARE).map(|queue| QUEUE.set(Some(queue)));
+            let spare = self.queue.take();
+            if spare.as_ref().is_some_and(|queue| queue.items.capacity() <= SPARE && queue.pieces.capacity() <= SPARE) {
+                QUEUE.set(spare);
+            }
         }
         Some(item)
     }
@@ -380,7 +384,7 @@ mod tests {
             assert!(outbox.push(item(text, Priority::Normal), || limits).is_queued());
         }
         assert_eq!(outbox.push(item("4", Priority::Normal), || limits), Sent::Refused);
-        assert_eq!(outbox.queue.as_ref().map(|queue| (queue.bytes, queue.len())), Some((3, 3)));
+        assert_eq!(outbox.queue.as_ref().map(|queue| (queue.bytes, queue.counted())), Some((3, 3)));
         assert_eq!(drain(&mut outbox), ["kept 1", "kept 2", "kept 3", "kept 4", "1", "2", "3"]);
         assert!(outbox.queue.is_none());
     }

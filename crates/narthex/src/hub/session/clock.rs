@@ -46,7 +46,8 @@ pub(super) struct Clock {
 
 impl Clock {
     pub(super) fn new(heartbeat: &HeartBeat) -> Self {
-        let mut clock = Self { began: Instant::now(), due: [None; Due::ALL.len()], heard: 0, alarm: Alarm::NEVER, changed: false };
+        let mut clock =
+            Self { began: Instant::now(), due: [None; Due::ALL.len()], heard: 0, alarm: Alarm::NEVER, changed: false };
         if let Some(interval) = heartbeat.interval {
             clock.set(Due::Ping, interval.mul_f64(1.0 - fastrand::f64()));
         }
