@@ -4,12 +4,14 @@
 //! It is one epoll instance, which the runtime watches, and one task, which polls each connection that something has happened to.
 
 use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
 use std::fmt;
+use std::future::poll_fn;
 use std::io;
 use std::net::TcpStream;
 use std::os::fd::OwnedFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -21,8 +23,9 @@ use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags, Shutdown};
 use slab::Slab;
-use tokio::io::unix::AsyncFd;
+use tokio::io::unix::{AsyncFd, AsyncFdReadyGuard};
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
+use tokio::task::coop::{has_budget_remaining, unconstrained};
 use tokio::task::spawn_local;
 
 use crate::clock::Moment;
@@ -44,6 +47,8 @@ pub(crate) struct Reactor {
     epoll: AsyncFd<OwnedFd>,
     entries: RefCell<Slab<Entry>>,
     rung: Arc<Rung>,
+    /// The task has ended: nothing is polled any more.
+    is_over: Cell<bool>,
 }
 
 struct Entry {
@@ -79,8 +84,8 @@ impl Rung {
         self.task.lock().unwrap_or_else(PoisonError::into_inner).wake_by_ref();
     }
 
-    fn take(&self, into: &mut Vec<Key>) {
-        std::mem::swap(&mut *self.keys.lock().unwrap_or_else(PoisonError::into_inner), into);
+    fn take(&self, into: &mut VecDeque<Key>) {
+        into.extend(self.keys.lock().unwrap_or_else(PoisonError::into_inner).drain(..));
     }
 }
 
@@ -105,7 +110,7 @@ impl Reactor {
         )]
         let epoll = AsyncFd::with_interest(epoll::create(CreateFlags::CLOEXEC)?, Interest::READABLE)?;
         let rung = Arc::new(Rung { keys: Mutex::default(), task: Mutex::new(Waker::noop().clone()) });
-        let reactor = Rc::new(Self { epoll, entries: RefCell::default(), rung });
+        let reactor = Rc::new(Self { epoll, entries: RefCell::default(), rung, is_over: Cell::new(false) });
         spawn_local(run(Tenancy(Rc::clone(&reactor))));
         Ok(reactor)
     }
@@ -144,35 +149,63 @@ impl Reactor {
         }
     }
 
+    pub(crate) fn is_over(&self) -> bool {
+        self.is_over.get()
+    }
+
     /// Looks at who was woken, then at what the system tells. Never ready.
-    fn poll(&self, cx: &mut Context<'_>, rung: &mut Vec<Key>, events: &mut Vec<epoll::Event>) -> Poll<()> {
+    ///
+    /// All connections share the budget that tokio gives a task: when that is used up, this task lets others have their turn.
+    fn poll(&self, cx: &mut Context<'_>, rung: &mut VecDeque<Key>, events: &mut Vec<epoll::Event>) -> Poll<()> {
         let mut task = self.rung.task.lock().unwrap_or_else(PoisonError::into_inner);
         task.clone_from(cx.waker());
         drop(task);
         let _moment = Moment::hold();
         self.rung.take(rung);
-        for key in rung.drain(..) {
+        for _ in 0..BATCH {
+            let Some(key) = rung.pop_front() else { break };
             self.poll_entry(key, 0);
+            if !has_budget_remaining() {
+                break;
+            }
         }
-        while let Poll::Ready(Ok(mut guard)) = self.epoll.poll_read_ready(cx) {
+        let mut is_all = rung.is_empty();
+        while let Poll::Ready(Ok(mut guard)) = self.poll_epoll(cx) {
             match epoll::wait(&self.epoll, spare_capacity(events), Some(&Timespec::default())) {
                 Ok(_) | Err(Errno::INTR) => {}
                 Err(error) => tracing::error!(%error, "upgraded connections cannot be watched"),
             }
-            let is_all = events.len() < BATCH;
-            if is_all {
+            let are_all = events.len() < BATCH;
+            if are_all {
                 guard.clear_ready();
             }
             for event in events.drain(..) {
                 // What was given is a key.
-                self.poll_entry(event.data.u64() as Key, readiness(event.flags));
+                let (key, ready) = (event.data.u64() as Key, readiness(event.flags));
+                if has_budget_remaining() { self.poll_entry(key, ready) } else { self.put_off(key, ready) }
             }
-            if !is_all {
-                cx.waker().wake_by_ref();
+            if !are_all {
+                is_all = false;
                 break;
             }
         }
+        if !is_all {
+            cx.waker().wake_by_ref();
+        }
         Poll::Pending
+    }
+
+    /// Whoever was woken may have used up the task's budget: sockets are looked at in any case.
+    fn poll_epoll(&self, cx: &mut Context<'_>) -> Poll<io::Result<AsyncFdReadyGuard<'_, OwnedFd>>> {
+        pin!(unconstrained(poll_fn(|cx| self.epoll.poll_read_ready(cx)))).poll(cx)
+    }
+
+    /// Has it polled later.
+    fn put_off(&self, key: Key, ready: u8) {
+        if let Some(entry) = self.entries.borrow().get(key as usize) {
+            entry.ready.set(entry.ready.get() | ready);
+            entry.bell.wake_by_ref();
+        }
     }
 
     /// What is polled may do anything, also to other connections: nothing is borrowed meanwhile.
@@ -180,15 +213,18 @@ impl Reactor {
         let mut entries = self.entries.borrow_mut();
         let Some(entry) = entries.get_mut(key as usize) else { return };
         *entry.ready.get_mut() |= ready;
-        entry.bell.is_rung.store(false, Ordering::Release);
+        // What was written before the bell rang is read after this, and who rings later is heard.
+        entry.bell.is_rung.swap(false, Ordering::AcqRel);
         let killed = entry.killed;
-        let Some((mut rest, waker)) = entry.rest.take().zip(entry.waker.take()) else { return };
+        let Some(mut rest) = entry.rest.take() else { return };
+        let Some(waker) = entry.waker.take() else { return };
         drop(entries);
         // The hook of panics has told of it.
         let poll = || rest.as_mut().poll(&mut Context::from_waker(&waker)).is_ready();
         let has_ended = killed || catch_unwind(AssertUnwindSafe(poll)).unwrap_or(true);
         if has_ended {
-            drop(rest);
+            // What an app's destructors do is not to end other connections.
+            let _ = catch_unwind(AssertUnwindSafe(|| drop(rest)));
             let entry = self.entries.borrow_mut().try_remove(key as usize);
             drop(entry);
         } else if let Some(entry) = self.entries.borrow_mut().get_mut(key as usize) {
@@ -225,14 +261,17 @@ struct Tenancy(Rc<Reactor>);
 
 impl Drop for Tenancy {
     fn drop(&mut self) {
-        let entries = std::mem::take(&mut *self.0.entries.borrow_mut());
-        drop(entries);
+        self.0.is_over.set(true);
+        let mut entries = std::mem::take(&mut *self.0.entries.borrow_mut());
+        for entry in entries.drain() {
+            let _ = catch_unwind(AssertUnwindSafe(|| drop(entry)));
+        }
     }
 }
 
 async fn run(tenancy: Tenancy) {
-    let (mut rung, mut events) = (Vec::new(), Vec::with_capacity(BATCH));
-    std::future::poll_fn(|cx| tenancy.0.poll(cx, &mut rung, &mut events)).await;
+    let (mut rung, mut events) = (VecDeque::new(), Vec::with_capacity(BATCH));
+    poll_fn(|cx| tenancy.0.poll(cx, &mut rung, &mut events)).await;
 }
 
 /// A socket that a reactor watches. Only what the reactor polls may use it: that is polled again whenever the socket gets ready.

@@ -77,14 +77,14 @@ impl Upgraded {
         Self { worker, transport, early, output: None }
     }
 
-    /// Moves it to the worker's reactor. `Err`: it stays where it is, since it has TLS, or the system watches no more.
+    /// Moves it to the worker's reactor. `Err`: it stays where it is, since it has TLS, or is closed, since the system watches no more.
     #[cfg(target_os = "linux")]
     pub(crate) fn rest_in(mut self, worker: &Worker) -> Result<(Self, Rc<Reactor>, Key), Self> {
         let Some(reactor) = self.transport.is_tcp().then(|| worker.reactor()).flatten() else { return Err(self) };
         match reactor.watch(&mut self.transport) {
             Ok(key) => Ok((self, reactor, key)),
             Err(error) => {
-                tracing::warn!(%error, "an upgraded connection stays with the runtime");
+                tracing::warn!(%error, "an upgraded connection is lost");
                 Err(self)
             }
         }

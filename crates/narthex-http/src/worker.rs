@@ -252,7 +252,7 @@ impl Worker {
     #[cfg(target_os = "linux")]
     pub(crate) fn reactor(&self) -> Option<Rc<Reactor>> {
         let mut reactor = self.reactor.borrow_mut();
-        if reactor.is_none() {
+        if reactor.as_ref().is_none_or(|reactor| reactor.is_over()) {
             match Reactor::start() {
                 Ok(started) => *reactor = Some(started),
                 Err(error) => tracing::warn!(%error, "upgraded connections stay with the runtime"),

@@ -140,7 +140,7 @@ impl Time {
     /// `now`: in milliseconds.
     #[inline]
     pub(super) fn set(&self, now: u64) {
-        self.0.store(u32::try_from(now / STEP).unwrap_or(u32::MAX - 1) + 1, Ordering::Relaxed);
+        self.0.store(u32::try_from(now / STEP + 1).unwrap_or(u32::MAX), Ordering::Relaxed);
     }
 
     fn get(&self) -> Option<Duration> {

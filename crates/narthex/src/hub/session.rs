@@ -40,6 +40,8 @@ const LARGE: usize = 1_024;
 /// After so many messages in a row, what they made is written before the next is handled: what comes in one read must not fill the
 /// queue of answers while the transport would take them.
 const IN_A_ROW: u8 = 64;
+/// So often a session looks for more to do before others of its thread have their turn.
+const ROUNDS: u8 = 16;
 /// Most often, the second read finds that there is nothing more, and wakes the session when there is.
 const READS: usize = 2;
 
@@ -192,6 +194,7 @@ impl Session {
 
     fn poll_on(&mut self, line: &mut impl Line, cx: &mut Context<'_>) -> Poll<()> {
         self.look(cx);
+        let mut rounds = 0;
         loop {
             self.in_a_row = 0;
             let mut progressed = self.poll_handlers(cx);
@@ -207,11 +210,16 @@ impl Session {
                     None => return Poll::Ready(()),
                 },
             };
-            if progressed {
+            rounds += 1;
+            if progressed && rounds < ROUNDS {
                 continue;
             }
             if let Some(due) = self.clock.poll(cx.waker(), &self.hub.settings.heartbeat) {
                 self.due(due, line);
+            } else if progressed {
+                // Others have their turn.
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
             } else if self.may_rest() {
                 return Poll::Pending;
             } else if self.peer.outbox().ending == Ending::Cut {
@@ -280,7 +288,7 @@ impl Session {
         let waker = cx.waker();
         if let Some(mut unread) = self.unread.take() {
             let left = self.take_in(&mut unread, waker);
-            if left > 0 {
+            if left > 0 || self.holds_more() {
                 unread.advance(unread.len() - left);
                 self.unread = Some(unread);
             }
@@ -300,11 +308,16 @@ impl Session {
         self.inbox.is_full() || self.in_a_row >= IN_A_ROW
     }
 
+    /// Whether the codec may have more to tell although it has taken all bytes.
+    fn holds_more(&self) -> bool {
+        self.is_full() && !self.codec.is_idle()
+    }
+
     fn received(&mut self, bytes: &mut [u8], waker: &Waker) {
         self.clock.heard(&self.hub.settings.heartbeat);
         count(&self.peer.0.counters.bytes_received, bytes.len() as u64);
         let left = self.take_in(bytes, waker);
-        if left > 0 {
+        if left > 0 || self.holds_more() {
             self.unread = bytes.get(bytes.len() - left..).map(|left| Box::new(BytesMut::from(left)));
         }
     }
@@ -545,8 +558,8 @@ impl Session {
             }
         }
         let polled = line.poll_receive(cx, |_| ());
-        // When both have sent their Close, nothing more is on its way.
-        let is_over = polled.is_pending() && self.stage == Stage::Parting && self.client_has_closed;
+        // When both have sent their Close, nothing more is on its way. A tunnel ends in order when both its directions have.
+        let is_over = polled.is_pending() && self.stage == Stage::Parting && self.client_has_closed && line.is_flushed();
         if is_over || polled == Poll::Ready(None) {
             self.end(lost());
         }

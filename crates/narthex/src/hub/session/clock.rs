@@ -30,8 +30,11 @@ impl Due {
     const ALL: [Self; 5] = [Self::Ping, Self::Pong, Self::Write, Self::Close, Self::Linger];
 }
 
-/// Milliseconds since the session began, plus one. A session of more than 49 days goes on counting from the largest.
+/// Milliseconds since the clock began, plus one.
 type Moment = NonZeroU32;
+
+/// After so many milliseconds, 24 days, a clock begins anew.
+const LONG: u32 = 1 << 31;
 
 /// One alarm for all that can be due. It is set for the earliest, and stays when that is no longer due: that it is early is found out
 /// when it goes off.
@@ -59,11 +62,26 @@ impl Clock {
         Moment::MIN.saturating_add(since)
     }
 
+    /// A moment is soon too large for its type, in a session of weeks: moments are counted from now on.
+    fn begin_anew(&mut self) {
+        let passed = self.now().get();
+        if passed < LONG {
+            return;
+        }
+        let passed = passed - 1;
+        self.began += Duration::from_millis(passed.into());
+        self.heard = self.heard.saturating_sub(passed);
+        for due in self.due.iter_mut().flatten() {
+            *due = Moment::new(due.get().saturating_sub(passed)).unwrap_or(Moment::MIN);
+        }
+    }
+
     fn at(&mut self, due: Due) -> &mut Option<Moment> {
         &mut self.due[due as usize]
     }
 
     fn set(&mut self, due: Due, after: Duration) {
+        self.begin_anew();
         // Never too early.
         let after = u32::try_from(after.as_nanos().div_ceil(1_000_000)).unwrap_or(u32::MAX);
         let now = self.now();
@@ -141,6 +159,7 @@ impl Clock {
     }
 
     fn look(&mut self, waker: &Waker, heartbeat: &HeartBeat) -> Option<Due> {
+        self.begin_anew();
         let due = self.passed(heartbeat);
         if due.is_none() {
             self.arm(waker);
@@ -178,5 +197,30 @@ impl Clock {
 impl Drop for Clock {
     fn drop(&mut self) {
         self.alarm.cancel();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_session_of_months_has_a_ping_each_interval() {
+        tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap().block_on(
+            tokio::task::LocalSet::new().run_until(async {
+                let heartbeat = HeartBeat::every(Duration::from_secs(3_600)).timeout(Duration::ZERO);
+                let mut clock = Clock::new(&heartbeat);
+                let mut pings = 0;
+                for _ in 0..80 * 24 {
+                    tokio::time::sleep(Duration::from_secs(3_600)).await;
+                    while let Some(due) = clock.poll(Waker::noop(), &heartbeat) {
+                        assert_eq!(due, Due::Ping);
+                        pings += 1;
+                    }
+                }
+                // The first came somewhat earlier, and each up to a millisecond late.
+                assert!((80 * 24 - 2..=80 * 24 + 1).contains(&pings), "{pings}");
+            }),
+        );
     }
 }
