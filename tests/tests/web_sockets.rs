@@ -173,23 +173,6 @@ both! {
 }
 
 #[test]
-fn web_sockets_of_a_hub_that_close_in_order_are_no_refusals_of_the_host() {
-    run(async {
-        let secure = start(Provider::Shared);
-        let mut http2 = http2(&secure).await;
-        for mut socket in [http1(&secure, "/hub").await, http2.web_socket("/hub").await] {
-            socket.exchange("hello".into()).await;
-            socket.close().await;
-        }
-        // Whatever the app may still say has come by then.
-        tokio::time::sleep(Duration::from_millis(200)).await;
-        let host = secure.host.as_ref().expect("there is one");
-        let state = tokio::task::block_in_place(|| host.operate_json(&["show", "servicestate"]));
-        assert_eq!((&state["refusals"], &state["requests"]), (&0.into(), &2.into()), "{state}");
-    });
-}
-
-#[test]
 fn the_web_sockets_of_two_apps_share_a_connection() {
     run(async {
         let secure = Secure::start(Provider::Shared, Setup { path: "a/", ..Setup::default() });
