@@ -6,9 +6,9 @@ mod draining;
 mod handling;
 mod inbox;
 mod line;
+mod outgoing;
 
 use std::any::Any;
-use std::cell::Cell;
 use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::Ordering;
@@ -19,7 +19,6 @@ use bytes::{Buf, Bytes, BytesMut};
 use narthex_http::{Continuation, Piece};
 use narthex_ws::deflate::Agreement;
 use narthex_ws::{Close, Connection, Event, Kind, ProtocolError, SendError};
-use tokio::sync::oneshot;
 
 use super::Inner;
 use super::channels::{self, PROTOCOL, Speaks};
@@ -32,6 +31,7 @@ use clock::{Clock, Due};
 pub(super) use draining::close_when_draining;
 use inbox::{Inbound, Inbox};
 use line::{Line, Tunnel};
+use outgoing::Outgoing;
 
 /// What is gathered before it is given to the transport.
 const GATHER: usize = 16 * 1024;
@@ -41,45 +41,9 @@ const LARGE: usize = 1_024;
 /// queue of answers while the transport would take them.
 const IN_A_ROW: u8 = 64;
 /// So often a session looks for more to do before others of its thread have their turn.
-const ROUNDS: u8 = 16;
+const ROUNDS: u32 = 16;
 /// Most often, the second read finds that there is nothing more, and wakes the session when there is.
 const READS: usize = 2;
-
-thread_local! {
-    /// Lent to a session until the transport has taken what is in it: one that rests holds no memory for what it sends.
-    static OUTGOING: Cell<Option<Box<Outgoing>>> = const { Cell::new(None) };
-}
-
-/// Bytes that the transport has not taken.
-#[derive(Default)]
-struct Outgoing {
-    /// Frames that are written together.
-    bytes: Vec<u8>,
-    sent: usize,
-    /// A frame that is not copied, after `bytes`.
-    large: Bytes,
-    /// To be told when all of it is with the transport.
-    flushed: Vec<oneshot::Sender<()>>,
-}
-
-impl Outgoing {
-    fn spare() -> Box<Self> {
-        OUTGOING.take().unwrap_or_default()
-    }
-
-    fn is_sent(&self) -> bool {
-        self.sent == self.bytes.len() && self.large.is_empty()
-    }
-
-    /// Everything is with the transport.
-    fn renew(&mut self) {
-        for flushed in self.flushed.drain(..) {
-            let _ = flushed.send(());
-        }
-        self.bytes.clear();
-        self.sent = 0;
-    }
-}
 
 /// What a session begins with.
 pub(super) struct Offer {
@@ -216,11 +180,11 @@ impl Session {
             }
             if let Some(due) = self.clock.poll(cx.waker(), &self.hub.settings.heartbeat) {
                 self.due(due, line);
-            } else if progressed {
+            } else if !progressed && self.may_rest() {
+                return Poll::Pending;
+            } else if rounds >= ROUNDS {
                 // Others have their turn.
                 cx.waker().wake_by_ref();
-                return Poll::Pending;
-            } else if self.may_rest() {
                 return Poll::Pending;
             } else if self.peer.outbox().ending == Ending::Cut {
                 self.cut(None, line);
@@ -501,10 +465,8 @@ impl Session {
 
     /// A connection that rests holds no memory for what it sends.
     fn rest(&mut self) {
-        if let Some(outgoing) = self.outgoing.take()
-            && outgoing.bytes.capacity() <= 4 * GATHER
-        {
-            OUTGOING.set(Some(outgoing));
+        if let Some(outgoing) = self.outgoing.take() {
+            outgoing.give_back();
         }
     }
 
