@@ -3,7 +3,7 @@
 use narthex_tests::h3::{End, Stream};
 use narthex_tests::{Provider, Secure, Setup};
 
-use crate::stage::{eventually, run};
+use crate::stage::{eventually, run, run_on_one_thread};
 
 fn two_apps() -> (Secure, narthex_tests::App) {
     let secure = Secure::start(Provider::Shared, Setup { path: "a/", ..Setup::default() });
@@ -117,7 +117,8 @@ fn an_app_that_is_killed_ends_its_streams_and_the_connection_stays() {
 
 #[test]
 fn what_the_host_keeps_and_writes_down_is_the_same_for_every_version() {
-    run(async {
+    // A request whose end has not come may have a body, and those are not answered from the cache.
+    run_on_one_thread(async {
         let settings = "access_log = \"json\"\naccess_log_fields = \"c-ip,cs-uri-stem,cs-version,sc-status\"";
         // One worker: what one has stored, the others hear of a moment later.
         let secure = Secure::start(Provider::Shared, Setup { settings, workers: Some(1), ..Setup::default() });
