@@ -122,9 +122,15 @@ impl Connection {
     /// the same code, or the code of its error.
     #[inline]
     pub fn answer(&mut self, out: &mut Vec<u8>) {
-        if self.pong.is_some() || matches!(self.state, State::CloseOwed(_)) {
+        if self.owes_answer() {
             self.answer_now(out);
         }
+    }
+
+    /// Whether [`answer`](Self::answer) would write something.
+    #[inline]
+    pub fn owes_answer(&self) -> bool {
+        self.pong.is_some() || matches!(self.state, State::CloseOwed(_))
     }
 
     fn answer_now(&mut self, out: &mut Vec<u8>) {

@@ -44,4 +44,4 @@ pub use mask::MaskKey;
 pub use reader::Reader;
 pub use role::Role;
 pub use settings::{Delivery, Limits, Settings};
-pub use writer::{MaskKeys, WriteError, Writer};
+pub use writer::{MaskKeys, WriteError, Writer, frame};

@@ -11,6 +11,9 @@ use crate::frame::{EncodedHeader, Header, MAX_CONTROL_PAYLOAD, MAX_HEADER, Opcod
 use crate::mask::MaskKey;
 use crate::role::Role;
 
+/// Set in a frame's first byte: it is the last of its message.
+const FIN: u8 = 0x80;
+
 /// Where a client takes the key of each frame from: a strong source of randomness, RFC 6455 section 10.3.
 pub type MaskKeys = Box<dyn FnMut() -> MaskKey + Send>;
 
@@ -41,6 +44,28 @@ pub enum WriteError {
     /// A ping or pong with more than 125 bytes.
     #[error("a ping or pong has at most 125 bytes, not {0}")]
     ControlTooLong(usize),
+}
+
+/// Writes a whole message of a server's to the end of `out`, in one frame and not compressed.
+///
+/// For who knows that no other message has begun: a [`Writer`] has nothing to remember of it.
+#[inline]
+pub fn frame(kind: Kind, data: &[u8], out: &mut Vec<u8>) {
+    out.reserve(MAX_HEADER + data.len());
+    let first = FIN | kind.opcode() as u8;
+    // Cannot cut: each length fits where it is put.
+    match data.len() {
+        len @ 0..126 => out.extend_from_slice(&[first, len as u8]),
+        len @ 126..0x1_0000 => {
+            let [high, low] = (len as u16).to_be_bytes();
+            out.extend_from_slice(&[first, 126, high, low]);
+        }
+        len => {
+            out.extend_from_slice(&[first, 127]);
+            out.extend_from_slice(&(len as u64).to_be_bytes());
+        }
+    }
+    out.extend_from_slice(data);
 }
 
 impl Writer {
@@ -77,6 +102,8 @@ impl Writer {
         }
         if self.compresses(data.len()) {
             self.compressed(kind, data, out);
+        } else if self.keys.is_none() {
+            frame(kind, data, out);
         } else {
             self.frame(kind.opcode(), true, data, out);
         }
@@ -264,5 +291,22 @@ pub(crate) fn frame_compressed(deflater: &mut Deflater, mut header: Header, data
 impl fmt::Debug for Writer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Writer").field("deflate", &self.deflate).field("begun", &self.begun).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_has_the_shortest_header_that_says_how_long_it_is() {
+        for len in [0, 1, 125, 126, 127, 65_535, 65_536, 100_000] {
+            let data = vec![7; len];
+            let mut out = b"before".to_vec();
+            frame(Kind::Binary, &data, &mut out);
+            let (header, end) = Header::parse(&out[6..]).unwrap().unwrap();
+            assert_eq!(header, Header { fin: true, rsv1: false, opcode: Opcode::Binary, mask: None, len: len as u64 });
+            assert_eq!(out[6 + end..], data);
+        }
     }
 }

@@ -43,6 +43,7 @@ mod handlers;
 mod mask;
 mod message;
 mod outbox;
+mod outgoing;
 mod peer;
 mod rooms;
 mod service;

@@ -11,6 +11,7 @@ use tokio::sync::oneshot;
 
 use super::channels::Envelope;
 use super::message::Message;
+use super::outgoing::{GATHER, Outgoing};
 
 /// Which of several waiting messages goes first. Those of one priority keep their order.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -35,7 +36,7 @@ pub enum Overflow {
     Close(CloseCode),
 }
 
-/// How much may wait for one peer.
+/// How much may wait for one peer. What its session has begun to give to the transport, up to 16 KiB and one message, does not count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OutboundLimits {
     /// Bytes of messages. One message goes, however large, if nothing waits. Default: 1 MiB.
@@ -157,6 +158,10 @@ struct Queue {
 #[derive(Default)]
 pub(super) struct Outbox {
     queue: Option<Box<Queue>>,
+    /// Messages as frames, before all that waits.
+    pub(super) frames: Option<Box<Outgoing>>,
+    /// Who sends may make a frame of a message: the session would do the same.
+    pub(super) may_frame: bool,
     pub(super) waker: Option<Waker>,
     pub(super) ending: Ending,
     /// Pieces are being written: messages wait.
@@ -222,11 +227,30 @@ impl Queue {
 impl Outbox {
     /// Bytes that wait.
     pub(super) fn bytes(&self) -> usize {
-        self.queue.as_ref().map_or(0, |queue| queue.bytes)
+        let framed = self.frames.as_ref().map_or(0, |frames| frames.bytes.len());
+        framed + self.queue.as_ref().map_or(0, |queue| queue.bytes)
     }
 
     pub(super) fn is_open(&self) -> bool {
         !self.over && self.ending == Ending::No
+    }
+
+    /// Makes a frame of a message that has to wait for nothing, for a session that is about to give it to the transport: no more
+    /// than it would gather itself. `false`: it is to be [pushed](Self::push).
+    #[inline]
+    pub(super) fn frame(&mut self, message: &Message) -> bool {
+        let waits = self.queue.is_some() || self.in_pieces || !self.is_open();
+        if waits || !self.may_frame || message.len() > GATHER {
+            return false;
+        }
+        let frames = self.frames.get_or_insert_with(Outgoing::spare);
+        if frames.bytes.len() >= GATHER {
+            return false;
+        }
+        let kind = if message.as_text().is_some() { Kind::Text } else { Kind::Binary };
+        narthex_ws::frame(kind, message.as_bytes(), &mut frames.bytes);
+        frames.uncounted += 1;
+        true
     }
 
     /// `limits` is asked if something waits already: one message goes in any case.
@@ -303,7 +327,13 @@ impl Outbox {
         Some(item)
     }
 
+    /// Whether the session has something to send.
+    pub(super) fn has_some(&self) -> bool {
+        self.frames.is_some() || self.has_next()
+    }
+
     /// Whether [`pop`](Self::pop) would give something.
+    #[inline]
     pub(super) fn has_next(&self) -> bool {
         let Some(queue) = &self.queue else { return false };
         match self.in_pieces {
@@ -313,7 +343,7 @@ impl Outbox {
     }
 
     pub(super) fn clear(&mut self) {
-        self.queue = None;
+        (self.queue, self.frames) = (None, None);
     }
 }
 
@@ -411,6 +441,29 @@ mod tests {
         }
         assert_eq!(outbox.bytes(), 10);
         assert_eq!(drain(&mut outbox), ["price", "other"]);
+    }
+
+    #[test]
+    fn a_message_is_framed_at_once_only_if_it_has_to_wait_for_nothing() {
+        let mut outbox = Outbox { may_frame: true, ..Outbox::default() };
+        assert!(outbox.frame(&"first".into()) && outbox.frame(&Message::from(&b"second"[..])));
+        assert!(!outbox.frame(&"x".repeat(GATHER + 1).into()), "it is too large");
+        assert_eq!(outbox.bytes(), 15);
+        assert!(outbox.has_some() && !outbox.has_next());
+        assert!(outbox.push(item("waits", Priority::Low), OutboundLimits::default).is_queued());
+        assert!(!outbox.frame(&"later".into()), "another one waits");
+        let frames = outbox.frames.take().unwrap();
+        assert_eq!((&frames.bytes[..], frames.uncounted), (&b"\x81\x05first\x82\x06second"[..], 2));
+        assert_eq!(drain(&mut outbox), ["waits"]);
+
+        while outbox.frame(&"x".repeat(100).into()) {}
+        assert!((GATHER..GATHER + 102).contains(&outbox.bytes()));
+        outbox.clear();
+        assert!(outbox.push(Item::new(What::Begin(Kind::Text, b"in".as_slice().into())), OutboundLimits::default).is_queued());
+        assert_eq!(drain(&mut outbox), ["in"]);
+        assert!(!outbox.frame(&"later".into()), "a message in pieces goes on");
+        outbox = Outbox { may_frame: true, over: true, ..Outbox::default() };
+        assert!(!outbox.frame(&"nobody".into()));
     }
 
     #[test]

@@ -391,7 +391,17 @@ impl Peer {
     ///
     /// [`OutboundLimits`]: super::OutboundLimits
     pub fn send(&self, message: impl Into<Message>) -> Sent {
-        self.push_message(message.into(), |item| item)
+        let message = message.into();
+        if self.0.looking.load(Ordering::Relaxed) && self.frame(&message) {
+            return Sent::Queued;
+        }
+        self.push_message(message, |item| item)
+    }
+
+    /// Makes a frame of a message for a session that looks for some.
+    fn frame(&self, message: &Message) -> bool {
+        let mut outbox = self.outbox();
+        self.0.looking.load(Ordering::Relaxed) && outbox.frame(message)
     }
 
     fn push_message(&self, message: Message, prepare: impl FnOnce(Item) -> Item) -> Sent {

@@ -6,7 +6,6 @@ mod draining;
 mod handling;
 mod inbox;
 mod line;
-mod outgoing;
 
 use std::any::Any;
 use std::future::poll_fn;
@@ -25,16 +24,14 @@ use super::channels::{self, PROTOCOL, Speaks};
 use super::handlers::{Beat, Disconnected, PeerError, Running, Started};
 use super::message::{Fragment, Message};
 use super::outbox::{Ending, Item, What};
+use super::outgoing::{GATHER, Outgoing};
 use super::peer::{Origin, Peer, count};
 use crate::downstream::{Closed, Downstream};
 use clock::{Clock, Due};
 pub(super) use draining::close_when_draining;
 use inbox::{Inbound, Inbox};
 use line::{Line, Tunnel};
-use outgoing::Outgoing;
 
-/// What is gathered before it is given to the transport.
-const GATHER: usize = 16 * 1024;
 /// A frame of this size is given to the transport as it is, not copied together with others.
 const LARGE: usize = 1_024;
 /// After so many messages in a row, what they made is written before the next is handled: what comes in one read must not fill the
@@ -114,6 +111,7 @@ impl Session {
         let speaks = if speaks_channels { Speaks::Channels } else { Speaks::Raw };
         let peer = Peer::new(Arc::downgrade(&hub), origin, speaks, data);
         let deflate = deflate.zip(hub.compressors.clone());
+        peer.outbox().may_frame = speaks == Speaks::Raw && deflate.is_none();
         let codec = Connection::server(Arc::clone(&hub.settings.codec), deflate);
         channels::greet(&peer);
         hub.enter(&peer);
@@ -212,7 +210,7 @@ impl Session {
         let rests = match self.stage {
             Stage::Ended => true,
             Stage::Closing | Stage::Parting => outbox.ending != Ending::Cut,
-            Stage::Open => outbox.ending != Ending::Cut && (is_blocked || !outbox.has_next() && outbox.ending == Ending::No),
+            Stage::Open => outbox.ending != Ending::Cut && (is_blocked || !outbox.has_some() && outbox.ending == Ending::No),
         };
         // Who sends looks at it under the outbox's lock, so that either side sees what the other has done.
         self.peer.0.looking.store(!rests, Ordering::Relaxed);
@@ -423,6 +421,33 @@ impl Session {
 
     /// Makes bytes of what waits: answers that are owed, then what was sent, then the Close. Returns whether there may be more.
     fn fill(&mut self) -> bool {
+        let mut outbox = self.peer.outbox();
+        let frames = outbox.frames.take();
+        let is_all = !outbox.has_next() && outbox.ending == Ending::No;
+        if is_all {
+            // Nothing else waits: who sends wakes this task, also while it is busy.
+            self.peer.0.looking.store(false, Ordering::Relaxed);
+        }
+        drop(outbox);
+        if let Some(frames) = frames {
+            self.take_over(frames);
+        }
+        let is_owing = self.ping || self.codec.owes_answer();
+        (!is_all || is_owing) && self.fill_with_rest()
+    }
+
+    /// These frames go next: what was gathered before is with the transport.
+    fn take_over(&mut self, frames: Box<Outgoing>) {
+        // Nothing follows a Close.
+        if !self.codec.is_done() {
+            count(&self.peer.0.counters.messages_sent, frames.uncounted);
+            if let Some(empty) = self.outgoing.replace(frames) {
+                empty.give_back();
+            }
+        }
+    }
+
+    fn fill_with_rest(&mut self) -> bool {
         let mut outgoing = self.outgoing.take().unwrap_or_else(Outgoing::spare);
         let more = self.fill_into(&mut outgoing);
         self.outgoing = Some(outgoing);
@@ -445,7 +470,6 @@ impl Session {
             let waits = outbox.has_next();
             let ending = if waits { Ending::No } else { outbox.ending.clone() };
             if !waits && ending == Ending::No {
-                // Nothing waits: who sends wakes this task, also while it is busy.
                 self.peer.0.looking.store(false, Ordering::Relaxed);
             }
             drop(outbox);

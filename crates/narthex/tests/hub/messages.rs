@@ -4,7 +4,7 @@ use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
-use narthex::hub::{Delivery, Hub, Kind, Message as Sending, OutboundLimits, ReplyError};
+use narthex::hub::{Delivery, Hub, Kind, Message as Sending, OutboundLimits, Priority, ReplyError};
 use tokio::io::AsyncReadExt;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
@@ -22,6 +22,8 @@ on_both! {
     fragments_are_handed_over_as_they_come
     messages_that_nobody_handles_close_the_connection
     what_comes_at_once_is_answered_although_the_queue_of_answers_is_short
+    what_one_handler_sends_keeps_its_order_whatever_its_size
+    what_was_answered_before_the_client_closed_comes_before_the_close
 }
 
 async fn messages_are_answered_in_order_and_large_ones_come_through(place: &Place) {
@@ -209,4 +211,58 @@ async fn what_comes_at_once_is_answered_although_the_queue_of_answers_is_short(p
         }
     }
     drop(sender.await.unwrap());
+}
+
+async fn what_one_handler_sends_keeps_its_order_whatever_its_size(place: &Place) {
+    let stage = Stage::new(place, |hub| {
+        hub.on_message(|peer, text| async move {
+            assert!(peer.send("first").is_queued());
+            assert!(peer.buffered() >= "first".len());
+            assert!(peer.send(text).is_queued());
+            assert!(peer.send_with_priority("last", Priority::Low).is_queued());
+            for number in 0..100 {
+                assert!(peer.send(number.to_string()).is_queued());
+            }
+        });
+    })
+    .await;
+    let mut socket = stage.connect().await;
+    for size in [1, 16 * 1024, 16 * 1024 + 1, 1_000_000] {
+        socket.send(Message::text("x".repeat(size))).await.unwrap();
+        assert_eq!(text(&mut socket).await, "first");
+        assert_eq!(text(&mut socket).await.len(), size);
+        let mut numbers = Vec::new();
+        loop {
+            match text(&mut socket).await {
+                last if last == "last" => break,
+                number => numbers.push(number.parse::<u32>().unwrap()),
+            }
+        }
+        assert!(numbers.is_sorted(), "{numbers:?}");
+        // Of those that are sent together, some may be on their way before what is less urgent.
+        for _ in numbers.len()..100 {
+            let number = text(&mut socket).await.parse().unwrap();
+            assert!(numbers.last().is_none_or(|last| *last < number));
+            numbers.push(number);
+        }
+    }
+    close(socket).await;
+    stage.running.stop().await;
+}
+
+async fn what_was_answered_before_the_client_closed_comes_before_the_close(place: &Place) {
+    let stage = Stage::echo(place).await;
+    let mut socket = stage.connect().await;
+    for number in 0..10 {
+        socket.feed(Message::text(number.to_string())).await.unwrap();
+    }
+    // All in one write.
+    socket.feed(Message::Close(None)).await.unwrap();
+    socket.flush().await.unwrap();
+    for number in 0..10 {
+        assert_eq!(text(&mut socket).await, number.to_string());
+    }
+    assert_eq!(closed(&mut socket).await, (1005, String::new()));
+    stage.settle(0).await;
+    stage.running.stop().await;
 }

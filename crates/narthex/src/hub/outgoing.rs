@@ -5,7 +5,8 @@ use std::cell::Cell;
 use bytes::Bytes;
 use tokio::sync::oneshot;
 
-use super::GATHER;
+/// What is gathered before it is given to the transport.
+pub(super) const GATHER: usize = 16 * 1024;
 
 thread_local! {
     /// Lent to a session until the transport has taken what is in it: one that rests holds no memory for what it sends.
@@ -22,6 +23,8 @@ pub(super) struct Outgoing {
     pub(super) large: Bytes,
     /// To be told when all of it is with the transport.
     pub(super) flushed: Vec<oneshot::Sender<()>>,
+    /// Messages in `bytes` that are not counted as sent.
+    pub(super) uncounted: u64,
 }
 
 impl Outgoing {
@@ -46,6 +49,6 @@ impl Outgoing {
             let _ = flushed.send(());
         }
         self.bytes.clear();
-        self.sent = 0;
+        (self.sent, self.uncounted) = (0, 0);
     }
 }
