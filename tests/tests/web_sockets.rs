@@ -211,3 +211,31 @@ fn a_handshake_goes_to_the_app_that_its_path_names() {
         }
     });
 }
+
+/// Also if the client's TLS ends without a word.
+#[test]
+fn a_close_in_order_is_no_refusal() {
+    run(async {
+        let secure = start(Provider::Shared);
+        let (mut over_http2, over_http3) = (http2(&secure).await, secure.http3().await);
+        for path in ["/ws", "/hub"] {
+            for mut socket in [
+                http1(&secure, path).await,
+                over_http2.web_socket(path).await,
+                WebSocket::over_http3(&over_http3, path).await,
+            ] {
+                socket.exchange("here".into()).await;
+                socket.close().await;
+            }
+        }
+        let host = secure.host.as_ref().expect("there is a host");
+        let state = loop {
+            let state = host.operate_json(&["show", "servicestate"]);
+            if state["queues"][0]["in_progress"] == 0 {
+                break state;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        };
+        assert_eq!(state["refusals"], 0, "{state}");
+    });
+}

@@ -42,6 +42,15 @@ macro_rules! on_stream {
     };
 }
 
+/// Clients may close without a word of TLS (RFC 8446 section 6.1). That is the end of what they send: what HTTP and WebSocket frame
+/// shows whether something is missing (RFC 9112 section 9.8).
+fn or_end<T: Default>(read: io::Result<T>) -> io::Result<T> {
+    match read {
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(T::default()),
+        read => read,
+    }
+}
+
 impl From<TcpStream> for Transport {
     fn from(stream: TcpStream) -> Self {
         Self { stream: Some(Stream::Tcp(stream)) }
@@ -140,23 +149,24 @@ impl Transport {
     /// Reads into `buffer`; 0 is the end of the stream.
     pub(crate) fn poll_read(&mut self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
         let mut buffer = ReadBuf::new(buffer);
-        ready!(on_stream!(self, poll_read(cx, &mut buffer)))?;
+        ready!(self.poll_read_buf(cx, &mut buffer))?;
         Poll::Ready(Ok(buffer.filled().len()))
     }
 
     /// As [`poll_read`](Self::poll_read), into memory that need not be initialized: to do that each time costs more than most reads.
     pub(crate) fn poll_read_buf(&mut self, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        on_stream!(self, poll_read(cx, buffer))
+        on_stream!(self, poll_read(cx, buffer)).map(or_end)
     }
 
     /// Appends what has arrived to `buffer`; 0 is the end of the stream.
     pub(crate) fn poll_fill(&mut self, cx: &mut Context<'_>, buffer: &mut BytesMut) -> Poll<io::Result<usize>> {
-        match self.stream()? {
+        let read = match self.stream()? {
             Stream::Tcp(stream) => tokio_util::io::poll_read_buf(Pin::new(stream), cx, buffer),
             Stream::Tls(stream) => tokio_util::io::poll_read_buf(Pin::new(&mut **stream), cx, buffer),
             #[cfg(target_os = "linux")]
             Stream::Resting(stream) => tokio_util::io::poll_read_buf(Pin::new(stream), cx, buffer),
-        }
+        };
+        read.map(or_end)
     }
 
     pub(crate) fn poll_write(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
