@@ -6,6 +6,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
+use super::emulated;
 use super::options::{Compared, Options};
 use super::subjects::Subject;
 use super::tls::TLS_LOAD;
@@ -49,14 +50,8 @@ impl Binaries {
     /// Builds and finds all that `subjects` need; the error says what is missing.
     pub(super) fn prepare(subjects: &[Subject], options: &Options) -> Result<Self> {
         let mut programs: BTreeSet<Program> = subjects.iter().flat_map(Subject::programs).collect();
-        let tls = options.compared == Compared::Tls;
-        if tls {
-            programs.insert(TLS_LOAD);
-        }
-        let websocket = options.compared == Compared::WebSocket;
-        if websocket {
-            programs.insert(WEBSOCKET_LOAD);
-        }
+        programs.extend(load_generator(options.compared));
+        let [tls, websocket] = [Compared::Tls, Compared::WebSocket].map(|compared| options.compared == compared);
         let installed = |program, package| system::ensure(program, package).map_err(anyhow::Error::msg);
         for program in ["taskset", "setpriv"] {
             installed(program, "util-linux")?;
@@ -66,6 +61,9 @@ impl Binaries {
             installed("valgrind", "valgrind")?;
             installed("strace", "strace")?;
         }
+        if options.emulated {
+            emulated::install()?;
+        }
         let h2load = (tls && options.rounds > 0).then(|| installed("h2load", "nghttp2-client")).transpose()?;
         let nginx = programs.contains(&Program::Nginx).then(|| installed("nginx", "nginx-light")).transpose()?;
         let node = programs.contains(&Program::Node).then(|| installed("node", "nodejs")).transpose()?;
@@ -73,12 +71,15 @@ impl Binaries {
         let target = system::target_directory();
         let binaries =
             Self { peers: target.join("bench-peers").join(PROFILE), narthex: target.join(PROFILE), nginx, node, wrk, h2load };
-        build_peers(&programs, &target.join("bench-peers"))?;
-        build_tls(&programs, &target.join("bench-peers"))?;
-        build_websocket(&programs, &target.join("bench-peers"))?;
-        build_narthex(&programs)?;
-        if programs.contains(&Program::Node) {
-            install_node_packages(&installed("npm", "npm")?)?;
+        // What the guest of an emulated machine runs was built outside.
+        if !options.in_guest {
+            build_peers(&programs, &target.join("bench-peers"))?;
+            build_tls(&programs, &target.join("bench-peers"))?;
+            build_websocket(&programs, &target.join("bench-peers"))?;
+            build_narthex(&programs)?;
+            if programs.contains(&Program::Node) {
+                install_node_packages(&installed("npm", "npm")?)?;
+            }
         }
         for program in programs {
             let path = binaries.path(program);
@@ -98,6 +99,11 @@ impl Binaries {
         }
     }
 
+    /// All that starting `subject` and sending it a fixed number of requests takes.
+    pub(super) fn files(&self, subject: &Subject, compared: Compared) -> Vec<PathBuf> {
+        subject.programs().chain(load_generator(compared)).map(|program| self.path(program)).collect()
+    }
+
     /// The load generator of HTTP/1.1; only there if there is such load to generate.
     pub(super) fn wrk(&self) -> &Path {
         &self.wrk
@@ -114,6 +120,15 @@ impl Binaries {
 
     pub(super) fn node(&self) -> Option<&Path> {
         self.node.as_deref()
+    }
+}
+
+/// The load generator that is built, for those that have one.
+fn load_generator(compared: Compared) -> Option<Program> {
+    match compared {
+        Compared::Tls => Some(TLS_LOAD),
+        Compared::WebSocket => Some(WEBSOCKET_LOAD),
+        Compared::Peers | Compared::Knobs | Compared::Files => None,
     }
 }
 

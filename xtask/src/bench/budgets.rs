@@ -1,9 +1,10 @@
 //! The budgets Narthex set itself, held against one run.
 
-use super::results::{Load, Results};
+use super::comparison::{Comparison, Metric};
+use super::results::Results;
 use super::subjects::name;
 
-/// The connection count of the user instructions beside a verdict.
+/// The connection count of whatever is counted: emulated instructions, and user instructions beside a verdict.
 pub(super) const COUNTED_AT: usize = 64;
 
 /// One budget and what became of it.
@@ -11,6 +12,9 @@ pub(super) const COUNTED_AT: usize = 64;
 pub(super) struct Verdict {
     pub(super) budget: String,
     pub(super) measured: String,
+    pub(super) decided_by: Option<Metric>,
+    /// The same comparison in CPU time, where something else decides.
+    pub(super) cpu_time: String,
     /// The same comparison in user instructions alone: repeatable, but only part of the cost. Decides nothing.
     pub(super) user_only: String,
     /// `None` without data.
@@ -48,12 +52,6 @@ const fn below(subject: &'static str, peer: &'static str) -> Budget {
     Budget::Ratio { subject, peer, limit: 1.0, strictly: true }
 }
 
-/// What the verdicts are based on: instructions where they are counted, CPU time elsewhere.
-pub(super) fn counts_instructions(results: &Results) -> bool {
-    let mut loads = results.loads.iter();
-    !results.loads.is_empty() && loads.all(|load| load.instructions.is_some())
-}
-
 /// Every budget, in the order of the design.
 pub(super) fn verdicts(results: &Results) -> Vec<Verdict> {
     BUDGETS.iter().map(|budget| budget.judge(results)).collect()
@@ -61,52 +59,64 @@ pub(super) fn verdicts(results: &Results) -> Vec<Verdict> {
 
 impl Budget {
     fn judge(&self, results: &Results) -> Verdict {
-        let by_instructions = counts_instructions(results);
-        let metric = |load: &Load| {
-            if by_instructions { load.instructions() } else { Some(load.cpu_ns()) }
-        };
-        let connections = results.reference_connections().unwrap_or_default();
-        let user = |subject| results.user_instructions(subject, COUNTED_AT);
         match *self {
-            Self::Ratio { subject, peer, limit, strictly } => {
-                let sign = if strictly { "<" } else { "<=" };
-                let ratio = |[ours, theirs]: [f64; 2]| ours / theirs;
-                let measured = results.combined([subject, peer], connections, metric, ratio);
-                let user_only = user(subject).zip(user(peer));
-                Verdict {
-                    budget: format!("{subject} {sign} {limit:.2}x {peer}"),
-                    measured: shown(measured.map(|ratio| format!("{ratio:.2}x"))),
-                    user_only: shown(user_only.map(|(a, b)| format!("{:.2}x", a / b))),
-                    met: measured.map(|ratio| ratio < limit || (ratio == limit && !strictly)),
-                }
-            }
-            Self::Hop { shared, embedded } => {
-                let user_only = user(shared).zip(user(embedded));
-                let user_only = shown(user_only.map(|(a, b)| format!("{:.0}", a - b)));
-                let hop = format!("{shared} minus {embedded}");
-                if by_instructions {
-                    let difference = |[a, b]: [f64; 2]| a - b;
-                    let measured = results.combined([shared, embedded], connections, metric, difference);
-                    return Verdict {
-                        budget: format!("{hop} <= {HOP_INSTRUCTIONS:.0} instructions"),
-                        measured: shown(measured.map(|count| format!("{count:.0}"))),
-                        user_only,
-                        met: measured.map(|count| count <= HOP_INSTRUCTIONS),
-                    };
-                }
-                let limit = HOP_INSTRUCTIONS / BARE_INSTRUCTIONS;
-                let subjects = [shared, embedded, name::BARE];
-                let share = |[a, b, bare]: [f64; 3]| (a - b) / bare;
-                let measured = results.combined(subjects, connections, metric, share);
-                Verdict {
-                    budget: format!("{hop} <= {limit:.2}x {} (3 k of its 13.3 k instructions)", name::BARE),
-                    measured: shown(measured.map(|share| format!("{share:.2}x"))),
-                    user_only,
-                    met: measured.map(|share| share <= limit),
-                }
-            }
+            Self::Ratio { subject, peer, limit, strictly } => ratio(results, [subject, peer], limit, strictly),
+            Self::Hop { shared, embedded } => hop(results, [shared, embedded]),
         }
     }
+}
+
+fn ratio(results: &Results, pair: [&str; 2], limit: f64, strictly: bool) -> Verdict {
+    let [subject, peer] = pair;
+    let sign = if strictly { "<" } else { "<=" };
+    let compared = compare(results, pair, |[ours, theirs]| ours / theirs);
+    let times = |ratio: f64| format!("{ratio:.2}x");
+    let measured = compared.median();
+    Verdict {
+        budget: format!("{subject} {sign} {limit:.2}x {peer}"),
+        measured: shown(measured.map(times)),
+        decided_by: compared.decided_by(),
+        cpu_time: compared.cpu_time.map(times).unwrap_or_default(),
+        user_only: shown(results.user_instructions_of(pair, COUNTED_AT).map(|[ours, theirs]| times(ours / theirs))),
+        met: measured.map(|ratio| ratio < limit || (ratio == limit && !strictly)),
+    }
+}
+
+fn hop(results: &Results, pair: [&str; 2]) -> Verdict {
+    let [shared, embedded] = pair;
+    let hop = format!("{shared} minus {embedded}");
+    let compared = compare(results, pair, |[shared, embedded]| shared - embedded);
+    let user_only =
+        shown(results.user_instructions_of(pair, COUNTED_AT).map(|[shared, embedded]| format!("{:.0}", shared - embedded)));
+    // A difference of times says nothing by itself; as a share of the bare loop's it does.
+    let share = compare(results, [shared, embedded, name::BARE], |[shared, embedded, bare]| (shared - embedded) / bare);
+    let times = |share: f64| format!("{share:.2}x {}", name::BARE);
+    if compared.by != Metric::CpuTime {
+        let measured = compared.median();
+        return Verdict {
+            budget: format!("{hop} <= {HOP_INSTRUCTIONS:.0} instructions"),
+            measured: shown(measured.map(|count| format!("{count:.0}"))),
+            decided_by: compared.decided_by(),
+            cpu_time: share.cpu_time.map(times).unwrap_or_default(),
+            user_only,
+            met: measured.map(|count| count <= HOP_INSTRUCTIONS),
+        };
+    }
+    let limit = HOP_INSTRUCTIONS / BARE_INSTRUCTIONS;
+    let measured = share.median();
+    Verdict {
+        budget: format!("{hop} <= {limit:.2}x {} (3 k of its 13.3 k instructions)", name::BARE),
+        measured: shown(measured.map(times)),
+        decided_by: share.decided_by(),
+        cpu_time: String::new(),
+        user_only,
+        met: measured.map(|share| share <= limit),
+    }
+}
+
+fn compare<const N: usize>(results: &Results, subjects: [&str; N], combine: impl Fn([f64; N]) -> f64) -> Comparison {
+    let connections = results.reference_connections().unwrap_or_default();
+    Comparison::new(results, subjects, connections, results.emulated(subjects, COUNTED_AT), combine)
 }
 
 fn shown(value: Option<String>) -> String {
@@ -116,6 +126,7 @@ fn shown(value: Option<String>) -> String {
 #[cfg(test)]
 mod tests {
     use super::super::counters::Instructions;
+    use super::super::results::Count;
     use super::super::results::tests::{load, results};
     use super::*;
 
@@ -146,5 +157,21 @@ mod tests {
         let verdict = &verdicts(&results(loads))[3];
         assert_eq!(verdict.measured, "3500");
         assert_eq!(verdict.met, Some(false));
+    }
+
+    #[test]
+    fn what_was_counted_in_an_emulated_machine_decides_without_any_load() {
+        let count = |subject, instructions| Count {
+            subject,
+            connections: COUNTED_AT,
+            emulated: Some(Ok(instructions)),
+            user_instructions: None,
+            syscalls: None,
+        };
+        let counts = vec![count(name::BARE, 13_000.0), count(name::EMBEDDED_RAW, 14_000.0), count(name::SHARED_RAW, 17_000.0)];
+        let verdicts = verdicts(&Results { counts, ..results(Vec::new()) });
+        assert_eq!((verdicts[0].decided_by, verdicts[0].met), (Some(Metric::Emulated), Some(true)));
+        assert_eq!((verdicts[3].measured.as_str(), verdicts[3].met), ("3000", Some(true)));
+        assert_eq!((verdicts[1].decided_by, verdicts[1].met), (None, None));
     }
 }

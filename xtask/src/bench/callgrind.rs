@@ -15,7 +15,7 @@ pub(super) fn per_request(
     start: impl Fn(&Watched) -> Result<Running>,
     drive: impl Fn(&Running, usize) -> Result<()>,
 ) -> Result<f64> {
-    let [few, many] = super::twice(|| start(&Watched::Callgrind), drive, REQUESTS, total)?;
+    let [few, many] = super::counting::twice(|| start(&Watched::Callgrind), drive, REQUESTS, total)?;
     let difference = many.checked_sub(few).context("more requests took fewer instructions")?;
     Ok(difference as f64 / (REQUESTS[1] - REQUESTS[0]) as f64)
 }

@@ -3,6 +3,7 @@
 
 use std::fmt::Write;
 
+use super::counts::{self, COUNTED_BY};
 use super::options::COUNTED_CONNECTIONS;
 use super::results::{Load, Results};
 use super::subjects::{Group, Step, Subject};
@@ -143,25 +144,32 @@ fn load_table(text: &mut String, results: &Results, connections: usize) {
 }
 
 fn count_table(text: &mut String, results: &Results) {
-    text.push_str(
-        "## Counted per request\n\nUser instructions (callgrind) and system calls (strace) of all server processes, on kept connections throughout.\n\n| knob | connections | user instructions | x default | system calls |\n|---|---:|---:|---:|---:|\n",
+    let _ = writeln!(
+        text,
+        "## Counted per request\n\n{COUNTED_BY} On kept connections throughout.\n\n\
+         | knob | connections | instructions (emulated), user + kernel | x default | user instructions | x default | system calls |\n\
+         |---|---:|---:|---:|---:|---:|---:|"
     );
+    let mut failures = String::new();
     for subject in results.subjects() {
         for connections in COUNTED_CONNECTIONS {
             let Some(count) = results.count(subject, connections) else { continue };
-            let own = results.user_instructions(subject, connections);
-            let ratio = own.zip(results.user_instructions(default_of(subject), connections)).map(|(own, default)| own / default);
+            counts::failures(&mut failures, &format!("{connections} connections"), count);
+            let pair = [subject, default_of(subject)];
+            let times = |pair: Option<[f64; 2]>| pair.map_or_else(na, |[own, default]| format!("{:.2}", own / default));
             let _ = writeln!(
                 text,
-                "| {} | {connections} | {} | {} | {} |",
+                "| {} | {connections} | {} | {} | {} | {} | {} |",
                 marked(subject),
-                own.map_or_else(|| "failed".to_owned(), |count| format!("{count:.0}")),
-                ratio.map_or_else(na, |ratio| format!("{ratio:.2}")),
-                count.syscall_sum().map_or_else(|| "failed".to_owned(), |calls| format!("{calls:.2}")),
+                counts::shown(&count.emulated),
+                times(results.emulated(pair, connections)),
+                counts::shown(&count.user_instructions),
+                times(results.user_instructions_of(pair, connections)),
+                counts::shown_calls(&count.syscalls).0,
             );
         }
     }
-    text.push('\n');
+    let _ = writeln!(text, "\n{failures}");
 }
 
 fn marked(subject: &str) -> String {

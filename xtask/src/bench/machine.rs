@@ -8,6 +8,7 @@ use anyhow::{Context, Result};
 
 use super::binaries::{Binaries, node_directory, peers_directory, tls_directory, websocket_directory};
 use super::counters::Counters;
+use super::emulated;
 use super::options::{Compared, Options};
 use crate::system;
 
@@ -37,6 +38,10 @@ pub(super) struct Machine {
 }
 
 pub(super) fn describe(binaries: &Binaries, counters: &Counters, options: &Options) -> Result<Machine> {
+    // An emulated machine is described by who has booted it.
+    if options.in_guest {
+        return Ok(Machine::default());
+    }
     let cpu = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let cpu = cpu
         .lines()
@@ -73,6 +78,11 @@ pub(super) fn describe(binaries: &Binaries, counters: &Counters, options: &Optio
     }
     if options.rounds > 0 && !websocket {
         versions.push(named("wrk", first_line(binaries.wrk(), &["-v"])));
+    }
+    if options.emulated {
+        versions.push(named("QEMU", first_line(emulated::QEMU, &["--version"])));
+        let kernel = emulated::kernel_version().unwrap_or_else(|| "unknown".to_owned());
+        versions.push(("emulated kernel".to_owned(), kernel));
     }
     if options.callgrind {
         let valgrind = first_line("valgrind", &["--version"]);

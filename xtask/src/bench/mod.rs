@@ -8,9 +8,13 @@ mod by_workload;
 mod callgrind;
 mod chart;
 mod client;
+mod comparison;
 mod counters;
+mod counting;
+mod counts;
 mod cpu;
 mod descriptors;
+mod emulated;
 mod files;
 mod h2load;
 mod interrupt;
@@ -34,9 +38,10 @@ use anyhow::{Context, Result, bail};
 
 use binaries::Binaries;
 use counters::{Attached, Counters};
+use counting::Counting;
 use load::Report;
 use options::{Compared, Options, Request};
-use results::{Count, Load, Results};
+use results::{Load, Results};
 use subjects::{Running, Subject, Watched};
 
 /// The core every server process is pinned to.
@@ -69,7 +74,7 @@ pub(crate) fn run(arguments: impl IntoIterator<Item = String>) -> Result<()> {
         Request::Run(options) => options,
     };
     let cores = std::thread::available_parallelism()?.get();
-    if cores <= LOAD_CORE {
+    if cores <= LOAD_CORE && !options.in_guest {
         bail!("the benchmark needs two cores, one for the servers and one for the load; this machine has {cores}");
     }
     let all = match options.compared {
@@ -98,14 +103,19 @@ pub(crate) fn run(arguments: impl IntoIterator<Item = String>) -> Result<()> {
             results.loads.extend(loads);
         }
     }
-    if options.callgrind {
+    if options.counts() {
+        let mut counting = Counting::new(&binaries, &options)?;
         for subject in &subjects {
             for connections in options::COUNTED_CONNECTIONS {
+                let workload = connections.to_string();
                 let start = |watched: &Watched| subject.start(&binaries, watched);
                 let drive = |running: &Running, requests| client::exchange(running.port, connections, requests);
-                results.counts.push(count(subject, connections, start, drive)?);
+                results.counts.push(counting.count(subject, &workload, connections, start, drive)?);
             }
         }
+    }
+    if options.in_guest {
+        return Ok(());
     }
 
     let directory = page::write(&results, &options)?;
@@ -154,40 +164,6 @@ fn measure(
     let mut load = Load::new(subject, round, connections, &report, spent, instructions)?;
     load.others = (core_busy - load.busy).max(0.0);
     Ok(load)
-}
-
-/// What one request of `subject` costs in user instructions and in system calls; both repeat from run to run.
-///
-/// A subject that cannot be counted is a result with its reason, not the end of the run; only an interrupt is.
-fn count(
-    subject: &Subject,
-    connections: usize,
-    start: impl Fn(&Watched) -> Result<Running>,
-    drive: impl Fn(&Running, usize) -> Result<()>,
-) -> Result<Count> {
-    let instructions = callgrind::per_request(&start, &drive);
-    interrupt::check()?;
-    let syscalls = syscalls::per_request(&start, &drive);
-    interrupt::check()?;
-    let count = Count::new(subject, connections, instructions, syscalls);
-    println!("count    {}", count.line());
-    Ok(count)
-}
-
-/// Starts and drives twice with different numbers of requests, so that the difference holds nothing of the start-up.
-fn twice<T>(
-    start: impl Fn() -> Result<Running>,
-    drive: impl Fn(&Running, usize) -> Result<()>,
-    requests: [usize; 2],
-    read: impl Fn(&std::path::Path) -> Result<T>,
-) -> Result<[T; 2]> {
-    let once = |requests| {
-        let mut running = start()?;
-        drive(&running, requests)?;
-        running.stop()?;
-        read(running.directory())
-    };
-    Ok([once(requests[0])?, once(requests[1])?])
 }
 
 /// How long a server may take until it answers or until it has ended.

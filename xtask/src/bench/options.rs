@@ -20,6 +20,7 @@ usage: cargo xtask bench [options]
                        bench/results/DATE-websocket (default 2 seconds, and connection counts of its own)
   --files              a gigabyte as a file and in a form, beside nginx: written to bench/results/DATE-files
   --callgrind          also count user instructions (valgrind) and system calls (strace) per request
+  --emulated           also count instructions per request, user and kernel, in an emulated machine (QEMU)
   --quick              1 round of 1 s at 64 and 256 connections, written to target/bench-quick instead of bench/results
   --list               list the subjects and stop
 ";
@@ -58,10 +59,33 @@ pub(super) struct Options {
     pub(super) warm_up_seconds: u32,
     pub(super) connections: Vec<usize>,
     pub(super) callgrind: bool,
+    pub(super) emulated: bool,
+    /// Asked by `--emulated`, in the machine that it has booted: what is counted is told, and nothing is built or written.
+    pub(super) in_guest: bool,
     pub(super) quick: bool,
     pub(super) compared: Compared,
     /// As typed, for the page.
     pub(super) command: String,
+}
+
+impl Compared {
+    /// What selects it on the command line.
+    pub(super) fn flag(self) -> Option<&'static str> {
+        match self {
+            Self::Peers => None,
+            Self::Knobs => Some("--knobs"),
+            Self::Tls => Some("--tls"),
+            Self::WebSocket => Some("--websocket"),
+            Self::Files => Some("--files"),
+        }
+    }
+}
+
+impl Options {
+    /// Something is to be counted, and not only timed.
+    pub(super) fn counts(&self) -> bool {
+        self.callgrind || self.emulated || self.in_guest
+    }
 }
 
 pub(super) fn parse(arguments: impl IntoIterator<Item = String>) -> Result<Request> {
@@ -76,8 +100,8 @@ pub(super) fn parse(arguments: impl IntoIterator<Item = String>) -> Result<Reque
         [false, false, false, true] => Compared::Files,
         _ => bail!("--knobs, --tls, --websocket and --files are runs of their own"),
     };
-    if compared == Compared::Files && (has("--callgrind") || has("--connections")) {
-        bail!("--files has one connection, and is not counted by --callgrind");
+    if compared == Compared::Files && ["--callgrind", "--emulated", "--connections"].iter().any(|flag| has(flag)) {
+        bail!("--files has one connection, and is not counted by --callgrind or --emulated");
     }
     if matches!(compared, Compared::Tls | Compared::WebSocket) && has("--connections") {
         bail!("--tls and --websocket have connection counts of their own");
@@ -100,6 +124,8 @@ pub(super) fn parse(arguments: impl IntoIterator<Item = String>) -> Result<Reque
         warm_up_seconds: 1,
         connections,
         callgrind: false,
+        emulated: false,
+        in_guest: false,
         quick,
         compared,
         command: typed(&arguments),
@@ -117,14 +143,16 @@ pub(super) fn parse(arguments: impl IntoIterator<Item = String>) -> Result<Reque
                     value()?.split(',').map(|count| Ok(number(&flag, count, 1, 10_000)? as usize)).collect::<Result<_>>()?;
             }
             "--callgrind" => options.callgrind = true,
+            "--emulated" => options.emulated = true,
+            "--in-guest" => options.in_guest = true,
             "--quick" | "--knobs" | "--tls" | "--websocket" | "--files" => {}
             "--list" => return Ok(Request::List),
             "--help" | "-h" => return Ok(Request::Help),
             _ => bail!("unknown option {flag}\n{USAGE}"),
         }
     }
-    if options.rounds == 0 && !options.callgrind {
-        bail!("--rounds 0 leaves nothing to do without --callgrind");
+    if options.rounds == 0 && !options.counts() {
+        bail!("--rounds 0 leaves nothing to do without --callgrind or --emulated");
     }
     Ok(Request::Run(options))
 }
@@ -193,6 +221,15 @@ mod tests {
         assert_eq!(options("--files").unwrap().compared, Compared::Files);
         assert!(options("--files --tls").is_err());
         assert!(options("--files --callgrind").is_err());
+        assert!(options("--files --emulated").is_err());
+    }
+
+    #[test]
+    fn without_rounds_there_has_to_be_something_to_count() {
+        assert!(options("--rounds 0 --quick").is_err());
+        for counted in ["--callgrind", "--emulated", "--in-guest"] {
+            assert!(options(&format!("--rounds 0 {counted}")).unwrap().counts());
+        }
     }
 
     #[test]

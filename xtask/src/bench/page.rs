@@ -8,12 +8,12 @@ use anyhow::{Context, Result};
 
 use super::budgets::{self, COUNTED_AT};
 use super::chart::Chart;
-use super::knobs;
+use super::comparison::{EMULATED_NOTE, Metric};
 use super::machine::Machine;
 use super::options::{COUNTED_CONNECTIONS, Compared, Options};
 use super::results::{Load, Results, is_narthex};
 use super::subjects::name;
-use super::syscalls::Calls;
+use super::{counts, knobs};
 use crate::system;
 
 /// Writes everything and returns the directory.
@@ -117,25 +117,49 @@ pub(super) fn summary(results: &Results, options: &Options) -> String {
     for connections in results.connections().into_iter().rev() {
         load_table(&mut text, results, connections);
     }
-    count_table(&mut text, results);
+    counts::table(&mut text, results);
     text
 }
 
 fn budget_table(text: &mut String, results: &Results) {
-    if results.loads.is_empty() {
+    let verdicts = budgets::verdicts(results);
+    if results.loads.is_empty() && verdicts.iter().all(|verdict| verdict.decided_by.is_none()) {
         return;
     }
-    let connections = results.reference_connections().unwrap_or_default();
-    let measure = if budgets::counts_instructions(results) { "instructions, user + kernel" } else { "CPU time" };
+    let load = match results.reference_connections() {
+        Some(connections) => format!("Under load at {connections} connections, counted at {COUNTED_AT}"),
+        None => format!("Counted at {COUNTED_AT} connections"),
+    };
     let _ = writeln!(
         text,
-        "## Budgets\n\n{measure} per request at {connections} connections; beside it user instructions alone at {COUNTED_AT} connections, which decide nothing.\n\n| budget | measured | user instructions | met? |\n|---|---:|---:|---|"
+        "## Budgets\n\n{DECIDED} {load}. Beside it CPU time and user instructions alone, which decide nothing then.\n\n\
+         | budget | measured | decided by | CPU time | user instructions | met? |\n|---|---:|---|---:|---:|---|"
     );
-    for verdict in budgets::verdicts(results) {
+    for verdict in &verdicts {
+        let by = shown_metric(verdict.decided_by);
         let met = shown_met(verdict.met);
-        let _ = writeln!(text, "| {} | {} | {} | {met} |", verdict.budget, verdict.measured, verdict.user_only);
+        let _ = writeln!(
+            text,
+            "| {} | {} | {by} | {} | {} | {met} |",
+            verdict.budget, verdict.measured, verdict.cpu_time, verdict.user_only
+        );
     }
     text.push('\n');
+    emulated_note(text, verdicts.iter().map(|verdict| verdict.decided_by));
+}
+
+/// How a table of budgets begins.
+pub(super) const DECIDED: &str = "By instructions, user and kernel, where they were counted, else by CPU time.";
+
+/// What has to be said behind verdicts that were decided by these.
+pub(super) fn emulated_note(text: &mut String, mut decided_by: impl Iterator<Item = Option<Metric>>) {
+    if decided_by.any(|by| by == Some(Metric::Emulated)) {
+        let _ = writeln!(text, "{EMULATED_NOTE}\n");
+    }
+}
+
+pub(super) fn shown_metric(metric: Option<Metric>) -> &'static str {
+    metric.map_or("", Metric::name)
 }
 
 fn load_table(text: &mut String, results: &Results, connections: usize) {
@@ -178,49 +202,6 @@ fn load_table(text: &mut String, results: &Results, connections: usize) {
     text.push('\n');
 }
 
-fn count_table(text: &mut String, results: &Results) {
-    if results.counts.is_empty() {
-        return;
-    }
-    let _ = writeln!(
-        text,
-        "## Counted per request\n\nUser-mode instructions (callgrind) and system calls (strace) of all server processes; a fixed client sends one request on every connection, then reads all answers.\n\n| subject | connections | user instructions | x bare loop | x axum::serve | system calls | which |\n|---|---:|---:|---:|---:|---:|---|"
-    );
-    let mut failures = String::new();
-    for subject in results.subjects() {
-        for connections in COUNTED_CONNECTIONS {
-            let Some(count) = results.count(subject, connections) else {
-                continue;
-            };
-            let times = |peer| {
-                let own = results.user_instructions(subject, connections);
-                let ratio = own.zip(results.user_instructions(peer, connections));
-                ratio.map_or_else(na, |(own, peer)| format!("{:.2}", own / peer))
-            };
-            let mut failed = |what: &str, reason: &str| {
-                let _ = writeln!(failures, "* {subject}, {connections} connections: {what} could not be counted: {reason}");
-                "failed".to_owned()
-            };
-            let instructions = match &count.user_instructions {
-                Ok(count) => format!("{count:.0}"),
-                Err(reason) => failed("user instructions", reason),
-            };
-            let (sum, which) = match &count.syscalls {
-                Ok(calls) => shown_calls(calls),
-                Err(reason) => (failed("system calls", reason), String::new()),
-            };
-            let _ = writeln!(
-                text,
-                "| {} | {connections} | {instructions} | {} | {} | {sum} | {which} |",
-                marked(subject),
-                times(name::BARE),
-                times(name::AXUM),
-            );
-        }
-    }
-    let _ = writeln!(text, "\n{failures}");
-}
-
 fn charts(results: &Results) -> Vec<(&'static str, Chart)> {
     let mut charts = Vec::new();
     let subjects = results.subjects();
@@ -254,31 +235,20 @@ fn charts(results: &Results) -> Vec<(&'static str, Chart)> {
         };
         charts.push(("requests.svg", throughput));
     }
-    if !results.counts.is_empty() {
-        let series = COUNTED_CONNECTIONS.map(connections_label);
-        let instructions = Chart {
-            title: "User instructions per request".to_owned(),
-            unit: "instructions (callgrind)",
-            series: series.to_vec(),
-            stacked: false,
-            digits: 0,
-            rows: rows(&|subject| {
-                let each = COUNTED_CONNECTIONS.iter();
-                each.map(|&count| results.user_instructions(subject, count)).collect()
-            }),
-        };
-        charts.push(("user-instructions.svg", instructions));
-    }
+    let mut counted = |file, title: &str, unit, value: &dyn Fn(&str, usize) -> Option<f64>| {
+        let rows = rows(&|subject| COUNTED_CONNECTIONS.map(|count| value(subject, count)).to_vec());
+        if rows.iter().any(|(_, values)| values.iter().any(Option::is_some)) {
+            let series = COUNTED_CONNECTIONS.map(connections_label).to_vec();
+            charts.push((file, Chart { title: title.to_owned(), unit, series, stacked: false, digits: 0, rows }));
+        }
+    };
+    counted("instructions.svg", "Instructions per request", "instructions (emulated)", &|subject, connections| {
+        results.emulated([subject], connections).map(|[count]| count)
+    });
+    counted("user-instructions.svg", "User instructions per request", "instructions (callgrind)", &|subject, connections| {
+        results.user_instructions(subject, connections)
+    });
     charts
-}
-
-/// The sum of the calls, and which they are, the most frequent first.
-pub(super) fn shown_calls(calls: &Calls) -> (String, String) {
-    let mut calls: Vec<(&String, &f64)> = calls.iter().collect();
-    calls.sort_by(|(_, a), (_, b)| b.total_cmp(a));
-    let which: Vec<String> = calls.iter().map(|(name, each)| format!("{name} {each:.2}")).collect();
-    let sum: f64 = calls.iter().map(|(_, each)| **each).sum();
-    (format!("{sum:.2}"), which.join(", "))
 }
 
 /// What became of a budget.

@@ -17,11 +17,19 @@ pub(super) struct ProcessGroup {
     ended: bool,
 }
 
-/// A command that runs `program` on `core` and ends it if the harness itself is killed.
-pub(super) fn pinned(core: usize) -> Command {
+/// A command that runs the program in its arguments, and ends it if the harness itself is killed.
+pub(super) fn ended_with_us() -> Command {
     let mut command = Command::new("setpriv");
     // SIGTERM, not SIGKILL: nginx's master then takes its worker with it.
-    command.args(["--pdeathsig", "TERM", "taskset", "-c", &core.to_string()]);
+    command.args(["--pdeathsig", "TERM"]);
+    command
+}
+
+/// The same on `core`, or on the only one there is: that of the emulated machine.
+pub(super) fn pinned(core: usize) -> Command {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let mut command = ended_with_us();
+    command.args(["taskset", "-c", &core.min(cores - 1).to_string()]);
     command
 }
 

@@ -30,13 +30,18 @@ pub(super) struct Load {
     pub(super) instructions: Option<Instructions>,
 }
 
-/// What one request costs when counted instead of timed; an error holds the reason.
+/// What was counted, or why that failed; `None` where nobody asked for it.
+pub(super) type Counted<T> = Option<Result<T, String>>;
+
+/// What one request costs when counted instead of timed.
 #[derive(Debug, Clone)]
 pub(super) struct Count {
     pub(super) subject: &'static str,
     pub(super) connections: usize,
-    pub(super) user_instructions: Result<f64, String>,
-    pub(super) syscalls: Result<Calls, String>,
+    /// Instructions, user and kernel, in an emulated machine.
+    pub(super) emulated: Counted<f64>,
+    pub(super) user_instructions: Counted<f64>,
+    pub(super) syscalls: Counted<Calls>,
 }
 
 /// All of one run.
@@ -111,34 +116,38 @@ impl Load {
 }
 
 impl Count {
-    pub(super) fn new(subject: &Subject, connections: usize, user_instructions: Result<f64>, syscalls: Result<Calls>) -> Self {
-        let reason = |error: anyhow::Error| format!("{error:#}");
-        Self {
-            subject: subject.name,
-            connections,
-            user_instructions: user_instructions.map_err(reason),
-            syscalls: syscalls.map_err(reason),
-        }
+    /// Nothing counted yet.
+    pub(super) fn new(subject: &Subject, connections: usize) -> Self {
+        Self { subject: subject.name, connections, emulated: None, user_instructions: None, syscalls: None }
+    }
+
+    pub(super) fn set_emulated(&mut self, counted: Result<f64>) {
+        self.emulated = Some(or_reason(counted));
+    }
+
+    pub(super) fn set_user_instructions(&mut self, counted: Result<f64>) {
+        self.user_instructions = Some(or_reason(counted));
+    }
+
+    pub(super) fn set_syscalls(&mut self, counted: Result<Calls>) {
+        self.syscalls = Some(or_reason(counted));
     }
 
     /// All system calls of one request.
     pub(super) fn syscall_sum(&self) -> Option<f64> {
-        self.syscalls.as_ref().ok().map(|calls| calls.values().sum())
+        counted(&self.syscalls).map(|calls| calls.values().sum())
     }
 
     /// For the terminal while the run goes on.
     pub(super) fn line(&self) -> String {
-        let shown = |value: Result<String, &String>| match value {
-            Ok(value) => value,
-            Err(reason) => format!("failed ({reason})"),
-        };
-        format!(
-            "{:<32} {:>4} connections {} user instructions, {} system calls",
-            self.subject,
-            self.connections,
-            shown(self.user_instructions.as_ref().map(|count| format!("{count:.0}"))),
-            shown(self.syscalls.as_ref().map(|calls| format!("{:.2}", calls.values().sum::<f64>()))),
-        )
+        let whole = |count: &f64| format!("{count:.0}");
+        let parts = [
+            told_of(&self.emulated, "instructions (emulated)", whole),
+            told_of(&self.user_instructions, "user instructions", whole),
+            told_of(&self.syscalls, "system calls", |calls| format!("{:.2}", calls.values().sum::<f64>())),
+        ];
+        let parts: Vec<String> = parts.into_iter().flatten().collect();
+        format!("{:<32} {:>4} connections {}", self.subject, self.connections, parts.join(", "))
     }
 }
 
@@ -226,8 +235,17 @@ impl Results {
 
     /// User instructions, if they could be counted.
     pub(super) fn user_instructions(&self, subject: &str, connections: usize) -> Option<f64> {
-        let count = self.count(subject, connections)?;
-        count.user_instructions.as_ref().ok().copied()
+        counted(&self.count(subject, connections)?.user_instructions).copied()
+    }
+
+    /// The same for each of these, if they could be counted for all.
+    pub(super) fn user_instructions_of<const N: usize>(&self, subjects: [&str; N], connections: usize) -> Option<[f64; N]> {
+        all_of(subjects.map(|subject| self.user_instructions(subject, connections)))
+    }
+
+    /// Instructions in an emulated machine, if they could be counted for all of these.
+    pub(super) fn emulated<const N: usize>(&self, subjects: [&str; N], connections: usize) -> Option<[f64; N]> {
+        all_of(subjects.map(|subject| counted(&self.count(subject, connections)?.emulated).copied()))
     }
 
     /// `results.csv`: every run under load.
@@ -261,9 +279,11 @@ impl Results {
         csv
     }
 
-    /// `counts.csv`: everything that was counted; a count that failed is empty.
+    /// `counts.csv`: everything that was counted; a count that failed, or that nobody asked for, is empty.
     pub(super) fn counts_csv(&self) -> String {
-        let mut csv = String::from("subject,connections,user_instructions_per_request,syscalls_per_request\n");
+        let mut csv = String::from(
+            "subject,connections,user_instructions_per_request,syscalls_per_request,emulated_instructions_per_request\n",
+        );
         for count in &self.counts {
             let shown = |value: Option<f64>, digits: usize| match value {
                 Some(value) => format!("{value:.digits$}"),
@@ -271,15 +291,37 @@ impl Results {
             };
             let _ = writeln!(
                 csv,
-                "{},{},{},{}",
+                "{},{},{},{},{}",
                 count.subject,
                 count.connections,
-                shown(count.user_instructions.as_ref().ok().copied(), 1),
+                shown(counted(&count.user_instructions).copied(), 1),
                 shown(count.syscall_sum(), 3),
+                shown(counted(&count.emulated).copied(), 1),
             );
         }
         csv
     }
+}
+
+fn all_of<const N: usize>(values: [Option<f64>; N]) -> Option<[f64; N]> {
+    values.iter().all(Option::is_some).then(|| values.map(Option::unwrap_or_default))
+}
+
+/// What was counted, if it was.
+pub(super) fn counted<T>(counted: &Counted<T>) -> Option<&T> {
+    counted.as_ref()?.as_ref().ok()
+}
+
+/// `None` where nobody asked.
+fn told_of<T>(counted: &Counted<T>, what: &str, number: impl Fn(&T) -> String) -> Option<String> {
+    Some(match counted.as_ref()? {
+        Ok(value) => format!("{} {what}", number(value)),
+        Err(reason) => format!("{what} failed ({reason})"),
+    })
+}
+
+fn or_reason<T>(counted: Result<T>) -> Result<T, String> {
+    counted.map_err(|error| format!("{error:#}"))
 }
 
 /// True for Narthex itself, which plots and tables set apart.
@@ -333,6 +375,20 @@ pub(super) mod tests {
     fn the_median_of_an_even_number_of_rounds_is_between_the_two_in_the_middle() {
         assert_eq!(middle(vec![9.0, 1.0, 2.0, 4.0]), Some(3.0));
         assert_eq!(middle(vec![]), None);
+    }
+
+    #[test]
+    fn a_count_tells_what_was_asked_for_and_why_that_failed() {
+        let mut count = Count::new(&super::super::subjects::all()[0], 64);
+        count.set_emulated(Ok(13_000.4));
+        assert!(count.line().ends_with(" 64 connections 13000 instructions (emulated)"), "{}", count.line());
+        count.set_syscalls(Err(anyhow::anyhow!("no strace")));
+        assert!(count.line().ends_with("(emulated), system calls failed (no strace)"), "{}", count.line());
+        let results = Results { counts: vec![count], ..results(Vec::new()) };
+        let name = super::super::subjects::name::BARE;
+        assert_eq!(results.emulated([name], 64), Some([13_000.4]));
+        assert_eq!(results.emulated([name, "another"], 64), None);
+        assert!(results.counts_csv().ends_with(&format!("\n{name},64,,,13000.4\n")), "{}", results.counts_csv());
     }
 
     #[test]

@@ -105,6 +105,10 @@ pub(super) enum Watched {
     Strace,
 }
 
+/// For `GLIBC_TUNABLES`: an emulated CPU counts `rep stosb` and `rep movsb` once per byte, hardware once. With this the C library uses
+/// vector loops instead.
+pub(super) const VECTOR_LOOPS: &str = "glibc.cpu.x86_rep_stosb_threshold=1073741824:glibc.cpu.x86_rep_movsb_threshold=1073741824";
+
 const HOST: Program = Program::Narthex { package: "narthex-cli", binary: "narthex" };
 const APP: Program = Program::Narthex { package: "narthex-bench-app", binary: "narthex-bench-app" };
 
@@ -358,11 +362,7 @@ impl Subject {
                 Watched::No => {}
                 Watched::Callgrind => {
                     let output = directory.join("callgrind.%p");
-                    // Valgrind counts `rep stosb` once per byte, hardware once: make the C library use vector loops.
-                    command.env(
-                        "GLIBC_TUNABLES",
-                        "glibc.cpu.x86_rep_stosb_threshold=1073741824:glibc.cpu.x86_rep_movsb_threshold=1073741824",
-                    );
+                    command.env("GLIBC_TUNABLES", VECTOR_LOOPS);
                     command.args(["valgrind", "--tool=callgrind"]);
                     command.arg(format!("--callgrind-out-file={}", output.display()));
                 }

@@ -18,7 +18,7 @@ pub(super) fn per_request(
     start: impl Fn(&Watched) -> Result<Running>,
     drive: impl Fn(&Running, usize) -> Result<()>,
 ) -> Result<Calls> {
-    let [few, many] = super::twice(|| start(&Watched::Strace), drive, REQUESTS, total)?;
+    let [few, many] = super::counting::twice(|| start(&Watched::Strace), drive, REQUESTS, total)?;
     let requests = (REQUESTS[1] - REQUESTS[0]) as f64;
     let mut calls = Calls::new();
     for (name, count) in many {

@@ -4,9 +4,8 @@ use super::name;
 use super::workload::{
     FULL_ECDSA, FULL_RSA, MEGABYTE_HTTP1, MEGABYTE_HTTP2, RESUMED, SMALL_HTTP1, SMALL_HTTP1_FEW, SMALL_HTTP2, Workload,
 };
-use crate::bench::budgets::counts_instructions;
 use crate::bench::by_workload::ByWorkload;
-use crate::bench::results::Load;
+use crate::bench::comparison::{Comparison, Metric};
 
 /// The cost of a subject under a workload is at most so many times a peer's.
 struct Budget {
@@ -14,7 +13,7 @@ struct Budget {
     subject: &'static str,
     peer: &'static str,
     limit: f64,
-    /// Where user instructions stand beside it.
+    /// Under which workload emulated instructions are counted, and the user instructions that stand beside it.
     counted: Option<Workload>,
 }
 
@@ -23,6 +22,9 @@ struct Budget {
 pub(super) struct Verdict {
     pub(super) budget: String,
     pub(super) measured: Option<f64>,
+    pub(super) decided_by: Option<Metric>,
+    /// The same comparison in CPU time, where something else decides.
+    pub(super) cpu_time: Option<f64>,
     /// The least and the greatest of the rounds.
     pub(super) spread: Option<(f64, f64)>,
     /// The same comparison in user instructions alone. Decides nothing.
@@ -54,15 +56,10 @@ pub(super) fn verdicts(all: &ByWorkload<Workload>) -> Vec<Verdict> {
 impl Budget {
     fn judge(&self, all: &ByWorkload<Workload>) -> Verdict {
         let pair = [self.subject, self.peer];
-        let ratios = all.of(self.workload).map(|results| {
-            let by_instructions = counts_instructions(results);
-            let metric = |load: &Load| if by_instructions { load.instructions() } else { Some(load.cpu_ns()) };
-            let lanes = self.workload.lanes();
-            let ratio = |[ours, theirs]: [f64; 2]| ours / theirs;
-            let each = results.each_round(pair, lanes, metric, ratio);
-            (results.combined(pair, lanes, metric, ratio), spread(&each))
-        });
-        let (measured, spread) = ratios.unwrap_or_default();
+        let emulated = self.counted.and_then(|workload| all.of(workload)?.emulated(pair, workload.lanes()));
+        let ratio = |[ours, theirs]: [f64; 2]| ours / theirs;
+        let compared = all.of(self.workload).map(|of| Comparison::new(of, pair, self.workload.lanes(), emulated, ratio));
+        let measured = compared.as_ref().and_then(Comparison::median);
         let user_only = self.counted.and_then(|workload| {
             let results = all.of(workload)?;
             let user = |subject| results.user_instructions(subject, workload.lanes());
@@ -71,7 +68,9 @@ impl Budget {
         Verdict {
             budget: format!("{}: {} <= {:.2}x {}", self.workload.title(), self.subject, self.limit, self.peer),
             measured,
-            spread,
+            decided_by: compared.as_ref().and_then(Comparison::decided_by),
+            cpu_time: compared.as_ref().and_then(|compared| compared.cpu_time),
+            spread: compared.and_then(|compared| spread(&compared.values)),
             user_only,
             met: measured.map(|ratio| ratio <= self.limit),
         }
@@ -81,12 +80,13 @@ impl Budget {
 fn spread(each: &[f64]) -> Option<(f64, f64)> {
     let least = each.iter().copied().min_by(f64::total_cmp)?;
     let most = each.iter().copied().max_by(f64::total_cmp)?;
-    Some((least, most))
+    (each.len() > 1).then_some((least, most))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::bench::results::Load;
     use crate::bench::results::tests::load;
 
     #[test]

@@ -13,11 +13,12 @@ use tempfile::TempDir;
 use super::binaries::{Binaries, Program};
 use super::by_workload::ByWorkload;
 use super::counters::Counters;
+use super::counting::Counting;
 use super::machine::{self, Machine};
 use super::options::Options;
 use super::results::Count;
 use super::subjects::{self, Group, Running, Step, Subject, Watched};
-use super::{count, load, measure};
+use super::{load, measure};
 use workload::{Key, Protocol, Workload};
 
 /// The names budgets and ratios refer to.
@@ -126,15 +127,19 @@ pub(super) fn run(subjects: &[Subject], binaries: &Binaries, counters: &Counters
             }
         }
     }
-    if options.callgrind {
+    if options.counts() {
+        let mut counting = Counting::new(binaries, options)?;
         for subject in subjects {
             for workload in workload::COUNTED {
                 if takes(subject, workload) {
-                    let count = bench.count(subject, workload)?;
+                    let count = bench.count(&mut counting, subject, workload)?;
                     outcome.results.add_count(workload, count);
                 }
             }
         }
+    }
+    if options.in_guest {
+        return Ok(());
     }
     let directory = page::write(&outcome, options)?;
     println!("\n{}", page::summary(&outcome));
@@ -177,9 +182,9 @@ impl Bench<'_> {
         running.stop()
     }
 
-    fn count(&self, subject: &Subject, workload: Workload) -> Result<Count> {
+    fn count(&self, counting: &mut Counting<'_>, subject: &Subject, workload: Workload) -> Result<Count> {
         let start = |watched: &Watched| self.start(subject, workload.key(), watched);
         let drive = |running: &Running, requests| generate::fixed(workload, self.binaries, running.port, requests);
-        count(subject, workload.lanes(), start, drive)
+        counting.count(subject, &workload.title(), workload.lanes(), start, drive)
     }
 }

@@ -8,12 +8,12 @@ use anyhow::{Context, Result};
 
 use super::workload::{self, Protocol, Workload};
 use super::{Outcome, budgets, name};
-use crate::bench::budgets::counts_instructions;
-use crate::bench::by_workload;
 use crate::bench::chart::Chart;
+use crate::bench::counts::COUNTED_BY;
 use crate::bench::options::Options;
-use crate::bench::page::{directory, marked, na, preface, shown_calls, shown_met};
+use crate::bench::page::{DECIDED, directory, emulated_note, marked, na, preface, shown_met, shown_metric};
 use crate::bench::results::{Load, Results};
+use crate::bench::{by_workload, counts};
 
 /// Writes everything and returns the directory.
 pub(super) fn write(outcome: &Outcome, options: &Options) -> Result<PathBuf> {
@@ -70,27 +70,32 @@ pub(super) fn summary(outcome: &Outcome) -> String {
 }
 
 fn budget_table(text: &mut String, outcome: &Outcome) {
-    let Some((_, measured)) = outcome.results.loaded().next() else { return };
-    let measure = if counts_instructions(measured) { "instructions, user + kernel" } else { "CPU time" };
+    let verdicts = budgets::verdicts(&outcome.results);
+    if outcome.results.loaded().next().is_none() && verdicts.iter().all(|verdict| verdict.decided_by.is_none()) {
+        return;
+    }
     let _ = writeln!(
         text,
-        "## Budgets\n\n{measure} per handshake, request or KiB; beside the median the least and the greatest of the rounds, and the same \
-         comparison in user instructions alone where they can be counted, which decide nothing.\n\n\
-         | budget | measured | rounds | user instructions | met? |\n|---|---:|---:|---:|---|"
+        "## Budgets\n\n{DECIDED} Per handshake, request or KiB; beside the median the least and the greatest of the rounds, and the same \
+         comparison in CPU time and in user instructions alone where they can be counted, which decide nothing then.\n\n\
+         | budget | measured | decided by | rounds | CPU time | user instructions | met? |\n|---|---:|---|---:|---:|---:|---|"
     );
-    for verdict in budgets::verdicts(&outcome.results) {
+    for verdict in &verdicts {
+        let by = shown_metric(verdict.decided_by);
         let met = shown_met(verdict.met);
         let ratio = |value: Option<f64>, missing: &str| value.map_or(missing.to_owned(), |value| format!("{value:.2}x"));
         let spread = verdict.spread.map_or_else(String::new, |(least, most)| format!("{least:.2} to {most:.2}"));
         let _ = writeln!(
             text,
-            "| {} | {} | {spread} | {} | {met} |",
+            "| {} | {} | {by} | {spread} | {} | {} | {met} |",
             verdict.budget,
             ratio(verdict.measured, "no data"),
+            ratio(verdict.cpu_time, ""),
             ratio(verdict.user_only, "")
         );
     }
     text.push('\n');
+    emulated_note(text, verdicts.iter().map(|verdict| verdict.decided_by));
 }
 
 fn load_table(text: &mut String, workload: Workload, results: &Results) {
@@ -147,35 +152,38 @@ fn shown(workload: Workload, nanoseconds: f64) -> String {
 }
 
 fn count_table(text: &mut String, outcome: &Outcome) {
-    let counted: Vec<_> = outcome.results.counted().collect();
-    if counted.is_empty() {
+    let all: Vec<_> = outcome.results.counted().collect();
+    if all.is_empty() {
         return;
     }
     let _ = writeln!(
         text,
-        "## Counted per request\n\nUser instructions (callgrind) and system calls (strace) of all server processes. The CPU that valgrind \
-         emulates has AES-NI and AVX2, but neither AVX-512 nor the vector AES and SHA instructions that OpenSSL and AWS-LC use here: for a \
-         small request that is a few hundred instructions, but handshakes and bulk would be counted by code that never runs on this \
-         machine, so they are left out.\n\n\
-         | subject | workload | user instructions | x nginx -> axum::serve | system calls | which |\n|---|---|---:|---:|---:|---|"
+        "## Counted per request\n\n{COUNTED_BY} The CPUs that valgrind and QEMU emulate have AES-NI and AVX2, but not all of AVX-512, vector AES and \
+         SHA instructions that OpenSSL and AWS-LC use on this machine: for a small request that is a few hundred instructions, but handshakes \
+         and bulk would be counted by code that never runs here, so they are left out.\n\n\
+         | subject | workload | instructions (emulated), user + kernel | x nginx -> axum::serve | user instructions | x nginx -> axum::serve | \
+         system calls | which |\n|---|---|---:|---:|---:|---:|---:|---|"
     );
-    for (workload, results) in counted {
+    let mut failures = String::new();
+    for (workload, results) in all {
         for count in &results.counts {
-            let own = results.user_instructions(count.subject, count.connections);
-            let peer = results.user_instructions(name::NGINX_AXUM, count.connections);
-            let times = own.zip(peer).map_or_else(na, |(own, peer)| format!("{:.2}", own / peer));
-            let user = match &count.user_instructions {
-                Ok(count) => format!("{count:.0}"),
-                Err(reason) => format!("failed: {reason}"),
-            };
-            let (sum, which) = match &count.syscalls {
-                Ok(calls) => shown_calls(calls),
-                Err(reason) => (format!("failed: {reason}"), String::new()),
-            };
-            let _ = writeln!(text, "| {} | {} | {user} | {times} | {sum} | {which} |", marked(count.subject), workload.title());
+            counts::failures(&mut failures, &workload.title(), count);
+            let pair = [count.subject, name::NGINX_AXUM];
+            let times = |pair: Option<[f64; 2]>| pair.map_or_else(na, |[own, peer]| format!("{:.2}", own / peer));
+            let (sum, which) = counts::shown_calls(&count.syscalls);
+            let _ = writeln!(
+                text,
+                "| {} | {} | {} | {} | {} | {} | {sum} | {which} |",
+                marked(count.subject),
+                workload.title(),
+                counts::shown(&count.emulated),
+                times(results.emulated(pair, count.connections)),
+                counts::shown(&count.user_instructions),
+                times(results.user_instructions_of(pair, count.connections)),
+            );
         }
     }
-    text.push('\n');
+    let _ = writeln!(text, "\n{failures}");
 }
 
 fn negotiated(outcome: &Outcome) -> String {

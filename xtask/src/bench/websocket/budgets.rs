@@ -4,8 +4,8 @@ use super::idle::{Idle, MANY, SOME};
 use super::storm::DEVICES;
 use super::workload::{KIBIBYTE, SMALL, Workload};
 use super::{Outcome, PEERS, name};
-use crate::bench::budgets::counts_instructions;
-use crate::bench::results::{Load, Results, middle};
+use crate::bench::comparison::{Comparison, Metric};
+use crate::bench::results::{Results, middle};
 
 /// Instructions of one message, user and kernel.
 const INSTRUCTIONS: [(Workload, f64); 2] = [(SMALL, 13_100.0), (KIBIBYTE, 14_000.0)];
@@ -21,6 +21,10 @@ const HOLDS_MANY: [&str; 4] = [name::EMBEDDED, name::SHARED, name::EMBEDDED_TLS,
 pub(super) struct Verdict {
     pub(super) budget: String,
     pub(super) measured: String,
+    /// Where there is a choice.
+    pub(super) decided_by: Option<Metric>,
+    /// The same comparison in CPU time, where something else decides.
+    pub(super) cpu_time: String,
     /// The least and the greatest of the rounds.
     pub(super) spread: String,
     /// The same comparison in user instructions alone. Decides nothing.
@@ -42,22 +46,39 @@ pub(super) fn verdicts(outcome: &Outcome) -> Vec<Verdict> {
 }
 
 fn below(workload: Workload, results: &Results, peer: &'static str) -> Verdict {
-    let by_instructions = counts_instructions(results);
-    let metric = |load: &Load| if by_instructions { load.instructions() } else { Some(load.cpu_ns()) };
-    let ratios = results.each_round([name::EMBEDDED, peer], workload.connections(), metric, |[ours, theirs]| ours / theirs);
+    let compared = compare(workload, results, [name::EMBEDDED, peer], |[ours, theirs]| ours / theirs);
+    let times = |ratio: f64| format!("{ratio:.2}x");
     let user = |subject| results.user_instructions(subject, workload.connections());
-    let user_only = user(name::EMBEDDED).zip(user(peer)).map(|(ours, theirs)| format!("{:.2}x", ours / theirs));
+    let user_only = user(name::EMBEDDED).zip(user(peer)).map(|(ours, theirs)| times(ours / theirs));
     let budget = format!("{}: {} < 1.00x {peer}", workload.title(), name::EMBEDDED);
     Verdict {
         user_only: user_only.unwrap_or_default(),
-        ..judge(budget, ratios, |ratio| ratio < 1.0, |ratio| format!("{ratio:.2}x"))
+        decided_by: compared.decided_by(),
+        cpu_time: compared.cpu_time.map(times).unwrap_or_default(),
+        ..judge(budget, compared.values, |ratio| ratio < 1.0, times)
     }
 }
 
 fn instructions(workload: Workload, results: &Results, limit: f64) -> Verdict {
-    let counted = results.each_round([name::EMBEDDED], workload.connections(), Load::instructions, |[count]| count);
+    let compared = compare(workload, results, [name::EMBEDDED], |[count]| count);
     let budget = format!("{}: {} <= {limit:.0} instructions", workload.title(), name::EMBEDDED);
-    judge(budget, counted, |count| count <= limit, |count| format!("{count:.0}"))
+    // Times say nothing about it.
+    let counted = if compared.by == Metric::CpuTime { Vec::new() } else { compared.values.clone() };
+    Verdict {
+        decided_by: compared.decided_by().filter(|by| *by != Metric::CpuTime),
+        cpu_time: compared.cpu_time.map(|time| format!("{time:.0} ns")).unwrap_or_default(),
+        ..judge(budget, counted, |count| count <= limit, |count| format!("{count:.0}"))
+    }
+}
+
+fn compare<const N: usize>(
+    workload: Workload,
+    results: &Results,
+    subjects: [&str; N],
+    combine: impl Fn([f64; N]) -> f64,
+) -> Comparison {
+    let connections = workload.connections();
+    Comparison::new(results, subjects, connections, results.emulated(subjects, connections), combine)
 }
 
 fn idle(outcome: &Outcome, subject: &str, limit: f64) -> Verdict {
@@ -92,12 +113,15 @@ fn storm(outcome: &Outcome) -> Verdict {
 /// The median of the rounds decides.
 fn judge(budget: String, mut rounds: Vec<f64>, met: impl Fn(f64) -> bool, shown: impl Fn(f64) -> String) -> Verdict {
     rounds.sort_by(f64::total_cmp);
-    let spread = rounds.first().zip(rounds.last()).map(|(least, most)| format!("{} to {}", shown(*least), shown(*most)));
+    let ends = rounds.first().zip(rounds.last()).filter(|_| rounds.len() > 1);
+    let spread = ends.map(|(least, most)| format!("{} to {}", shown(*least), shown(*most)));
     let median = middle(rounds);
     Verdict {
         budget,
         measured: median.map_or_else(|| "no data".to_owned(), shown),
         spread: spread.unwrap_or_default(),
+        decided_by: None,
+        cpu_time: String::new(),
         user_only: String::new(),
         met: median.map(met),
     }
@@ -111,6 +135,7 @@ mod tests {
     use super::*;
     use crate::bench::machine::Machine;
     use crate::bench::results::tests::load;
+    use crate::bench::results::{Count, Load};
 
     #[test]
     fn a_peer_that_costs_the_same_is_not_one_that_costs_more() {
@@ -123,6 +148,25 @@ mod tests {
         };
         assert_eq!(judged(99.0), Some(true));
         assert_eq!(judged(100.0), Some(false));
+    }
+
+    #[test]
+    fn an_absolute_number_of_instructions_is_judged_by_emulated_ones_and_never_by_time() {
+        let judged = |instructions: Option<f64>| {
+            let mut outcome = Outcome::new(Machine::default());
+            outcome.results.add(SMALL, Load { connections: SMALL.connections(), ..load(name::EMBEDDED, 1, 9000.0) });
+            if let Some(instructions) = instructions {
+                let mut count = Count::new(&super::super::all()[0], SMALL.connections());
+                count.set_emulated(Ok(instructions));
+                outcome.results.add_count(SMALL, count);
+            }
+            let budget = format!("{}: {} <=", SMALL.title(), name::EMBEDDED);
+            let verdict = verdicts(&outcome).into_iter().find(|verdict| verdict.budget.starts_with(&budget)).unwrap();
+            (verdict.met, verdict.cpu_time)
+        };
+        assert_eq!(judged(None), (None, String::new()));
+        assert_eq!(judged(Some(13_101.0)), (Some(false), "9000 ns".to_owned()));
+        assert_eq!(judged(Some(13_100.0)).0, Some(true));
     }
 
     #[test]

@@ -12,12 +12,13 @@ use tempfile::TempDir;
 use super::binaries::{Binaries, Program};
 use super::by_workload::ByWorkload;
 use super::counters::{Attached, Counters};
+use super::counting::Counting;
 use super::load::{self, Report};
 use super::machine::{self, Machine};
 use super::options::Options;
 use super::subjects::{Group, Running, Step, Subject, Watched};
 use super::tls::Identity;
-use super::{count, descriptors, interrupt, measure};
+use super::{descriptors, interrupt, measure};
 use idle::Idle;
 use storm::Storm;
 use workload::Workload;
@@ -166,15 +167,19 @@ pub(super) fn run(subjects: &[Subject], binaries: &Binaries, counters: &Counters
             }
         }
     }
-    if options.callgrind {
+    if options.counts() {
+        let mut counting = Counting::new(binaries, options)?;
         for workload in workload::COUNTED {
             for subject in subjects.iter().filter(|subject| takes(subject, workload) && is_counted(subject)) {
                 let start = |watched: &Watched| bench.start(subject, watched);
                 let drive = |running: &Running, messages| fixed(workload, binaries, running.port, messages);
-                let count = count(subject, workload.connections(), start, drive)?;
+                let count = counting.count(subject, &workload.title(), workload.connections(), start, drive)?;
                 outcome.results.add_count(workload, count);
             }
         }
+    }
+    if options.in_guest {
+        return Ok(());
     }
     let directory = page::write(&outcome, options)?;
     println!("\n{}", page::summary(&outcome));

@@ -6,14 +6,15 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 
+use super::budgets::{self, Verdict};
 use super::workload::{self, Workload};
-use super::{Outcome, PEERS, budgets, idle, storm};
-use crate::bench::budgets::counts_instructions;
-use crate::bench::by_workload;
+use super::{Outcome, PEERS, idle, storm};
 use crate::bench::chart::Chart;
+use crate::bench::counts::COUNTED_BY;
 use crate::bench::options::Options;
-use crate::bench::page::{directory, marked, na, preface, shown_calls, shown_met};
+use crate::bench::page::{DECIDED, directory, emulated_note, marked, na, preface, shown_met, shown_metric};
 use crate::bench::results::{Load, Results};
+use crate::bench::{by_workload, counts};
 
 /// Writes everything and returns the directory.
 pub(super) fn write(outcome: &Outcome, options: &Options) -> Result<PathBuf> {
@@ -74,23 +75,21 @@ pub(super) fn summary(outcome: &Outcome) -> String {
 }
 
 fn budget_table(text: &mut String, outcome: &Outcome) {
-    let measured = outcome.results.loaded().next();
-    let measure = match measured {
-        Some((_, results)) if counts_instructions(results) => "instructions, user + kernel",
-        _ => "CPU time",
-    };
     let _ = writeln!(
         text,
-        "## Budgets\n\n{measure} per message; beside the median the least and the greatest of the rounds, and the same comparison in user \
-         instructions alone where they were counted, which decide nothing.\n\n\
-         | budget | measured | rounds | user instructions | met? |\n|---|---:|---:|---:|---|"
+        "## Budgets\n\n{DECIDED} Per message; beside the median the least and the greatest of the rounds, and the same comparison in CPU time \
+         and in user instructions alone, which decide nothing then.\n\n\
+         | budget | measured | decided by | rounds | CPU time | user instructions | met? |\n|---|---:|---|---:|---:|---:|---|"
     );
-    for verdict in budgets::verdicts(outcome) {
+    let verdicts = budgets::verdicts(outcome);
+    for verdict in &verdicts {
+        let by = shown_metric(verdict.decided_by);
         let met = shown_met(verdict.met);
-        let _ =
-            writeln!(text, "| {} | {} | {} | {} | {met} |", verdict.budget, verdict.measured, verdict.spread, verdict.user_only);
+        let Verdict { budget, measured, spread, cpu_time, user_only, .. } = verdict;
+        let _ = writeln!(text, "| {budget} | {measured} | {by} | {spread} | {cpu_time} | {user_only} | {met} |");
     }
     text.push('\n');
+    emulated_note(text, verdicts.iter().map(|verdict| verdict.decided_by));
 }
 
 fn load_table(text: &mut String, workload: Workload, results: &Results) {
@@ -135,30 +134,27 @@ fn load_table(text: &mut String, workload: Workload, results: &Results) {
 }
 
 fn count_table(text: &mut String, outcome: &Outcome) {
-    let counted: Vec<_> = outcome.results.counted().collect();
-    if counted.is_empty() {
+    let all: Vec<_> = outcome.results.counted().collect();
+    if all.is_empty() {
         return;
     }
     let _ = writeln!(
         text,
-        "## Counted per message\n\nUser instructions (callgrind) and system calls (strace) of all server processes. The client sends on all \
-         connections, then reads all answers.\n\n\
-         | subject | workload | user instructions | system calls | which |\n|---|---|---:|---:|---|"
+        "## Counted per message\n\n{COUNTED_BY} The client sends on all connections, then reads all answers.\n\n\
+         | subject | workload | instructions (emulated), user + kernel | user instructions | system calls | which |\n\
+         |---|---|---:|---:|---:|---|"
     );
-    for (workload, results) in counted {
+    let mut failures = String::new();
+    for (workload, results) in all {
         for count in &results.counts {
-            let user = match &count.user_instructions {
-                Ok(count) => format!("{count:.0}"),
-                Err(reason) => format!("failed: {reason}"),
-            };
-            let (sum, which) = match &count.syscalls {
-                Ok(calls) => shown_calls(calls),
-                Err(reason) => (format!("failed: {reason}"), String::new()),
-            };
-            let _ = writeln!(text, "| {} | {} | {user} | {sum} | {which} |", marked(count.subject), workload.title());
+            counts::failures(&mut failures, &workload.title(), count);
+            let [emulated, user] = [&count.emulated, &count.user_instructions].map(counts::shown);
+            let (sum, which) = counts::shown_calls(&count.syscalls);
+            let subject = marked(count.subject);
+            let _ = writeln!(text, "| {subject} | {} | {emulated} | {user} | {sum} | {which} |", workload.title());
         }
     }
-    text.push('\n');
+    let _ = writeln!(text, "\n{failures}");
 }
 
 fn charts(outcome: &Outcome) -> Vec<(&'static str, Chart)> {
