@@ -219,11 +219,9 @@ fn a_close_in_order_is_no_refusal() {
         let secure = start(Provider::Shared);
         let (mut over_http2, over_http3) = (http2(&secure).await, secure.http3().await);
         for path in ["/ws", "/hub"] {
-            for mut socket in [
-                http1(&secure, path).await,
-                over_http2.web_socket(path).await,
-                WebSocket::over_http3(&over_http3, path).await,
-            ] {
+            for mut socket in
+                [http1(&secure, path).await, over_http2.web_socket(path).await, WebSocket::over_http3(&over_http3, path).await]
+            {
                 socket.exchange("here".into()).await;
                 socket.close().await;
             }

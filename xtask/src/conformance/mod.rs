@@ -19,15 +19,15 @@ pub(crate) fn run(args: &[String]) -> Result<(), String> {
         [] => all(),
         ["matrix"] => matrix::run(None),
         ["ranges"] => matrix::run(Some("Ranges")),
-        ["autobahn"] => autobahn::run(autobahn::ALL),
-        ["autobahn", "--quick"] => autobahn::run(autobahn::QUICK),
-        ["autobahn", cases] if !cases.starts_with('-') => autobahn::run(cases),
+        ["autobahn"] => autobahn::all(),
+        ["autobahn", "--quick"] => autobahn::quick(),
+        ["autobahn", cases] if !cases.starts_with('-') => autobahn::run(&[cases]),
         _ => Err(USAGE.to_owned()),
     }
 }
 
 fn all() -> Result<(), String> {
-    let outcomes = [("matrix", matrix::run(None)), ("autobahn", autobahn::run(autobahn::ALL))];
+    let outcomes = [("matrix", matrix::run(None)), ("autobahn", autobahn::all())];
     println!();
     let mut failed = Vec::new();
     for (suite, outcome) in outcomes {

@@ -302,6 +302,10 @@ impl State {
                     return Poll::Ready(Some(Err(reason)));
                 }
                 Poll::Pending => {
+                    if self.input.is_empty() {
+                        // It may rest for hours.
+                        self.input = BytesMut::new();
+                    }
                     let raw = matches!(self.body, Body::Raw);
                     if !raw && self.deadlines.reading().is_none() {
                         self.deadlines.read_within(now(), timeouts.entity_body, Reason::TimerEntityBody);

@@ -140,20 +140,9 @@ pub(super) async fn serve_tls<H: Handler>(
     handler: Rc<H>,
 ) {
     let (worker, info) = (Rc::clone(&registered.worker), connection.info);
-    let shaken = shake_hands(stream, info.local, worker.tls());
-    let shaken = tokio::select! {
-        shaken = within(worker.timeouts().header_wait, shaken) => shaken,
-        () = connection.killed() => return,
-    };
-    let (stream, tls, spoken) = match shaken {
-        Some(Ok(shaken)) => shaken,
-        Some(Err(error)) => {
-            tracing::debug!(%error, peer = %info.peer, "a TLS handshake failed");
-            return;
-        }
-        None => return mux::refused(&connection, Reason::TimerHeaderWait),
-    };
-    let (transport, tls) = (Transport::from(stream), Some(Rc::new(tls)));
+    // Boxed: what comes after a handshake need not have room for it.
+    let Some((transport, tls, spoken)) = Box::pin(greet(stream, &connection, &worker)).await else { return };
+    let tls = Some(tls);
     match spoken {
         Spoken::Http2 => {
             let connection = mux::Connection::new(worker, info, tls);
@@ -166,6 +155,27 @@ pub(super) async fn serve_tls<H: Handler>(
             Box::pin(serve_http1(conn, registered, handler)).await;
         }
         Spoken::Challenge => {}
+    }
+}
+
+/// The handshake, in time. `None`: there is no connection to go on with.
+async fn greet(stream: TcpStream, connection: &Rc<mux::Connection>, worker: &Worker) -> Option<(Transport, Rc<TlsInfo>, Spoken)> {
+    let info = &connection.info;
+    let shaken = shake_hands(stream, info.local, worker.tls());
+    let shaken = tokio::select! {
+        shaken = within(worker.timeouts().header_wait, shaken) => shaken,
+        () = connection.killed() => return None,
+    };
+    match shaken {
+        Some(Ok((stream, tls, spoken))) => Some((Transport::from(stream), Rc::new(tls), spoken)),
+        Some(Err(error)) => {
+            tracing::debug!(%error, peer = %info.peer, "a TLS handshake failed");
+            None
+        }
+        None => {
+            mux::refused(connection, Reason::TimerHeaderWait);
+            None
+        }
     }
 }
 
