@@ -466,6 +466,10 @@ impl Session {
         }
         while outgoing.bytes.len() < GATHER && outgoing.large.is_empty() && self.codec.is_open() {
             let mut outbox = self.peer.outbox();
+            if outbox.frames.is_some() {
+                // They came while nothing waited, so before what waits now.
+                return true;
+            }
             let item = outbox.pop();
             let waits = outbox.has_next();
             let ending = if waits { Ending::No } else { outbox.ending.clone() };

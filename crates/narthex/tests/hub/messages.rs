@@ -24,6 +24,7 @@ on_both! {
     what_comes_at_once_is_answered_although_the_queue_of_answers_is_short
     what_one_handler_sends_keeps_its_order_whatever_its_size
     what_was_answered_before_the_client_closed_comes_before_the_close
+    what_threads_send_while_the_session_is_busy_comes_in_their_order
 }
 
 async fn messages_are_answered_in_order_and_large_ones_come_through(place: &Place) {
@@ -264,5 +265,41 @@ async fn what_was_answered_before_the_client_closed_comes_before_the_close(place
     }
     assert_eq!(closed(&mut socket).await, (1005, String::new()));
     stage.settle(0).await;
+    stage.running.stop().await;
+}
+
+async fn what_threads_send_while_the_session_is_busy_comes_in_their_order(place: &Place) {
+    const THREADS: usize = 3;
+    const EACH: usize = 10_000;
+    let limits = OutboundLimits { bytes: 1 << 30, messages: 1 << 20, ..OutboundLimits::default() };
+    let stage = Stage::with(place, Hub::builder().outbound(limits), echo).await;
+    let mut socket = stage.connect().await;
+    exchange(&mut socket, "ready".into()).await;
+    let peer = stage.hub.peers().pop().expect("the client is there");
+    let threads = (0..THREADS).map(|thread| {
+        let peer = peer.clone();
+        std::thread::spawn(move || {
+            for number in 0..EACH {
+                // Some are too large to be framed by who sends them.
+                let padding = if number % 100 == thread { 20_000 } else { 0 };
+                assert!(peer.send(format!("{thread} {number} {:padding$}", "")).is_queued());
+            }
+        })
+    });
+    let threads: Vec<_> = threads.collect();
+    let (mut sending, mut receiving) = socket.split();
+    let keeping_busy = tokio::spawn(async move { while sending.send(Message::binary("busy")).await.is_ok() {} });
+    let mut next = [0; THREADS];
+    while next != [EACH; THREADS] {
+        let message = timeout(PATIENCE, receiving.next()).await.unwrap_or_else(|_| panic!("nothing comes after {next:?}"));
+        let Message::Text(text) = message.unwrap().unwrap() else { continue };
+        let mut words = text.split(' ').map(|word| word.parse::<usize>().unwrap_or_default());
+        let (thread, number) = (words.next().unwrap(), words.next().unwrap());
+        assert_eq!(number, next[thread], "of thread {thread}");
+        next[thread] += 1;
+    }
+    threads.into_iter().for_each(|thread| thread.join().unwrap());
+    keeping_busy.abort();
+    drop(receiving);
     stage.running.stop().await;
 }
