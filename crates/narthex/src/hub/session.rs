@@ -428,6 +428,7 @@ impl Session {
             // Nothing else waits: who sends wakes this task, also while it is busy.
             self.peer.0.looking.store(false, Ordering::Relaxed);
         }
+        // No more of them come meanwhile: something waits before them, or nobody looks.
         drop(outbox);
         if let Some(frames) = frames {
             self.take_over(frames);
@@ -466,10 +467,6 @@ impl Session {
         }
         while outgoing.bytes.len() < GATHER && outgoing.large.is_empty() && self.codec.is_open() {
             let mut outbox = self.peer.outbox();
-            if outbox.frames.is_some() {
-                // They came while nothing waited, so before what waits now.
-                return true;
-            }
             let item = outbox.pop();
             let waits = outbox.has_next();
             let ending = if waits { Ending::No } else { outbox.ending.clone() };
