@@ -1,5 +1,8 @@
 //! How many files each process of a run may have open: every connection is one.
 
+use std::fs;
+use std::time::{Duration, Instant};
+
 use anyhow::{Result, bail};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
@@ -8,6 +11,28 @@ const WANTED: u64 = 262_144;
 
 /// What a process has open besides connections.
 const APART: u64 = 500;
+
+/// A server may keep so many that it has opened, such as connections to what is behind it.
+const KEPT: usize = 100;
+
+/// A server that takes longer to close connections goes on with them.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// How many files `processes` have open.
+pub(super) fn open_files(processes: &[u32]) -> Result<usize> {
+    let counts = processes.iter().map(|id| Ok(fs::read_dir(format!("/proc/{id}/fd"))?.count()));
+    counts.sum()
+}
+
+/// Waits until `processes` have closed what they did not have open when it was `before`: ten thousand connections of one run and as many
+/// of the next are more than a process may have.
+pub(super) fn await_closed(processes: &[u32], before: usize) -> Result<()> {
+    let since = Instant::now();
+    while open_files(processes)? > before + KEPT && since.elapsed() < PATIENCE {
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    Ok(())
+}
 
 /// Raises the limit of this process and of all that it starts as far as it may, and returns how many connections that allows at a time.
 pub(super) fn raise(least: usize) -> Result<usize> {

@@ -152,8 +152,10 @@ fn measure(
     options: &Options,
     run: impl Fn(u32, Option<&Attached>) -> Result<Report>,
 ) -> Result<Load> {
-    run(options.warm_up_seconds, None)?;
     let processes = running.processes()?;
+    let open = descriptors::open_files(&processes)?;
+    run(options.warm_up_seconds, None)?;
+    descriptors::await_closed(&processes, open)?;
     let perf = counters.attach(&processes, running.directory());
     let core = cpu::read_core(SERVER_CORE)?;
     let before = cpu::read(&processes)?;
@@ -163,6 +165,7 @@ fn measure(
     let instructions = perf.map(|perf| perf.read()).transpose()?;
     let mut load = Load::new(subject, round, connections, &report, spent, instructions)?;
     load.others = (core_busy - load.busy).max(0.0);
+    descriptors::await_closed(&processes, open)?;
     Ok(load)
 }
 
