@@ -45,15 +45,29 @@ pub fn ready() {
 pub struct Everybody(Arc<Mutex<Vec<mpsc::UnboundedSender<Bytes>>>>);
 
 impl Everybody {
-    /// One more; what is to be sent to it.
-    pub fn enter(&self) -> mpsc::UnboundedReceiver<Bytes> {
+    /// One more, for as long as it has its place; what is to be sent to it.
+    pub fn enter(&self) -> (Member, mpsc::UnboundedReceiver<Bytes>) {
         let (sender, receiver) = mpsc::unbounded_channel();
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(sender);
-        receiver
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(sender.clone());
+        (Member { everybody: self.clone(), sender }, receiver)
     }
 
     /// A message to all. Those who have left are forgotten.
     pub fn send(&self, message: &Bytes) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).retain(|member| member.send(message.clone()).is_ok());
+    }
+}
+
+/// A place among [`Everybody`]. Without it, nothing more is to be sent, so that the connection's sending half ends, too.
+#[derive(Debug)]
+pub struct Member {
+    everybody: Everybody,
+    sender: mpsc::UnboundedSender<Bytes>,
+}
+
+impl Drop for Member {
+    fn drop(&mut self) {
+        let mut members = self.everybody.0.lock().unwrap_or_else(PoisonError::into_inner);
+        members.retain(|member| !member.same_channel(&self.sender));
     }
 }

@@ -61,7 +61,7 @@ async fn echo(request: HttpRequest, body: web::Payload) -> actix_web::Result<Htt
 
 async fn broadcast(request: HttpRequest, body: web::Payload, everybody: web::Data<Everybody>) -> actix_web::Result<HttpResponse> {
     let (response, mut session, mut stream) = accept(&request, body)?;
-    let mut mine = everybody.enter();
+    let (member, mut mine) = everybody.enter();
     actix_web::rt::spawn(async move {
         while let Some(message) = mine.recv().await {
             if session.binary(message).await.is_err() {
@@ -70,6 +70,7 @@ async fn broadcast(request: HttpRequest, body: web::Payload, everybody: web::Dat
         }
     });
     actix_web::rt::spawn(async move {
+        let _member = member;
         while let Some(Ok(message)) = stream.next().await {
             if let Message::Binary(bytes) = message {
                 everybody.send(&bytes);

@@ -40,7 +40,7 @@ async fn echo(mut socket: WebSocket) {
 }
 
 async fn broadcast(socket: WebSocket, everybody: Everybody) {
-    let mut mine = everybody.enter();
+    let (_member, mut mine) = everybody.enter();
     let (mut sink, mut source) = socket.split();
     tokio::spawn(async move {
         while let Some(message) = mine.recv().await {

@@ -61,7 +61,7 @@ async fn echo(upgraded: UpgradeFut) -> Result<(), WebSocketError> {
 }
 
 async fn broadcast(upgraded: UpgradeFut, everybody: Everybody) -> Result<(), WebSocketError> {
-    let mut mine = everybody.enter();
+    let (_member, mut mine) = everybody.enter();
     let (read, mut write) = upgraded.await?.split(tokio::io::split);
     let mut read = FragmentCollectorRead::new(read);
     tokio::spawn(async move {

@@ -47,7 +47,7 @@ async fn echo(mut socket: WebSocketStream<TcpStream>) -> Result<()> {
 }
 
 async fn broadcast(socket: WebSocketStream<TcpStream>, everybody: Everybody) -> Result<()> {
-    let mut mine = everybody.enter();
+    let (_member, mut mine) = everybody.enter();
     let (mut sink, mut source) = socket.split();
     tokio::spawn(async move {
         while let Some(message) = mine.recv().await {
