@@ -10,7 +10,7 @@ const LONGEST: Duration = Duration::from_secs(170);
 
 /// Runs a test, and lets it fail instead of hang. Other threads serve its connections while it waits for processes.
 pub(crate) fn run<F: Future<Output = ()>>(test: F) {
-    run_on(&mut tokio::runtime::Builder::new_multi_thread(), test);
+    run_on(tokio::runtime::Builder::new_multi_thread().worker_threads(2), test);
 }
 
 /// Runs a test whose requests have to reach the server in one packet each: with several threads, another one may send a
@@ -20,7 +20,7 @@ pub(crate) fn run_on_one_thread<F: Future<Output = ()>>(test: F) {
 }
 
 fn run_on<F: Future<Output = ()>>(threads: &mut tokio::runtime::Builder, test: F) {
-    let runtime = threads.worker_threads(2).enable_all().build();
+    let runtime = threads.enable_all().build();
     runtime.expect("threads can be started").block_on(async {
         tokio::time::timeout(LONGEST, test).await.expect("what the test waits for does not come");
     });

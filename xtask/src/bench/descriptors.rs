@@ -1,10 +1,12 @@
 //! How many files each process of a run may have open: every connection is one.
 
 use std::fs;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Result, bail};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+use super::interrupt;
 
 /// Enough for 100 000 connections in one process, at two files each.
 const WANTED: u64 = 262_144;
@@ -27,11 +29,8 @@ pub(super) fn open_files(processes: &[u32]) -> Result<usize> {
 /// Waits until `processes` have closed what they did not have open when it was `before`: ten thousand connections of one run and as many
 /// of the next are more than a process may have.
 pub(super) fn await_closed(processes: &[u32], before: usize) -> Result<()> {
-    let since = Instant::now();
-    while open_files(processes)? > before + KEPT && since.elapsed() < PATIENCE {
-        std::thread::sleep(Duration::from_millis(50));
-    }
-    Ok(())
+    let closed = || Ok((open_files(processes)? <= before + KEPT).then_some(()));
+    interrupt::poll(PATIENCE, Duration::from_millis(50), closed).map(drop)
 }
 
 /// Raises the limit of this process and of all that it starts as far as it may, and returns how many connections that allows at a time.
