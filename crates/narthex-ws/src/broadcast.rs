@@ -7,7 +7,7 @@ use bytes::Bytes;
 use crate::deflate::{Compressors, WindowBits};
 use crate::event::Kind;
 use crate::frame::Header;
-use crate::writer::frame_compressed;
+use crate::writer::{frame, frame_compressed};
 
 /// The form of a frame that a peer can read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -49,11 +49,10 @@ impl Broadcast {
     }
 
     fn new(kind: Kind, data: &[u8], compressors: Option<Arc<Compressors>>) -> Self {
-        let header = Header { fin: true, rsv1: false, opcode: kind.opcode(), mask: None, len: data.len() as u64 }.encode();
-        let mut plain = Vec::with_capacity(header.len() + data.len());
-        plain.extend_from_slice(&header);
-        plain.extend_from_slice(data);
-        let shared = Shared { kind, plain: plain.into(), header: header.len(), compressors, deflated: Default::default() };
+        let mut plain = Vec::new();
+        frame(kind, data, &mut plain);
+        let header = plain.len() - data.len();
+        let shared = Shared { kind, plain: plain.into(), header, compressors, deflated: Default::default() };
         Self { shared: Arc::new(shared) }
     }
 

@@ -158,6 +158,17 @@ pub struct EncodedHeader {
     len: u8,
 }
 
+impl EncodedHeader {
+    /// Writes it to the end of `out`.
+    #[inline]
+    pub(crate) fn append_to(&self, out: &mut Vec<u8>) {
+        let end = out.len() + usize::from(self.len);
+        // A copy of a fixed length is two moves.
+        out.extend_from_slice(&self.bytes);
+        out.truncate(end);
+    }
+}
+
 impl std::ops::Deref for EncodedHeader {
     type Target = [u8];
 

@@ -20,6 +20,7 @@
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MaskKey([u8; 4]);
 
+/// So many bytes are masked without a branch.
 const BLOCK: usize = 128;
 
 impl MaskKey {
@@ -42,17 +43,17 @@ impl MaskKey {
     pub fn apply(self, payload: &mut [u8]) {
         let half = u32::from_ne_bytes(self.0);
         let word = u64::from(half) << 32 | u64::from(half);
-        // Without a branch in each block.
-        let (blocks, rest) = payload.as_chunks_mut::<BLOCK>();
-        for block in blocks {
-            for bytes in block.as_chunks_mut::<8>().0 {
+        let mask = |words: &mut [[u8; 8]]| {
+            for bytes in words {
                 *bytes = (u64::from_ne_bytes(*bytes) ^ word).to_ne_bytes();
             }
+        };
+        let (blocks, rest) = payload.as_chunks_mut::<BLOCK>();
+        for block in blocks {
+            mask(block.as_chunks_mut().0);
         }
-        let (words, rest) = rest.as_chunks_mut::<8>();
-        for bytes in words {
-            *bytes = (u64::from_ne_bytes(*bytes) ^ word).to_ne_bytes();
-        }
+        let (words, rest) = rest.as_chunks_mut();
+        mask(words);
         let (halves, rest) = rest.as_chunks_mut::<4>();
         for bytes in halves {
             *bytes = (u32::from_ne_bytes(*bytes) ^ half).to_ne_bytes();

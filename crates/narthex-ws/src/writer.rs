@@ -11,9 +11,6 @@ use crate::frame::{EncodedHeader, Header, MAX_CONTROL_PAYLOAD, MAX_HEADER, Opcod
 use crate::mask::MaskKey;
 use crate::role::Role;
 
-/// Set in a frame's first byte: it is the last of its message.
-const FIN: u8 = 0x80;
-
 /// Where a client takes the key of each frame from: a strong source of randomness, RFC 6455 section 10.3.
 pub type MaskKeys = Box<dyn FnMut() -> MaskKey + Send>;
 
@@ -51,21 +48,15 @@ pub enum WriteError {
 /// For who knows that no other message has begun: a [`Writer`] has nothing to remember of it.
 #[inline]
 pub fn frame(kind: Kind, data: &[u8], out: &mut Vec<u8>) {
-    out.reserve(MAX_HEADER + data.len());
-    let first = FIN | kind.opcode() as u8;
-    // Cannot cut: each length fits where it is put.
-    match data.len() {
-        len @ 0..126 => out.extend_from_slice(&[first, len as u8]),
-        len @ 126..0x1_0000 => {
-            let [high, low] = (len as u16).to_be_bytes();
-            out.extend_from_slice(&[first, 126, high, low]);
-        }
-        len => {
-            out.extend_from_slice(&[first, 127]);
-            out.extend_from_slice(&(len as u64).to_be_bytes());
-        }
-    }
-    out.extend_from_slice(data);
+    append(Header { fin: true, rsv1: false, opcode: kind.opcode(), mask: None, len: data.len() as u64 }, data, out);
+}
+
+/// Writes a header, and a payload as it is.
+#[inline]
+fn append(header: Header, payload: &[u8], out: &mut Vec<u8>) {
+    out.reserve(MAX_HEADER + payload.len());
+    header.encode().append_to(out);
+    out.extend_from_slice(payload);
 }
 
 impl Writer {
@@ -102,8 +93,6 @@ impl Writer {
         }
         if self.compresses(data.len()) {
             self.compressed(kind, data, out);
-        } else if self.keys.is_none() {
-            frame(kind, data, out);
         } else {
             self.frame(kind.opcode(), true, data, out);
         }
@@ -229,11 +218,9 @@ impl Writer {
     #[inline]
     fn frame(&mut self, opcode: Opcode, fin: bool, payload: &[u8], out: &mut Vec<u8>) {
         let mask = self.keys.as_mut().map(|next| next());
-        out.reserve(MAX_HEADER + payload.len());
-        out.extend_from_slice(&Header { fin, rsv1: false, opcode, mask, len: payload.len() as u64 }.encode());
-        let start = out.len();
-        out.extend_from_slice(payload);
+        append(Header { fin, rsv1: false, opcode, mask, len: payload.len() as u64 }, payload, out);
         if let Some(key) = mask {
+            let start = out.len() - payload.len();
             key.apply(&mut out[start..]);
         }
     }
