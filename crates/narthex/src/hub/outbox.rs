@@ -247,9 +247,8 @@ impl Outbox {
         if frames.bytes.len() >= GATHER {
             return false;
         }
-        let kind = if message.as_text().is_some() { Kind::Text } else { Kind::Binary };
-        narthex_ws::frame(kind, message.as_bytes(), &mut frames.bytes);
-        frames.uncounted += 1;
+        narthex_ws::frame(message.kind(), message.as_bytes(), &mut frames.bytes);
+        frames.messages += 1;
         true
     }
 
@@ -453,7 +452,7 @@ mod tests {
         assert!(outbox.push(item("waits", Priority::Low), OutboundLimits::default).is_queued());
         assert!(!outbox.frame(&"later".into()), "another one waits");
         let frames = outbox.frames.take().unwrap();
-        assert_eq!((&frames.bytes[..], frames.uncounted), (&b"\x81\x05first\x82\x06second"[..], 2));
+        assert_eq!((&frames.bytes[..], frames.messages), (&b"\x81\x05first\x82\x06second"[..], 2));
         assert_eq!(drain(&mut outbox), ["waits"]);
 
         while outbox.frame(&"x".repeat(100).into()) {}

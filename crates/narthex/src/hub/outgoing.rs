@@ -23,8 +23,8 @@ pub(super) struct Outgoing {
     pub(super) large: Bytes,
     /// To be told when all of it is with the transport.
     pub(super) flushed: Vec<oneshot::Sender<()>>,
-    /// Messages in `bytes` that are not counted as sent.
-    pub(super) uncounted: u64,
+    /// Messages in `bytes` that were framed by who sent them.
+    pub(super) messages: u64,
 }
 
 impl Outgoing {
@@ -49,6 +49,6 @@ impl Outgoing {
             let _ = flushed.send(());
         }
         self.bytes.clear();
-        (self.sent, self.uncounted) = (0, 0);
+        (self.sent, self.messages) = (0, 0);
     }
 }
