@@ -60,11 +60,8 @@ impl Budget {
         let ratio = |[ours, theirs]: [f64; 2]| ours / theirs;
         let compared = all.of(self.workload).map(|of| Comparison::new(of, pair, self.workload.lanes(), emulated, ratio));
         let measured = compared.as_ref().and_then(Comparison::median);
-        let user_only = self.counted.and_then(|workload| {
-            let results = all.of(workload)?;
-            let user = |subject| results.user_instructions(subject, workload.lanes());
-            Some(user(self.subject)? / user(self.peer)?)
-        });
+        let user = self.counted.and_then(|workload| all.of(workload)?.user_instructions_of(pair, workload.lanes()));
+        let user_only = user.map(ratio);
         Verdict {
             budget: format!("{}: {} <= {:.2}x {}", self.workload.title(), self.subject, self.limit, self.peer),
             measured,

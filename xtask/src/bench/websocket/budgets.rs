@@ -46,10 +46,10 @@ pub(super) fn verdicts(outcome: &Outcome) -> Vec<Verdict> {
 }
 
 fn below(workload: Workload, results: &Results, peer: &'static str) -> Verdict {
-    let compared = compare(workload, results, [name::EMBEDDED, peer], |[ours, theirs]| ours / theirs);
+    let pair = [name::EMBEDDED, peer];
+    let compared = compare(workload, results, pair, |[ours, theirs]| ours / theirs);
     let times = |ratio: f64| format!("{ratio:.2}x");
-    let user = |subject| results.user_instructions(subject, workload.connections());
-    let user_only = user(name::EMBEDDED).zip(user(peer)).map(|(ours, theirs)| times(ours / theirs));
+    let user_only = results.user_instructions_of(pair, workload.connections()).map(|[ours, theirs]| times(ours / theirs));
     let budget = format!("{}: {} < 1.00x {peer}", workload.title(), name::EMBEDDED);
     Verdict {
         user_only: user_only.unwrap_or_default(),
