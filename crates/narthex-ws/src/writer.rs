@@ -52,7 +52,7 @@ pub fn frame(kind: Kind, data: &[u8], out: &mut Vec<u8>) {
 }
 
 /// Writes a header, and a payload as it is.
-#[inline]
+#[inline(always)]
 fn append(header: Header, payload: &[u8], out: &mut Vec<u8>) {
     out.reserve(MAX_HEADER + payload.len());
     header.encode().append_to(out);
