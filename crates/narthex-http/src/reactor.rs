@@ -14,7 +14,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
 
 use rustix::buffer::spare_capacity;
@@ -73,19 +73,32 @@ struct Bell {
 }
 
 /// Who is to be polled, and the task that does it.
-struct Rung {
-    keys: Mutex<Vec<Key>>,
-    task: Mutex<Waker>,
+struct Rung(Mutex<Called>);
+
+struct Called {
+    keys: Vec<Key>,
+    task: Waker,
 }
 
 impl Rung {
-    fn push(&self, key: Key) {
-        self.keys.lock().unwrap_or_else(PoisonError::into_inner).push(key);
-        self.task.lock().unwrap_or_else(PoisonError::into_inner).wake_by_ref();
+    fn lock(&self) -> MutexGuard<'_, Called> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn take(&self, into: &mut VecDeque<Key>) {
-        into.extend(self.keys.lock().unwrap_or_else(PoisonError::into_inner).drain(..));
+    fn push(&self, key: Key) {
+        let mut called = self.lock();
+        // Who was first has woken it.
+        let task = called.keys.is_empty().then(|| called.task.clone());
+        called.keys.push(key);
+        drop(called);
+        task.into_iter().for_each(Waker::wake);
+    }
+
+    /// Moves the keys out. Who rings from here on wakes `task`.
+    fn take(&self, into: &mut VecDeque<Key>, task: &Waker) {
+        let mut called = self.lock();
+        called.task.clone_from(task);
+        into.extend(called.keys.drain(..));
     }
 }
 
@@ -109,7 +122,7 @@ impl Reactor {
             reason = "its successor is unsafe, for owners of descriptors that may give them away: this one does not"
         )]
         let epoll = AsyncFd::with_interest(epoll::create(CreateFlags::CLOEXEC)?, Interest::READABLE)?;
-        let rung = Arc::new(Rung { keys: Mutex::default(), task: Mutex::new(Waker::noop().clone()) });
+        let rung = Arc::new(Rung(Mutex::new(Called { keys: Vec::new(), task: Waker::noop().clone() })));
         let reactor = Rc::new(Self { epoll, entries: RefCell::default(), rung, is_over: Cell::new(false) });
         spawn_local(run(Tenancy(Rc::clone(&reactor))));
         Ok(reactor)
@@ -157,11 +170,8 @@ impl Reactor {
     ///
     /// All connections share the budget that tokio gives a task: when that is used up, this task lets others have their turn.
     fn poll(&self, cx: &mut Context<'_>, rung: &mut VecDeque<Key>, events: &mut Vec<epoll::Event>) -> Poll<()> {
-        let mut task = self.rung.task.lock().unwrap_or_else(PoisonError::into_inner);
-        task.clone_from(cx.waker());
-        drop(task);
         let _moment = Moment::hold();
-        self.rung.take(rung);
+        self.rung.take(rung, cx.waker());
         for _ in 0..BATCH {
             let Some(key) = rung.pop_front() else { break };
             self.poll_entry(key, 0);

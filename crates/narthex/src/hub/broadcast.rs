@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 
 use super::channels::{Forms, Position};
 use super::message::Message;
-use super::outbox::{Priority, Sent};
+use super::outbox::{Item, Priority, Sent, What};
 use super::peer::{Peer, PeerId};
 use super::rooms::Room;
 use super::{Hub, Inner};
@@ -158,15 +158,23 @@ impl<'a> Broadcast<'a> {
             && self.include.is_none()
             && self.exclude.is_empty()
             && self.filter.is_none()
-            && self.priority == Priority::Normal
-            && self.key.is_none()
+            && self.is_plain()
             && self.message.as_text().is_some()
+    }
+
+    /// Whether it goes after what was sent before it and before what is sent after it.
+    fn is_plain(&self) -> bool {
+        self.priority == Priority::Normal && self.key.is_none()
     }
 
     fn deliver(&self, forms: &Forms<'_>) -> Reached {
         let mut reached = Reached::default();
         let send = |peer: &Peer| match forms.for_peer(peer) {
-            Some(what) => peer.share(what, self.priority, self.key.as_deref()),
+            Some(shared) if self.is_plain() => peer.share(shared),
+            Some(shared) => {
+                let key = self.key.as_deref().map(Into::into);
+                peer.push(Item { priority: self.priority, key, ..Item::new(What::Shared(shared)) })
+            }
             None => Sent::Refused,
         };
         self.each(|peer| match send(peer) {

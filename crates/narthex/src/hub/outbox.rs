@@ -94,13 +94,32 @@ pub(super) enum What {
     Message(Message),
     /// In frames of at most so many bytes.
     Frames(Box<(Message, NonZeroUsize)>),
-    Shared(Broadcast),
-    /// Shared too, for who speaks the channel protocol.
-    Envelope(Arc<Envelope>),
+    Shared(Shared),
     Ping(Box<[u8]>),
     /// The beginning of a message in pieces. Nothing else but pings goes between it and its last piece.
     Begin(Kind, Box<[u8]>),
     Append(Box<[u8]>, bool),
+}
+
+/// A message that many get.
+#[derive(Clone)]
+pub(super) enum Shared {
+    Message(Broadcast),
+    /// For who speaks the channel protocol.
+    Envelope(Arc<Envelope>),
+}
+
+impl Shared {
+    pub(super) fn frames(&self) -> &Broadcast {
+        match self {
+            Self::Message(frames) => frames,
+            Self::Envelope(envelope) => &envelope.frames,
+        }
+    }
+
+    fn len(&self) -> usize {
+        self.frames().data().len()
+    }
 }
 
 impl Item {
@@ -116,8 +135,7 @@ impl Item {
         match &self.what {
             What::Message(message) => message.len(),
             What::Frames(split) => split.0.len(),
-            What::Shared(broadcast) => broadcast.data().len(),
-            What::Envelope(envelope) => envelope.frames.data().len(),
+            What::Shared(shared) => shared.len(),
             What::Ping(bytes) | What::Begin(_, bytes) | What::Append(bytes, _) => bytes.len(),
         }
     }
@@ -157,6 +175,9 @@ struct Queue {
 
 #[derive(Default)]
 pub(super) struct Outbox {
+    /// All that waits, if it is this: most who get what many get have nothing else that waits, and need no memory for it. It is of
+    /// [`Priority::Normal`] and has no key.
+    shared: Option<Shared>,
     queue: Option<Box<Queue>>,
     /// Messages as frames, before all that waits.
     pub(super) frames: Option<Box<Outgoing>>,
@@ -228,19 +249,41 @@ impl Outbox {
     /// Bytes that wait.
     pub(super) fn bytes(&self) -> usize {
         let framed = self.frames.as_ref().map_or(0, |frames| frames.bytes.len());
-        framed + self.queue.as_ref().map_or(0, |queue| queue.bytes)
+        let shared = self.shared.as_ref().map_or(0, Shared::len);
+        framed + shared + self.queue.as_ref().map_or(0, |queue| queue.bytes)
     }
 
     pub(super) fn is_open(&self) -> bool {
         !self.over && self.ending == Ending::No
     }
 
+    /// Whether what is sent now has to wait for nothing but [`frames`](Self::frames).
+    #[inline]
+    fn is_free(&self) -> bool {
+        self.shared.is_none() && self.queue.is_none() && !self.in_pieces && self.is_open()
+    }
+
+    /// Takes what many get, if it is all that waits. Otherwise it is to be [pushed](Self::push).
+    #[inline]
+    pub(super) fn share(&mut self, shared: Shared) -> Result<(), Shared> {
+        if !self.is_free() {
+            return Err(shared);
+        }
+        self.shared = Some(shared);
+        Ok(())
+    }
+
+    /// What was [shared](Self::share), if nothing else waits before or after it.
+    #[inline]
+    pub(super) fn take_shared(&mut self) -> Option<Shared> {
+        self.shared.take()
+    }
+
     /// Makes a frame of a message that has to wait for nothing, for a session that is about to give it to the transport: no more
     /// than it would gather itself. `false`: it is to be [pushed](Self::push).
     #[inline]
     pub(super) fn frame(&mut self, message: &Message) -> bool {
-        let waits = self.queue.is_some() || self.in_pieces || !self.is_open();
-        if waits || !self.may_frame || message.len() > GATHER {
+        if !self.is_free() || !self.may_frame || message.len() > GATHER {
             return false;
         }
         let frames = self.frames.get_or_insert_with(Outgoing::spare);
@@ -259,6 +302,10 @@ impl Outbox {
         }
         let length = item.len();
         let queue = self.queue.get_or_insert_with(|| QUEUE.take().unwrap_or_default());
+        if let Some(shared) = self.shared.take() {
+            queue.bytes += shared.len();
+            queue.insert(Item::new(What::Shared(shared)));
+        }
         if let Some(key) = &item.key
             && let Some(old) = queue.items.iter_mut().find(|old| old.key.as_ref() == Some(key) && old.priority == item.priority)
         {
@@ -297,6 +344,9 @@ impl Outbox {
 
     /// What is to be sent next.
     pub(super) fn pop(&mut self) -> Option<Item> {
+        if let Some(shared) = self.take_shared() {
+            return Some(Item::new(What::Shared(shared)));
+        }
         let queue = self.queue.as_mut()?;
         let whole = if self.in_pieces {
             // Control frames may come between the frames of a message (RFC 6455 section 5.4).
@@ -334,7 +384,7 @@ impl Outbox {
     /// Whether [`pop`](Self::pop) would give something.
     #[inline]
     pub(super) fn has_next(&self) -> bool {
-        let Some(queue) = &self.queue else { return false };
+        let Some(queue) = &self.queue else { return self.shared.is_some() };
         match self.in_pieces {
             false => !queue.items.is_empty(),
             true => !queue.pieces.is_empty() || queue.items.iter().any(|item| matches!(item.what, What::Ping(_))),
@@ -342,7 +392,7 @@ impl Outbox {
     }
 
     pub(super) fn clear(&mut self) {
-        (self.queue, self.frames) = (None, None);
+        (self.shared, self.queue, self.frames) = (None, None, None);
     }
 }
 

@@ -5,7 +5,7 @@ use std::fmt;
 use std::net::{SocketAddr, SocketAddrV4, SocketAddrV6};
 use std::num::NonZeroUsize;
 use std::ops::{Deref, DerefMut};
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::Waker;
 use std::thread::ThreadId;
@@ -19,22 +19,32 @@ use uuid::Uuid;
 
 use super::channels::{Asked, Forms, Speaks};
 use super::message::Message;
-use super::outbox::{Ending, Item, Outbox, Priority, Sent, What};
+use super::outbox::{Ending, Item, OutboundLimits, Outbox, Priority, Sent, Shared, What};
 use super::rooms::Place;
 use super::writer::{MessageWriter, WriterBusy};
 use super::{Hub, Inner};
 
-/// A peer's id: a random UUID, written as `6ba7b810-9dad-41d1-80b4-00c04fd430c8`. It names, it does not authorize.
+/// A peer's id: a UUID, random but for its last byte, written as `6ba7b810-9dad-41d1-80b4-00c04fd430c8`. It names, it does not authorize.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct PeerId(Uuid);
 
 impl PeerId {
+    /// One for a peer of this thread.
     pub(super) fn random() -> Self {
-        Self(Uuid::new_v4())
+        static THREADS: AtomicU8 = AtomicU8::new(0);
+        thread_local! {
+            static THREAD: u8 = THREADS.fetch_add(1, Ordering::Relaxed);
+        }
+        let mut bytes = Uuid::new_v4().into_bytes();
+        let [.., last] = &mut bytes;
+        *last = THREAD.with(|thread| *thread);
+        Self(Uuid::from_bytes(bytes))
     }
 
-    pub(super) fn bytes(self) -> [u8; 16] {
-        self.0.into_bytes()
+    /// The same for all peers of a thread, and seldom the same for those of another.
+    pub(super) fn thread(self) -> u8 {
+        let [.., last] = self.0.into_bytes();
+        last
     }
 }
 
@@ -408,7 +418,7 @@ impl Peer {
         let what = match self.speaks() {
             Speaks::Raw => What::Message(message),
             Speaks::Channels | Speaks::Events => match Forms::new(&message, None, None).for_peer(self) {
-                Some(what) => what,
+                Some(shared) => What::Shared(shared),
                 None => return Sent::Refused,
             },
         };
@@ -516,19 +526,31 @@ impl Peer {
         if self.0.looking.load(Ordering::Relaxed) { None } else { outbox.waker.clone() }
     }
 
-    pub(super) fn share(&self, what: What, priority: Priority, key: Option<&str>) -> Sent {
-        self.push(Item { priority, key: key.map(Into::into), ..Item::new(what) })
+    /// Sends what many get.
+    pub(super) fn share(&self, shared: Shared) -> Sent {
+        self.put(|outbox| match outbox.share(shared) {
+            Ok(()) => Sent::Queued,
+            Err(shared) => outbox.push(Item::new(What::Shared(shared)), || self.limits()),
+        })
     }
 
     pub(super) fn push(&self, item: Item) -> Sent {
+        self.put(|outbox| outbox.push(item, || self.limits()))
+    }
+
+    fn put(&self, put: impl FnOnce(&mut Outbox) -> Sent) -> Sent {
         let mut outbox = self.outbox();
         let was_open = outbox.is_open();
-        // While a peer is open, its hub is there.
-        let sent = outbox.push(item, || self.0.hub.upgrade().map(|hub| hub.settings.outbound).unwrap_or_default());
+        let sent = put(&mut outbox);
         let waker = if was_open { self.sleeper(&outbox) } else { None };
         drop(outbox);
         waker.into_iter().for_each(Waker::wake);
         sent
+    }
+
+    fn limits(&self) -> OutboundLimits {
+        // While a peer is open, its hub is there.
+        self.0.hub.upgrade().map(|hub| hub.settings.outbound).unwrap_or_default()
     }
 
     /// Milliseconds since it connected.

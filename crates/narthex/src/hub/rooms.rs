@@ -1,8 +1,12 @@
 //! Who is where: the index of all peers, and those of channels, groups and sub-protocols. Reading never waits for a joiner for
 //! longer than it takes to copy a pointer: a list is handed out as it was when somebody asked.
 
+use std::borrow::Borrow;
 use std::collections::HashMap;
+use std::hash::{Hash, Hasher};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use indexmap::IndexSet;
 
 use super::mask::matches;
 use super::peer::{Peer, PeerId};
@@ -13,9 +17,34 @@ pub(super) struct Members(RwLock<List>);
 
 #[derive(Default)]
 struct List {
-    by_id: HashMap<PeerId, Peer>,
+    /// In the order in which they came, but for gaps that the latest have filled: what belongs to neighbours is near in memory, here and in
+    /// the system, and a broadcast in this order waits for less of it.
+    members: IndexSet<Member>,
     listed: Option<Arc<[Peer]>>,
 }
+
+/// A peer, found by its id.
+struct Member(Peer);
+
+impl Borrow<PeerId> for Member {
+    fn borrow(&self) -> &PeerId {
+        &self.0.0.id
+    }
+}
+
+impl Hash for Member {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.0.id().hash(state);
+    }
+}
+
+impl PartialEq for Member {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.id() == other.0.id()
+    }
+}
+
+impl Eq for Member {}
 
 impl Members {
     fn read(&self) -> RwLockReadGuard<'_, List> {
@@ -30,26 +59,26 @@ impl Members {
     pub(super) fn insert(&self, peer: &Peer) -> bool {
         let mut list = self.write();
         list.listed = None;
-        list.by_id.insert(peer.id(), peer.clone()).is_none()
+        list.members.insert(Member(peer.clone()))
     }
 
     /// Returns whether the peer was there.
     pub(super) fn remove(&self, id: PeerId) -> bool {
         let mut list = self.write();
         list.listed = None;
-        list.by_id.remove(&id).is_some()
+        list.members.swap_remove(&id)
     }
 
     pub(super) fn get(&self, id: PeerId) -> Option<Peer> {
-        self.read().by_id.get(&id).cloned()
+        self.read().members.get(&id).map(|member| member.0.clone())
     }
 
     pub(super) fn contains(&self, id: PeerId) -> bool {
-        self.read().by_id.contains_key(&id)
+        self.read().members.contains(&id)
     }
 
     pub(super) fn len(&self) -> usize {
-        self.read().by_id.len()
+        self.read().members.len()
     }
 
     /// All of them, as they are now.
@@ -58,8 +87,8 @@ impl Members {
             return Arc::clone(listed);
         }
         let mut list = self.write();
-        let List { by_id, listed } = &mut *list;
-        Arc::clone(listed.get_or_insert_with(|| by_id.values().cloned().collect()))
+        let List { members, listed } = &mut *list;
+        Arc::clone(listed.get_or_insert_with(|| members.iter().map(|member| member.0.clone()).collect()))
     }
 }
 
@@ -160,7 +189,8 @@ impl Rooms {
     }
 }
 
-/// Peers by id. There may be very many, and they come and go: a list of all would be made anew too often.
+/// Peers by id: those of a thread are together. There may be very many, and they come and go: one list of all would be made anew too often,
+/// and all threads would wait for each other.
 pub(super) struct Index([Members; Index::SHARDS]);
 
 impl Default for Index {
@@ -173,9 +203,7 @@ impl Index {
     const SHARDS: usize = 64;
 
     pub(super) fn shard(&self, id: PeerId) -> &Members {
-        // The ids are random: any byte will do.
-        let [.., last] = id.bytes();
-        &self.0[usize::from(last) % Self::SHARDS]
+        &self.0[usize::from(id.thread()) % Self::SHARDS]
     }
 
     pub(super) fn len(&self) -> usize {

@@ -11,7 +11,7 @@ use super::Speaks;
 use super::protocol::Outgoing;
 use super::topic::At;
 use crate::hub::message::Message;
-use crate::hub::outbox::What;
+use crate::hub::outbox::Shared;
 use crate::hub::peer::{Peer, PeerId};
 
 /// A message of the channel protocol that many get.
@@ -59,10 +59,10 @@ impl<'a> Forms<'a> {
     }
 
     /// What this peer gets. `None`: it cannot be told this.
-    pub(in crate::hub) fn for_peer(&self, peer: &Peer) -> Option<What> {
+    pub(in crate::hub) fn for_peer(&self, peer: &Peer) -> Option<Shared> {
         match (peer.speaks(), self.message) {
-            (Speaks::Raw, _) | (Speaks::Channels, Message::Binary(_)) => Some(What::Shared(self.raw().clone())),
-            (_, Message::Text(_)) => Some(What::Envelope(Arc::clone(self.envelope()?))),
+            (Speaks::Raw, _) | (Speaks::Channels, Message::Binary(_)) => Some(Shared::Message(self.raw().clone())),
+            (_, Message::Text(_)) => Some(Shared::Envelope(Arc::clone(self.envelope()?))),
             (Speaks::Events, Message::Binary(_)) => None,
         }
     }
@@ -105,20 +105,12 @@ mod tests {
         Peer::new(Weak::new(), origin, speaks, None)
     }
 
-    fn bytes(what: Option<What>) -> Vec<u8> {
-        match what {
-            Some(What::Shared(frames)) => frames.data().to_vec(),
-            Some(What::Envelope(envelope)) => envelope.frames.data().to_vec(),
-            _ => Vec::new(),
-        }
+    fn bytes(shared: Option<Shared>) -> Vec<u8> {
+        shared.unwrap().frames().data().to_vec()
     }
 
-    fn address(what: Option<What>) -> *const u8 {
-        match what {
-            Some(What::Shared(frames)) => frames.data().as_ptr(),
-            Some(What::Envelope(envelope)) => envelope.frames.data().as_ptr(),
-            _ => std::ptr::null(),
-        }
+    fn address(shared: Option<Shared>) -> *const u8 {
+        shared.unwrap().frames().data().as_ptr()
     }
 
     #[test]

@@ -10,7 +10,7 @@ use super::envelope::Envelope;
 use super::protocol::{Member, Outgoing};
 use super::topic::{At, Position, State, Topic};
 use crate::hub::Inner;
-use crate::hub::outbox::{Item, Priority, What};
+use crate::hub::outbox::{Item, Shared, What};
 use crate::hub::peer::Peer;
 use crate::hub::rooms::Kind;
 
@@ -145,7 +145,7 @@ fn replay(peer: &Peer, missed: Vec<Arc<Envelope>>) -> Option<Replayed> {
     let mut done = Some(done);
     for (at, envelope) in missed.into_iter().enumerate() {
         let done = if at == last { done.take() } else { None };
-        let item = Item { done, uncounted: true, ..Item::new(What::Envelope(envelope)) };
+        let item = Item { done, uncounted: true, ..Item::new(What::Shared(Shared::Envelope(envelope))) };
         if !peer.push(item).is_queued() {
             return None;
         }
@@ -181,7 +181,7 @@ fn notify(hub: &Inner, name: &str, outgoing: &Outgoing<'_>, about: &Peer) {
     hub.each_in(&hub.channels.reached_by(name), |peer| {
         if peer != about && peer.speaks() != Speaks::Raw {
             // Who is too slow for it is dealt with by its own queue.
-            let _ = peer.share(What::Envelope(Arc::clone(&envelope)), Priority::Normal, None);
+            let _ = peer.share(Shared::Envelope(Arc::clone(&envelope)));
         }
     });
 }
@@ -195,7 +195,7 @@ impl Peer {
     fn tell_at(&self, outgoing: &Outgoing<'_>, at: Option<At>) {
         let what = match (self.speaks(), at) {
             (Speaks::Raw, _) => return,
-            (Speaks::Events, Some(at)) => What::Envelope(Arc::new(Envelope::new(outgoing, Some(at), None))),
+            (Speaks::Events, Some(at)) => What::Shared(Shared::Envelope(Arc::new(Envelope::new(outgoing, Some(at), None)))),
             _ => What::Message(outgoing.text().into()),
         };
         // What a client of events is told it has not asked for again and again: its request is bounded.

@@ -14,7 +14,7 @@ use super::query::Query;
 use crate::hub::Inner;
 use crate::hub::channels::Position;
 use crate::hub::message::Message;
-use crate::hub::outbox::{Ending, What};
+use crate::hub::outbox::{Ending, Shared, What};
 use crate::hub::peer::{Peer, count};
 
 /// What is gathered before it is given to the transport.
@@ -139,7 +139,7 @@ impl Events {
 
     fn write(&mut self, what: &What, out: &mut String) {
         let text = match what {
-            What::Envelope(envelope) => {
+            What::Shared(Shared::Envelope(envelope)) => {
                 if let Some(at) = &envelope.at {
                     self.advance(at.channel(), at.position(), out);
                 }
@@ -148,7 +148,11 @@ impl Events {
             What::Message(Message::Text(text)) => text,
             What::Ping(_) => return out.push_str(":\n\n"),
             // Events are text.
-            What::Message(Message::Binary(_)) | What::Frames(_) | What::Shared(_) | What::Begin(..) | What::Append(..) => return,
+            What::Message(Message::Binary(_))
+            | What::Frames(_)
+            | What::Shared(Shared::Message(_))
+            | What::Begin(..)
+            | What::Append(..) => return,
         };
         // JSON has line ends between its tokens only; to the standard, each is the end of a field.
         for line in text.split(['\n', '\r']) {

@@ -71,16 +71,20 @@ impl Session {
     /// Makes bytes of what waits: what is framed, answers that are owed, what else was sent, then the Close. Returns whether there may be
     /// more.
     fn fill(&mut self) -> bool {
+        let is_owing = self.ping || self.codec.owes_answer();
         let mut outbox = self.peer.outbox();
         let frames = outbox.frames.take();
+        let shared = if frames.is_some() || is_owing { None } else { outbox.take_shared() };
         let is_all = self.has_all(&outbox);
         // No more of them come meanwhile: something waits before them, or nobody looks.
         drop(outbox);
         if let Some(frames) = frames {
             self.take_over(frames);
         }
-        let is_owing = self.ping || self.codec.owes_answer();
-        (!is_all || is_owing) && self.fill_with_rest()
+        if let Some(shared) = shared {
+            self.fill_by(|session, outgoing| session.encode(Item::new(What::Shared(shared)), outgoing));
+        }
+        (!is_all || is_owing) && self.fill_by(Self::fill_into)
     }
 
     /// Whether nothing waits any more. Then who sends wakes this task, also while it is busy.
@@ -103,11 +107,11 @@ impl Session {
         }
     }
 
-    fn fill_with_rest(&mut self) -> bool {
+    fn fill_by<R>(&mut self, fill: impl FnOnce(&mut Self, &mut Outgoing) -> R) -> R {
         let mut outgoing = self.outgoing.take().unwrap_or_else(Outgoing::spare);
-        let more = self.fill_into(&mut outgoing);
+        let filled = fill(self, &mut outgoing);
         self.outgoing = Some(outgoing);
-        more
+        filled
     }
 
     fn fill_into(&mut self, outgoing: &mut Outgoing) -> bool {
@@ -163,8 +167,7 @@ impl Session {
             What::Message(Message::Text(text)) => self.codec.text(&text, out),
             What::Message(Message::Binary(data)) => self.codec.binary(&data, out),
             What::Frames(split) => in_frames(&mut self.codec, &split.0, split.1.get(), out),
-            What::Shared(broadcast) => self.codec.broadcast(&broadcast).map(|frame| append(frame, out, large)),
-            What::Envelope(envelope) => self.codec.broadcast(&envelope.frames).map(|frame| append(frame, out, large)),
+            What::Shared(shared) => self.codec.broadcast(shared.frames()).map(|frame| append(frame, out, large)),
             What::Ping(payload) => self.codec.ping(&payload, out),
             What::Begin(kind, data) => self.codec.begin(kind, &data, out),
             What::Append(data, last) => self.codec.append(&data, last, out),
