@@ -516,6 +516,41 @@ mod tests {
     }
 
     #[test]
+    fn what_many_get_takes_no_memory_until_something_else_waits() {
+        let shared = |text: &str| Shared::Message(Broadcast::text(text, None));
+        let texts = |outbox: &mut Outbox| -> Vec<String> {
+            let text = |item: Item| match item.what {
+                What::Shared(shared) => String::from_utf8(shared.frames().data().to_vec()).unwrap(),
+                What::Message(message) => message.as_text().unwrap().to_owned(),
+                _ => "?".to_owned(),
+            };
+            std::iter::from_fn(|| outbox.pop()).map(text).collect()
+        };
+        let mut outbox = Outbox { may_frame: true, ..Outbox::default() };
+        assert!(outbox.share(shared("first")).is_ok());
+        assert!(outbox.queue.is_none() && outbox.has_next());
+        assert_eq!(outbox.bytes(), 5);
+        assert!(outbox.share(shared("second")).is_err(), "the first waits");
+        assert!(!outbox.frame(&"second".into()), "the first waits");
+        assert!(outbox.push(item("second", Priority::Normal), OutboundLimits::default).is_queued());
+        assert!(outbox.push(item("before both", Priority::High), OutboundLimits::default).is_queued());
+        assert_eq!(outbox.bytes(), 22);
+        assert!(outbox.share(shared("third")).is_err(), "two wait");
+        assert_eq!(texts(&mut outbox), ["before both", "first", "second"]);
+
+        assert!(outbox.share(shared("alone")).is_ok());
+        let limits = OutboundLimits { overflow: Overflow::DropNewest, ..FEW };
+        assert_eq!(outbox.push(item("too much", Priority::Normal), || limits), Sent::Refused, "what is shared counts");
+        assert_eq!(texts(&mut outbox), ["alone"]);
+
+        assert!(outbox.push(Item::new(What::Begin(Kind::Text, Box::default())), || FEW).is_queued());
+        assert!(outbox.pop().is_some());
+        assert!(outbox.share(shared("later")).is_err(), "a message in pieces goes on");
+        outbox = Outbox { over: true, ..Outbox::default() };
+        assert!(outbox.share(shared("nobody")).is_err());
+    }
+
+    #[test]
     fn messages_wait_for_the_end_of_one_in_pieces_and_pings_do_not() {
         let mut outbox = Outbox::default();
         assert!(outbox.push(item("first", Priority::Normal), OutboundLimits::default).is_queued());

@@ -214,3 +214,39 @@ impl Index {
         self.0.iter().map(Members::list)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Weak;
+
+    use super::*;
+    use crate::hub::channels::Speaks;
+    use crate::hub::peer::Origin;
+
+    fn peer() -> Peer {
+        let origin = Origin { peer: None, local: None, tls: false, protocol: None, head: "/".into() };
+        Peer::new(Weak::new(), origin, Speaks::Raw, None)
+    }
+
+    #[test]
+    fn peers_of_a_thread_are_listed_in_the_order_in_which_they_came() {
+        let index = Index::default();
+        let mut came: Vec<Peer> = (0..100).map(|_| peer()).collect();
+        for peer in &came {
+            assert!(index.shard(peer.id()).insert(peer));
+        }
+        let elsewhere = std::thread::spawn(peer).join().unwrap();
+        assert!(index.shard(elsewhere.id()).insert(&elsewhere));
+        let list = |peer: &Peer| index.shard(peer.id()).list().to_vec();
+        assert!(list(&came[0]) == came, "in order");
+        assert_eq!((list(&elsewhere).len(), index.len()), (1, 101));
+
+        // The latest fills the gap.
+        let gone = came.swap_remove(10);
+        let shard = index.shard(gone.id());
+        assert!(shard.remove(gone.id()) && !shard.remove(gone.id()));
+        assert!(list(&came[0]) == came, "in order but for the gap");
+        assert!(index.shard(gone.id()).get(gone.id()).is_none() && shard.get(came[50].id()).as_ref() == Some(&came[50]));
+        assert!(!shard.insert(&came[5]), "it is there already");
+    }
+}

@@ -2,7 +2,7 @@
 
 use super::idle::{Idle, MANY, SOME};
 use super::storm::DEVICES;
-use super::workload::{KIBIBYTE, SMALL, Workload};
+use super::workload::{KIBIBYTE, SMALL, TO_ALL, Workload};
 use super::{Outcome, PEERS, name};
 use crate::bench::comparison::{Comparison, Metric};
 use crate::bench::results::{Results, middle};
@@ -38,6 +38,9 @@ pub(super) fn verdicts(outcome: &Outcome) -> Vec<Verdict> {
         let Some(results) = outcome.results.of(workload) else { continue };
         verdicts.extend(PEERS.iter().map(|peer| below(workload, results, peer)));
         verdicts.push(instructions(workload, results, limit));
+    }
+    if let Some(results) = outcome.results.of(TO_ALL) {
+        verdicts.extend(PEERS.iter().map(|peer| below(TO_ALL, results, peer)));
     }
     verdicts.extend(IDLE.map(|(subject, limit)| idle(outcome, subject, limit)));
     verdicts.extend(HOLDS_MANY.map(|subject| holds_many(outcome, subject)));

@@ -16,8 +16,11 @@ pub(super) const SMALL: Workload = echo(16, 64);
 pub(super) const KIBIBYTE: Workload = echo(1024, 64);
 pub(super) const LARGE: Workload = echo(64 * 1024, 64);
 
+/// To as many as counting allows.
+pub(super) const TO_ALL: Workload = Workload::Broadcast { size: 64, connections: 128 };
+
 /// In the order of the page.
-pub(super) const ALL: [Workload; 14] = [
+pub(super) const ALL: [Workload; 15] = [
     echo(16, 1),
     SMALL,
     echo(16, 1000),
@@ -27,6 +30,7 @@ pub(super) const ALL: [Workload; 14] = [
     echo(64 * 1024, 1),
     LARGE,
     echo(64 * 1024, 1000),
+    TO_ALL,
     Workload::Broadcast { size: 64, connections: 1000 },
     Workload::Broadcast { size: 64, connections: 10_000 },
     Workload::Text { size: 1024, connections: 64, compressed: false },
@@ -40,7 +44,7 @@ pub(super) const CONNECTS: Workload = Workload::Connects { size: 16, connections
 
 /// Those that are counted: their connections divide the numbers of messages that counting takes. Of larger messages, most of the cost is
 /// copying and unmasking, for which valgrind's CPU lacks AVX-512.
-pub(super) const COUNTED: [Workload; 2] = [SMALL, KIBIBYTE];
+pub(super) const COUNTED: [Workload; 3] = [SMALL, KIBIBYTE, TO_ALL];
 
 const fn echo(size: usize, connections: usize) -> Workload {
     Workload::Echo { size, connections }
