@@ -111,7 +111,8 @@ impl Downstream for WireStream {
         // The task is woken by way of `StreamTask`, which keeps its waker.
         let Some(stream) = self.session.stream(self.id) else { return Poll::Ready(Some(Err(BodyError::Disconnected))) };
         if !stream.bytes.borrow().is_empty() {
-            let bytes = stream.bytes.borrow_mut().split().freeze();
+            // A stream that waits holds no memory for what comes.
+            let bytes = stream.bytes.take().freeze();
             self.session.consumed(self.id, bytes.len());
             return Poll::Ready(Some(Ok(bytes)));
         }
