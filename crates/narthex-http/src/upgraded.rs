@@ -92,6 +92,9 @@ impl Upgraded {
 
     /// Hands over what has come, in the worker's own buffer. `None`: the client sends nothing more, or the connection is broken.
     pub fn poll_receive<R>(&mut self, cx: &mut Context<'_>, take: impl FnOnce(&mut [u8]) -> R) -> Poll<Option<R>> {
+        if !self.may_have_more() {
+            return Poll::Pending;
+        }
         if let Some(mut early) = self.early.take() {
             return Poll::Ready(Some(take(&mut early)));
         }

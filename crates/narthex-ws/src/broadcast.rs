@@ -67,13 +67,13 @@ impl Broadcast {
     }
 
     /// The frame for peers of `class`. It is the plain one if compression would make it larger: every peer can read that.
-    pub fn frame(&self, class: Class) -> Bytes {
+    pub fn frame(&self, class: Class) -> &Bytes {
         let Shared { plain, compressors, deflated, .. } = &*self.shared;
         match (class, compressors) {
             (Class::Deflate(window), Some(compressors)) => {
-                deflated[window.index()].get_or_init(|| self.compress(compressors, window)).clone()
+                deflated[window.index()].get_or_init(|| self.compress(compressors, window))
             }
-            _ => plain.clone(),
+            _ => plain,
         }
     }
 

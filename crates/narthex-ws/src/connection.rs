@@ -223,7 +223,7 @@ impl Connection {
     /// # Panics
     ///
     /// This is a client.
-    pub fn broadcast(&mut self, broadcast: &Broadcast) -> Result<Bytes, SendError> {
+    pub fn broadcast<'b>(&mut self, broadcast: &'b Broadcast) -> Result<&'b Bytes, SendError> {
         let class = self.open()?.broadcast_class(broadcast.data().len())?;
         Ok(broadcast.frame(class))
     }

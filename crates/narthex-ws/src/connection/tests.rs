@@ -240,7 +240,7 @@ fn a_broadcast_fits_between_messages_that_refer_to_each_other() {
         let mut out = Vec::new();
         for _ in 0..3 {
             server.text(text, &mut out).unwrap();
-            out.extend_from_slice(&server.broadcast(&broadcast).unwrap());
+            out.extend_from_slice(server.broadcast(&broadcast).unwrap());
         }
         let both = [Event::Text(text.into()), Event::Text(to_all.into())];
         assert_eq!(events(&mut client, &out, 10), Ok([both.clone(), both.clone(), both].concat()));

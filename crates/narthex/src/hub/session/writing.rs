@@ -3,7 +3,6 @@
 use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 
-use bytes::Bytes;
 use narthex_http::Piece;
 use narthex_ws::{Close, Connection, SendError};
 
@@ -12,7 +11,7 @@ use super::line::Line;
 use crate::downstream::Closed;
 use crate::hub::handlers::Disconnected;
 use crate::hub::message::Message;
-use crate::hub::outbox::{Ending, Item, Outbox, What};
+use crate::hub::outbox::{Ending, Item, Outbox, Shared, What};
 use crate::hub::outgoing::{GATHER, Outgoing};
 use crate::hub::peer::count;
 
@@ -82,7 +81,10 @@ impl Session {
             self.take_over(frames);
         }
         if let Some(shared) = shared {
-            self.fill_by(|session, outgoing| session.encode(Item::new(What::Shared(shared)), outgoing));
+            self.fill_by(|session, outgoing| {
+                let written = share(&mut session.codec, &shared, outgoing);
+                session.counted(written)
+            });
         }
         (!is_all || is_owing) && self.fill_by(Self::fill_into)
     }
@@ -161,25 +163,40 @@ impl Session {
     }
 
     fn encode(&mut self, item: Item, outgoing: &mut Outgoing) {
-        let counters = &self.peer.0.counters;
-        let Outgoing { bytes: out, large, flushed, .. } = outgoing;
+        let out = &mut outgoing.bytes;
         let written = match item.what {
             What::Message(Message::Text(text)) => self.codec.text(&text, out),
             What::Message(Message::Binary(data)) => self.codec.binary(&data, out),
             What::Frames(split) => in_frames(&mut self.codec, &split.0, split.1.get(), out),
-            What::Shared(shared) => self.codec.broadcast(shared.frames()).map(|frame| append(frame, out, large)),
+            What::Shared(shared) => share(&mut self.codec, &shared, outgoing),
             What::Ping(payload) => self.codec.ping(&payload, out),
             What::Begin(kind, data) => self.codec.begin(kind, &data, out),
             What::Append(data, last) => self.codec.append(&data, last, out),
         };
-        match written {
-            Ok(()) => {
-                count(&counters.messages_sent, 1);
-                flushed.extend(item.done);
-            }
-            Err(error) => tracing::debug!(%error, "a message was not sent"),
+        if self.counted(written) {
+            outgoing.flushed.extend(item.done);
         }
     }
+
+    /// Counts a message that has become a frame.
+    fn counted(&self, written: Result<(), SendError>) -> bool {
+        match written {
+            Ok(()) => count(&self.peer.0.counters.messages_sent, 1),
+            Err(error) => tracing::debug!(%error, "a message was not sent"),
+        }
+        written.is_ok()
+    }
+}
+
+/// A large frame is not copied.
+fn share(codec: &mut Connection, shared: &Shared, outgoing: &mut Outgoing) -> Result<(), SendError> {
+    let frame = codec.broadcast(shared.frames())?;
+    if frame.len() >= LARGE {
+        outgoing.large = frame.clone();
+    } else {
+        outgoing.bytes.extend_from_slice(frame);
+    }
+    Ok(())
 }
 
 /// Writes a message in frames of at most so many bytes.
@@ -191,9 +208,4 @@ fn in_frames(codec: &mut Connection, message: &Message, most: usize, out: &mut V
         codec.append(part, parts.len() == 0, out)?;
     }
     Ok(())
-}
-
-/// A large frame is not copied.
-fn append(frame: Bytes, out: &mut Vec<u8>, large: &mut Bytes) {
-    if frame.len() >= LARGE { *large = frame } else { out.extend_from_slice(&frame) }
 }
