@@ -47,11 +47,6 @@ pub struct OutboundLimits {
     pub overflow: Overflow,
 }
 
-impl OutboundLimits {
-    /// For who need not know them.
-    const UNASKED: Self = Self { bytes: 0, messages: 0, overflow: Overflow::DropNewest };
-}
-
 impl Default for OutboundLimits {
     fn default() -> Self {
         Self { bytes: 1 << 20, messages: 1_024, overflow: Overflow::Close(CloseCode::TRY_AGAIN_LATER) }
@@ -174,11 +169,18 @@ struct Queue {
 }
 
 #[derive(Default)]
+enum Waiting {
+    #[default]
+    Nothing,
+    /// Only this, of [`Priority::Normal`] and without a key: most who get what many get have nothing else that waits, and need no memory
+    /// for it.
+    Shared(Shared),
+    Queue(Box<Queue>),
+}
+
+#[derive(Default)]
 pub(super) struct Outbox {
-    /// All that waits, if it is this: most who get what many get have nothing else that waits, and need no memory for it. It is of
-    /// [`Priority::Normal`] and has no key.
-    shared: Option<Shared>,
-    queue: Option<Box<Queue>>,
+    waiting: Waiting,
     /// Messages as frames, before all that waits.
     pub(super) frames: Option<Box<Outgoing>>,
     /// Who sends may make a frame of a message: the session would do the same.
@@ -201,6 +203,40 @@ impl Queue {
 
     fn is_empty(&self) -> bool {
         self.items.is_empty() && self.pieces.is_empty()
+    }
+
+    /// `Err`: the peer is to be closed with this code.
+    fn push(&mut self, item: Item, limits: impl FnOnce() -> OutboundLimits) -> Result<Sent, CloseCode> {
+        let length = item.len();
+        if let Some(key) = &item.key
+            && let Some(old) = self.items.iter_mut().find(|old| old.key.as_ref() == Some(key) && old.priority == item.priority)
+        {
+            self.bytes = self.bytes - old.len() + length;
+            *old = item;
+            return Ok(Sent::Queued);
+        }
+        if !item.uncounted && self.counted() > 0 {
+            let limits = limits();
+            while self.counted() > 0 && (self.bytes.saturating_add(length) > limits.bytes || self.counted() >= limits.messages) {
+                match limits.overflow {
+                    Overflow::DropOldest if self.drop_oldest(item.priority) => {}
+                    Overflow::DropNewest | Overflow::DropOldest => return Ok(Sent::Refused),
+                    Overflow::Close(code) => return Err(code),
+                }
+            }
+        }
+        self.append(item);
+        Ok(Sent::Queued)
+    }
+
+    /// Puts it behind all that goes before it.
+    fn append(&mut self, item: Item) {
+        self.bytes += item.len();
+        self.uncounted += usize::from(item.uncounted);
+        match item.what {
+            What::Append(..) => self.pieces.push_back(item),
+            _ => self.insert(item),
+        }
     }
 
     fn insert(&mut self, item: Item) {
@@ -249,8 +285,12 @@ impl Outbox {
     /// Bytes that wait.
     pub(super) fn bytes(&self) -> usize {
         let framed = self.frames.as_ref().map_or(0, |frames| frames.bytes.len());
-        let shared = self.shared.as_ref().map_or(0, Shared::len);
-        framed + shared + self.queue.as_ref().map_or(0, |queue| queue.bytes)
+        let waiting = match &self.waiting {
+            Waiting::Nothing => 0,
+            Waiting::Shared(shared) => shared.len(),
+            Waiting::Queue(queue) => queue.bytes,
+        };
+        framed + waiting
     }
 
     pub(super) fn is_open(&self) -> bool {
@@ -260,7 +300,7 @@ impl Outbox {
     /// Whether what is sent now has to wait for nothing but [`frames`](Self::frames).
     #[inline]
     fn is_free(&self) -> bool {
-        self.shared.is_none() && self.queue.is_none() && !self.in_pieces && self.is_open()
+        matches!(self.waiting, Waiting::Nothing) && !self.in_pieces && self.is_open()
     }
 
     /// Takes what many get, if it is all that waits. Otherwise it is to be [pushed](Self::push).
@@ -269,14 +309,20 @@ impl Outbox {
         if !self.is_free() {
             return Err(shared);
         }
-        self.shared = Some(shared);
+        self.waiting = Waiting::Shared(shared);
         Ok(())
     }
 
     /// What was [shared](Self::share), if nothing else waits before or after it.
     #[inline]
     pub(super) fn take_shared(&mut self) -> Option<Shared> {
-        self.shared.take()
+        match std::mem::take(&mut self.waiting) {
+            Waiting::Shared(shared) => Some(shared),
+            other => {
+                self.waiting = other;
+                None
+            }
+        }
     }
 
     /// Makes a frame of a message that has to wait for nothing, for a session that is about to give it to the transport: no more
@@ -300,46 +346,25 @@ impl Outbox {
         if !self.is_open() {
             return Sent::NotFound;
         }
-        let length = item.len();
-        let queue = self.queue.get_or_insert_with(|| QUEUE.take().unwrap_or_default());
-        if let Some(shared) = self.shared.take() {
-            queue.bytes += shared.len();
-            queue.insert(Item::new(What::Shared(shared)));
-        }
-        if let Some(key) = &item.key
-            && let Some(old) = queue.items.iter_mut().find(|old| old.key.as_ref() == Some(key) && old.priority == item.priority)
-        {
-            queue.bytes = queue.bytes - old.len() + length;
-            *old = item;
-            return Sent::Queued;
-        }
-        if item.uncounted {
-            queue.uncounted += 1;
-            queue.insert(item);
-            return Sent::Queued;
-        }
-        let limits = if queue.counted() > 0 { limits() } else { OutboundLimits::UNASKED };
-        while queue.counted() > 0 && (queue.bytes.saturating_add(length) > limits.bytes || queue.counted() >= limits.messages) {
-            match limits.overflow {
-                Overflow::DropNewest => return Sent::Refused,
-                Overflow::DropOldest => {
-                    if !queue.drop_oldest(item.priority) {
-                        return Sent::Refused;
-                    }
-                }
-                Overflow::Close(code) => {
-                    self.queue = None;
-                    self.ending = Ending::Close(Some(Box::new(Close::shortened(code, "this client reads too slowly"))));
-                    return Sent::Refused;
-                }
+        let mut queue = match std::mem::take(&mut self.waiting) {
+            Waiting::Nothing => QUEUE.take().unwrap_or_default(),
+            Waiting::Shared(shared) => {
+                let mut queue = QUEUE.take().unwrap_or_default();
+                queue.append(Item::new(What::Shared(shared)));
+                queue
+            }
+            Waiting::Queue(queue) => queue,
+        };
+        match queue.push(item, limits) {
+            Ok(sent) => {
+                self.waiting = Waiting::Queue(queue);
+                sent
+            }
+            Err(code) => {
+                self.ending = Ending::Close(Some(Box::new(Close::shortened(code, "this client reads too slowly"))));
+                Sent::Refused
             }
         }
-        queue.bytes += length;
-        match item.what {
-            What::Append(..) => queue.pieces.push_back(item),
-            _ => queue.insert(item),
-        }
-        Sent::Queued
     }
 
     /// What is to be sent next.
@@ -347,7 +372,7 @@ impl Outbox {
         if let Some(shared) = self.take_shared() {
             return Some(Item::new(What::Shared(shared)));
         }
-        let queue = self.queue.as_mut()?;
+        let Waiting::Queue(queue) = &mut self.waiting else { return None };
         let whole = if self.in_pieces {
             // Control frames may come between the frames of a message (RFC 6455 section 5.4).
             queue.items.iter().position(|item| matches!(item.what, What::Ping(_)))
@@ -367,11 +392,12 @@ impl Outbox {
             }
             None => return None,
         };
-        if queue.is_empty() {
-            let spare = self.queue.take();
-            if spare.as_ref().is_some_and(|queue| queue.items.capacity() <= SPARE && queue.pieces.capacity() <= SPARE) {
-                QUEUE.set(spare);
-            }
+        if queue.is_empty()
+            && let Waiting::Queue(spare) = std::mem::take(&mut self.waiting)
+            && spare.items.capacity() <= SPARE
+            && spare.pieces.capacity() <= SPARE
+        {
+            QUEUE.set(Some(spare));
         }
         Some(item)
     }
@@ -384,15 +410,18 @@ impl Outbox {
     /// Whether [`pop`](Self::pop) would give something.
     #[inline]
     pub(super) fn has_next(&self) -> bool {
-        let Some(queue) = &self.queue else { return self.shared.is_some() };
-        match self.in_pieces {
-            false => !queue.items.is_empty(),
-            true => !queue.pieces.is_empty() || queue.items.iter().any(|item| matches!(item.what, What::Ping(_))),
+        match &self.waiting {
+            Waiting::Nothing => false,
+            Waiting::Shared(_) => true,
+            Waiting::Queue(queue) if self.in_pieces => {
+                !queue.pieces.is_empty() || queue.items.iter().any(|item| matches!(item.what, What::Ping(_)))
+            }
+            Waiting::Queue(queue) => !queue.items.is_empty(),
         }
     }
 
     pub(super) fn clear(&mut self) {
-        (self.shared, self.queue, self.frames) = (None, None, None);
+        (self.waiting, self.frames) = (Waiting::Nothing, None);
     }
 }
 
@@ -428,7 +457,7 @@ mod tests {
             assert!(outbox.push(item(text, priority), OutboundLimits::default).is_queued());
         }
         assert_eq!(drain(&mut outbox), ["high", "higher?", "a", "b", "low"]);
-        assert!(outbox.queue.is_none());
+        assert!(matches!(outbox.waiting, Waiting::Nothing));
         assert_eq!(outbox.bytes(), 0);
     }
 
@@ -463,9 +492,9 @@ mod tests {
             assert!(outbox.push(item(text, Priority::Normal), || limits).is_queued());
         }
         assert_eq!(outbox.push(item("4", Priority::Normal), || limits), Sent::Refused);
-        assert_eq!(outbox.queue.as_ref().map(|queue| (queue.bytes, queue.counted())), Some((3, 3)));
+        assert!(matches!(&outbox.waiting, Waiting::Queue(queue) if (queue.bytes, queue.counted()) == (3, 3)));
         assert_eq!(drain(&mut outbox), ["kept 1", "kept 2", "kept 3", "kept 4", "1", "2", "3"]);
-        assert!(outbox.queue.is_none());
+        assert!(matches!(outbox.waiting, Waiting::Nothing));
     }
 
     #[test]
@@ -528,7 +557,7 @@ mod tests {
         };
         let mut outbox = Outbox { may_frame: true, ..Outbox::default() };
         assert!(outbox.share(shared("first")).is_ok());
-        assert!(outbox.queue.is_none() && outbox.has_next());
+        assert!(matches!(outbox.waiting, Waiting::Shared(_)) && outbox.has_next());
         assert_eq!(outbox.bytes(), 5);
         assert!(outbox.share(shared("second")).is_err(), "the first waits");
         assert!(!outbox.frame(&"second".into()), "the first waits");
