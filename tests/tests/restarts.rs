@@ -15,6 +15,8 @@ use tokio_tungstenite::tungstenite::Message;
 
 const RESTARTS: usize = 20;
 const PATIENCE: Duration = Duration::from_secs(20);
+/// A named queue waits for 10 s if nobody says otherwise.
+const LESS_THAN_GRACE: Duration = Duration::from_secs(5);
 
 struct Stage {
     host: Host,
@@ -62,6 +64,15 @@ fn under_load(address: SocketAddr, between: usize, mut restart: impl FnMut(usize
 
 fn is_refused(address: SocketAddr) -> bool {
     TcpStream::connect(address).is_err()
+}
+
+/// Waits until nobody listens there. A host closes its port a moment after the last app has gone.
+fn wait_until_refused(address: SocketAddr, limit: Duration, why: &str) {
+    let deadline = Instant::now() + limit;
+    while !is_refused(address) {
+        assert!(Instant::now() < deadline, "the port is open: {why}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
 }
 
 #[test]
@@ -232,11 +243,7 @@ fn a_queue_waits_as_long_as_it_is_told_and_then_its_port_is_closed() {
     assert!(!is_refused(address), "the port stays open");
     let response = waiting.response(false).unwrap();
     assert_eq!((response.status, response.header("retry-after").is_some()), (503, true));
-    let deadline = Instant::now() + PATIENCE;
-    while !is_refused(address) {
-        assert!(Instant::now() < deadline, "nobody has come, but the port is open");
-        std::thread::sleep(Duration::from_millis(20));
-    }
+    wait_until_refused(address, PATIENCE, "nobody has come");
     assert_eq!(stage.host.operate_json(&["show", "servicestate"])["sessions"].as_array().unwrap().len(), 0);
 }
 
@@ -254,7 +261,7 @@ fn who_registers_the_url_with_another_queue_does_not_wait() {
     let app = App::start(Provider::Shared, Some(&stage.host), &options);
     assert_eq!(whoami(address), "unnamed");
     stop(app);
-    assert!(is_refused(address), "a queue without a name waits for nobody");
+    wait_until_refused(address, LESS_THAN_GRACE, "a queue without a name waits for nobody");
 }
 
 #[test]
@@ -263,7 +270,7 @@ fn grace_can_be_switched_off_for_the_whole_host() {
     let app = stage.app("only", 0, "shop");
     let address = app.address;
     stop(app);
-    assert!(is_refused(address));
+    wait_until_refused(address, LESS_THAN_GRACE, "there is no grace");
 }
 
 fn processes(stage: &Stage) -> usize {
@@ -361,10 +368,7 @@ fn an_operator_drains_an_app_and_kicks_one_that_may_not_come_back() {
     let mut kicked = start("kicked");
     let said = stage.host.operate(&["delete", "session", &format!("id={}", id()), "mode=kick"]);
     assert!(said.contains(&format!("process {} is cut off", kicked.process.id())), "{said}");
-    let deadline = Instant::now() + PATIENCE;
-    while !is_refused(address) {
-        assert!(Instant::now() < deadline, "its URL is still there");
-    }
+    wait_until_refused(address, PATIENCE, "its URL is still there");
     // Long enough for it to have tried to come back.
     for _ in 0..20 {
         assert!(is_refused(address), "it has come back: {}", kicked.process.log());
