@@ -559,6 +559,15 @@ impl Peer {
     }
 }
 
+#[cfg(test)]
+impl Peer {
+    /// Without a session or a hub.
+    pub(super) fn alone(speaks: Speaks) -> Self {
+        let origin = Origin { peer: None, local: None, tls: false, protocol: None, head: "/".into() };
+        Self::new(Weak::new(), origin, speaks, None)
+    }
+}
+
 impl PartialEq for Peer {
     fn eq(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.0, &other.0)

@@ -217,15 +217,11 @@ impl Index {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Weak;
-
     use super::*;
     use crate::hub::channels::Speaks;
-    use crate::hub::peer::Origin;
 
     fn peer() -> Peer {
-        let origin = Origin { peer: None, local: None, tls: false, protocol: None, head: "/".into() };
-        Peer::new(Weak::new(), origin, Speaks::Raw, None)
+        Peer::alone(Speaks::Raw)
     }
 
     #[test]

@@ -95,15 +95,7 @@ impl<'a> Forms<'a> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Weak;
-
     use super::*;
-    use crate::hub::peer::Origin;
-
-    fn peer(speaks: Speaks) -> Peer {
-        let origin = Origin { peer: None, local: None, tls: false, protocol: None, head: "/".into() };
-        Peer::new(Weak::new(), origin, speaks, None)
-    }
 
     fn bytes(shared: Option<Shared>) -> Vec<u8> {
         shared.unwrap().frames().data().to_vec()
@@ -117,13 +109,13 @@ mod tests {
     fn each_form_is_built_once_for_whom_it_is() {
         let message = Message::from("say \"hi\"");
         let forms = Forms::new(&message, Some("c"), None);
-        assert_eq!(bytes(forms.for_peer(&peer(Speaks::Raw))), b"say \"hi\"");
+        assert_eq!(bytes(forms.for_peer(&Peer::alone(Speaks::Raw))), b"say \"hi\"");
         let envelope = br#"{"op":"message","channel":"c","data":"say \"hi\""}"#;
-        assert_eq!(bytes(forms.for_peer(&peer(Speaks::Channels))), envelope);
+        assert_eq!(bytes(forms.for_peer(&Peer::alone(Speaks::Channels))), envelope);
         for speaks in [Speaks::Raw, Speaks::Channels, Speaks::Events] {
-            assert_eq!(address(forms.for_peer(&peer(speaks))), address(forms.for_peer(&peer(speaks))));
+            assert_eq!(address(forms.for_peer(&Peer::alone(speaks))), address(forms.for_peer(&Peer::alone(speaks))));
         }
-        let [channels, events] = [Speaks::Channels, Speaks::Events].map(|speaks| address(forms.for_peer(&peer(speaks))));
+        let [channels, events] = [Speaks::Channels, Speaks::Events].map(|speaks| address(forms.for_peer(&Peer::alone(speaks))));
         assert_eq!(channels, events);
     }
 
@@ -131,7 +123,7 @@ mod tests {
     fn binary_has_no_envelope() {
         let message = Message::from(vec![1, 2]);
         let forms = Forms::new(&message, Some("c"), None);
-        assert_eq!(bytes(forms.for_peer(&peer(Speaks::Channels))), [1, 2]);
-        assert!(forms.for_peer(&peer(Speaks::Events)).is_none() && forms.envelope().is_none());
+        assert_eq!(bytes(forms.for_peer(&Peer::alone(Speaks::Channels))), [1, 2]);
+        assert!(forms.for_peer(&Peer::alone(Speaks::Events)).is_none() && forms.envelope().is_none());
     }
 }
