@@ -1,13 +1,11 @@
 //! The demo as people meet it: started, used, broken, stopped. And the host's own commands.
 #![cfg(unix)]
 
-mod support;
-
 use std::net::TcpListener;
 use std::time::Duration;
 
+use crate::support::{self, Program, Reply, get, request, wait_until};
 use sha2::{Digest, Sha256};
-use support::{Program, Reply, get, request, wait_until};
 use tokio_tungstenite::tungstenite::{self, Message};
 
 /// Starts the demo on a port that nobody has.

@@ -1,16 +1,13 @@
 //! `narthex explain` against a host that runs.
 #![cfg(unix)]
 
-#[expect(dead_code, reason = "the demo's tests use the rest")]
-mod support;
-
 use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 
+use crate::support::{self, Program};
 use narthex_proto::wire::{ControlConnection, GroupSettings, Hello, Message, QueueSettings, Role};
-use support::Program;
 
 struct Running {
     _host: Program,

@@ -1,14 +1,11 @@
 //! `narthex forward`, as people type it.
 #![cfg(unix)]
 
-#[expect(dead_code, reason = "the demo's tests use the rest")]
-mod support;
-
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener};
 use std::thread;
 
-use support::{Program, Reply};
+use crate::support::{self, Program, Reply};
 
 /// A server that tells what it is asked, one request for each connection.
 fn server(name: &'static str) -> SocketAddr {

@@ -1,19 +1,16 @@
 //! Handlers that block, by every provider: in a pool, with an end.
 #![cfg(all(unix, feature = "axum"))]
 
-#[macro_use]
-mod client;
-
 use std::sync::Mutex;
 use std::sync::mpsc;
 use std::time::Duration;
 
+use crate::client::{Place, Running};
 use axum::extract::Path;
 use axum::response::IntoResponse;
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use bytes::Bytes;
-use client::{Place, Running};
 use http::{Request, Response, StatusCode};
 use narthex::{BlockingPool, OpaqueErrors, blocking};
 use tokio::time::timeout;

@@ -1,16 +1,13 @@
 //! Settings that are changed while clients are served.
 #![cfg(unix)]
 
-#[macro_use]
-mod client;
-
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::time::Duration;
 
+use crate::client::{Place, Running};
 use axum::Router;
 use axum::routing::get;
-use client::{Place, Running};
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use narthex::{CachePolicy, Change, Error, FineTune, Http503Verbosity, Logging, Principal, Timeouts};

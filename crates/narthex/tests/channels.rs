@@ -1,14 +1,10 @@
 //! The channel protocol, the same whichever provider the app runs on.
 #![cfg(all(unix, feature = "axum"))]
 
-#[macro_use]
-mod client;
-mod channels {
-    pub(crate) mod stage;
+pub(crate) mod stage;
 
-    mod events;
-    mod history;
-    mod presence;
-    mod protocol;
-    mod requests;
-}
+mod events;
+mod history;
+mod presence;
+mod protocol;
+mod requests;

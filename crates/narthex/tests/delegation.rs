@@ -1,12 +1,10 @@
 //! Requests that one app hands over to another one.
 #![cfg(unix)]
 
-mod client;
-
+use crate::client::{Place, Reply, Running};
 use axum::Router;
 use axum::extract::{Path, Request};
 use axum::routing::any;
-use client::{Place, Reply, Running};
 use http_body_util::BodyExt;
 use narthex::{Delegation, FineTune, PathBase, Provider, RequestQueue, Server};
 

@@ -1,10 +1,8 @@
 //! What is particular to an app that has its ports for itself.
 
-mod client;
-
 use std::time::Duration;
 
-use client::{Client, Running, app};
+use crate::client::{Client, Running, app};
 use narthex::{Error, Provider, Server};
 
 fn server(prefix: &str) -> Server<axum::Router> {

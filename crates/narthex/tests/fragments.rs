@@ -1,20 +1,18 @@
 //! Responses that name fragments: their clients get the same bytes wherever those come from.
 #![cfg(unix)]
 
-mod client;
-
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use crate::client::{Place, Running};
 use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use client::{Place, Running};
 use http_body::{Frame, SizeHint};
 use http_body_util::BodyExt;
 use narthex::{CachePolicy, Composed, Error, Provider, RefusalCode, Server};

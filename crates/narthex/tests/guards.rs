@@ -1,13 +1,9 @@
 //! Authentication, rate limits, API keys and sessions, the same whichever provider the app runs on; handshakes of WebSockets too.
 #![cfg(all(unix, feature = "axum", feature = "auth", feature = "rate-limit", feature = "api-keys", feature = "sessions"))]
 
-#[macro_use]
-mod client;
-mod guards {
-    pub(crate) mod stage;
+pub(crate) mod stage;
 
-    mod api_keys;
-    mod auth;
-    mod limits;
-    mod sessions;
-}
+mod api_keys;
+mod auth;
+mod limits;
+mod sessions;

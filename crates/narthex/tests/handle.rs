@@ -1,18 +1,15 @@
 //! A server is started, stopped, restarted and started again by its handle.
 #![cfg(unix)]
 
-#[macro_use]
-mod client;
-
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use crate::client::{Client, Place};
 use axum::Router;
 use axum::extract::State;
 use axum::routing::get;
-use client::{Client, Place};
 use futures_util::FutureExt;
 use futures_util::future::join_all;
 use narthex::{Change, Error, Server, ServerHandle};

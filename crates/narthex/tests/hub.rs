@@ -1,13 +1,9 @@
 //! WebSockets through a hub, the same whichever provider the app runs on.
 #![cfg(all(unix, feature = "axum"))]
 
-#[macro_use]
-mod client;
-mod hub {
-    pub(crate) mod stage;
+pub(crate) mod stage;
 
-    mod endings;
-    mod handshake;
-    mod messages;
-    mod rooms;
-}
+mod endings;
+mod handshake;
+mod messages;
+mod rooms;

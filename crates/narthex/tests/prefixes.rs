@@ -1,17 +1,14 @@
 //! Prefixes that come and go while clients are served.
 #![cfg(unix)]
 
-#[macro_use]
-mod client;
-
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU16, AtomicUsize, Ordering::SeqCst};
 use std::time::Duration;
 
+use crate::client::{Client, Place, Reply};
 use axum::Router;
 use axum::extract::State;
 use axum::routing::get;
-use client::{Client, Place};
 use narthex::{Error, FineTune, OperatingMode, Provider, Server, ServerHandle, Tls};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -39,7 +36,7 @@ fn port(server: &ServerHandle) -> u16 {
     server.prefixes()[0].port().get()
 }
 
-async fn get_at(port: u16, target: &str) -> client::Reply {
+async fn get_at(port: u16, target: &str) -> Reply {
     Client(TcpStream::connect(("127.0.0.1", port)).await.unwrap()).get(target).await
 }
 

@@ -1,12 +1,9 @@
 //! What an app sees and what its clients see, the same whichever provider the app runs on.
 #![cfg(unix)]
 
-#[macro_use]
-mod client;
-
 use std::time::Duration;
 
-use client::{Place, Running};
+use crate::client::{self, Place, Running};
 use narthex::Error;
 use tokio_tungstenite::tungstenite::Message;
 

@@ -1,16 +1,13 @@
 //! What an app learns of its clients, and how it gets rid of them, on either provider.
 #![cfg(unix)]
 
-#[macro_use]
-mod client;
-
 use std::time::Duration;
 
+use crate::client::{Client, Place, Running};
 use axum::body::{Body, Bytes};
 use axum::extract::{Extension, Request};
 use axum::routing::get;
 use axum::{Router, extract::State};
-use client::{Client, Place, Running};
 use http::header::{CONNECTION, CONTENT_LENGTH};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use narthex::{NotInformed, RequestControl, Server};

@@ -1,14 +1,11 @@
 //! What browsers are told of responses, by every provider.
 #![cfg(all(unix, feature = "axum"))]
 
-#[macro_use]
-mod client;
-
+use crate::client::{Place, Running};
 use axum::extract::Query;
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use axum::response::IntoResponse;
 use axum::{Router, routing::get};
-use client::{Place, Running};
 use narthex::SecurityHeaders;
 
 on_both! {

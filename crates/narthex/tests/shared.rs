@@ -1,11 +1,9 @@
 //! What is particular to an app behind a host.
 #![cfg(unix)]
 
-mod client;
-
 use std::time::Duration;
 
-use client::{Place, Running, app};
+use crate::client::{Place, Running, app};
 use narthex::{Error, Provider, RefusalCode, RequestQueue, Server};
 
 #[tokio::test]

@@ -1,14 +1,12 @@
 //! Each knob does what it says, and with any of them an app answers everything.
 #![cfg(unix)]
 
-mod client;
-
 use std::collections::HashMap;
 use std::time::Duration;
 
+use crate::client::{self, Client, Place, Running};
 use axum::Router;
 use axum::routing::get;
-use client::{Client, Place, Running};
 use narthex::{Error, FineTune, OperatingMode, Provider, Server};
 
 fn single_acceptor() -> FineTune {

@@ -1,12 +1,8 @@
 //! Forms that clients send, by every provider and from any split of bytes.
 #![cfg(all(unix, feature = "uploads", feature = "axum"))]
 
-#[macro_use]
-mod client;
-mod uploads {
-    mod forms;
-    mod large;
-    mod leavings;
-    mod saving;
-    mod serving;
-}
+mod forms;
+mod large;
+mod leavings;
+mod saving;
+mod serving;

@@ -1,18 +1,15 @@
 //! A server that fails is brought back by its watchdog, and by nobody else.
 #![cfg(target_os = "linux")]
 
-#[macro_use]
-mod client;
-
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
+use crate::client::{Client, Place};
 use axum::Router;
 use axum::routing::{any, get};
-use client::{Client, Place};
 use narthex::{Error, FineTune, OperatingMode, Server, ServerHandle, Tls, Watchdog};
 use rustix::process::{PidfdFlags, PidfdGetfdFlags, getpid, pidfd_getfd, pidfd_open};
 use tokio::net::TcpStream;

@@ -1,11 +1,9 @@
 //! An app against a host that is made of the wire protocol alone: frames, credits, windows, and the order of greetings.
 #![cfg(unix)]
 
-mod client;
-
 use std::time::Duration;
 
-use client::app;
+use crate::client::app;
 use narthex::{Change, Error, FineTune, Provider, Server, ServerHandle};
 use narthex_proto::wire::{
     Activity, BodyLength, CachePolicy, CancelCode, ControlConnection, HostEnd, HostEvent, HttpVersion, INITIAL_WINDOW, Message,

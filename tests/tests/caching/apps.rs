@@ -5,7 +5,7 @@ use narthex_tests::wire_app::{Session, WireApp};
 use narthex_tests::{App, AppOptions, Client, Host, Provider};
 use tempfile::TempDir;
 
-use crate::stage::{Asker, CACHED, Stage, answer, is_stored};
+use crate::caching::stage::{Asker, CACHED, Stage, answer, is_stored};
 
 #[test]
 fn an_app_that_goes_takes_its_answers_with_it() {
@@ -15,7 +15,7 @@ fn an_app_that_goes_takes_its_answers_with_it() {
     assert!(is_stored(&stage.get(&target)));
     let prefix = format!("http://127.0.0.1:{}/", stage.app.address.port());
     stage.app.process.crash();
-    crate::stage::eventually("the end of its answers", || stage.cached().is_empty());
+    crate::caching::stage::eventually("the end of its answers", || stage.cached().is_empty());
 
     stage.app = App::start(Provider::Shared, Some(&stage.host), &AppOptions::new("second", prefix));
     let first = stage.get(&target);
@@ -33,7 +33,7 @@ fn a_more_specific_app_takes_the_url_over_and_gives_it_back() {
     let response = stage.get(&target);
     assert_eq!(response.header("x-app"), Some("other"), "another app's answer is served for this one's URL");
     drop(other);
-    crate::stage::eventually("the first app's return", || stage.get(&target).header("x-app") == Some("app"));
+    crate::caching::stage::eventually("the first app's return", || stage.get(&target).header("x-app") == Some("app"));
 }
 
 /// Has the app answer the client's next request, cacheably.

@@ -2,7 +2,7 @@
 
 use narthex_tests::Framing;
 
-use crate::stage::{CACHED, Stage, answer, count, is_stored};
+use crate::caching::stage::{CACHED, Stage, answer, count, is_stored};
 
 #[test]
 fn a_stored_answer_does_not_need_the_app() {
@@ -78,7 +78,7 @@ fn connection_close_ends_the_connection_behind_a_stored_answer() {
     let mut client = stage.connect();
     let stored = client.get_with(&target, "Connection: close\r\n");
     assert_eq!((is_stored(&stored), stored.header("connection")), (true, Some("close")));
-    assert_eq!(client.0.ending(crate::stage::SOON), narthex_tests::Ending::Closed);
+    assert_eq!(client.0.ending(crate::caching::stage::SOON), narthex_tests::Ending::Closed);
 }
 
 #[test]
@@ -88,7 +88,7 @@ fn what_one_worker_has_stored_all_of_them_serve() {
     let first = stage.get(&target);
     // The kernel deals connections out; so many of them meet both workers.
     let mut stored = 0;
-    crate::stage::eventually("a stored answer from every worker", || {
+    crate::caching::stage::eventually("a stored answer from every worker", || {
         stored = if is_stored(&stage.get(&target)) { stored + 1 } else { 0 };
         stored >= 20
     });

@@ -2,7 +2,7 @@
 
 use narthex_tests::Response;
 
-use crate::stage::{CACHED, Stage, answer, count, is_stored};
+use crate::caching::stage::{CACHED, Stage, answer, count, is_stored};
 
 const DATE: &str = "Sun, 22 Nov 2026 10:00:00 GMT";
 const EARLIER: &str = "Sat, 21 Nov 2026 10:00:00 GMT";

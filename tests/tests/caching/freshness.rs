@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use narthex_tests::Response;
 
-use crate::stage::{Stage, answer, count, eventually};
+use crate::caching::stage::{Stage, answer, count, eventually};
 
 fn age(response: &Response) -> u64 {
     response.header("age").and_then(|age| age.parse().ok()).expect("a stored answer says how old it is")

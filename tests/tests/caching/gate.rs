@@ -1,6 +1,6 @@
 //! Which answers are stored.
 
-use crate::stage::{CACHED, Stage, answer, count, is_stored};
+use crate::caching::stage::{CACHED, Stage, answer, count, is_stored};
 
 /// Asks twice for each, and says which second answers are not as expected.
 fn judge(rows: &[(&str, bool)]) {

@@ -1,6 +1,6 @@
 //! What operators see of the cache and change while it is in use.
 
-use crate::stage::{CACHED, Stage, answer, count, eventually, is_stored};
+use crate::caching::stage::{CACHED, Stage, answer, count, eventually, is_stored};
 
 #[test]
 fn what_is_cached_is_shown() {

@@ -1,6 +1,6 @@
 //! Which requests fill the cache, and which are answered from it.
 
-use crate::stage::{Asker, CACHED, Stage, answer, count, is_stored};
+use crate::caching::stage::{Asker, CACHED, Stage, answer, count, is_stored};
 
 const PUBLIC: &str = "header=cache-control: public, max-age=60";
 

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::stage::{CACHED, Stage, answer, eventually, is_stored};
+use crate::caching::stage::{CACHED, Stage, answer, eventually, is_stored};
 
 fn ask(stage: &Stage, size: u32, number: u32) -> bool {
     is_stored(&stage.get(&answer(&format!("{CACHED}&size={size}&number={number}"))))

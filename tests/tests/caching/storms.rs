@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use narthex_tests::Response;
 
-use crate::stage::{CACHED, Stage, answer, count, is_stored};
+use crate::caching::stage::{CACHED, Stage, answer, count, is_stored};
 
 const CLIENTS: usize = 64;
 const SIZE: usize = 20_000;
@@ -62,6 +62,6 @@ fn nobody_gets_what_a_change_has_replaced() {
         let changed = count(&client.ask("POST", &target, ""));
         // On this connection, and so on this worker, it holds at once; on the others after a moment.
         assert!(count(&client.get(&target)) > changed);
-        crate::stage::eventually("the change on every worker", || (0..4).all(|_| count(&stage.get(&target)) > changed));
+        crate::caching::stage::eventually("the change on every worker", || (0..4).all(|_| count(&stage.get(&target)) > changed));
     }
 }

@@ -1,6 +1,6 @@
 //! Answers that come in pieces.
 
-use crate::stage::{CACHED, Stage, answer, count, eventually, is_stored};
+use crate::caching::stage::{CACHED, Stage, answer, count, eventually, is_stored};
 
 const LENGTH: &str = "header=content-length: 50";
 

@@ -8,8 +8,8 @@ use narthex_proto::wire::{Properties, QueueSettings};
 use narthex_tests::wire_app::WireApp;
 use narthex_tests::{Client, Ending};
 
-use crate::scene::{own, plain};
-use crate::stage::{Stage, get};
+use crate::failures::scene::{own, plain};
+use crate::failures::stage::{Stage, get};
 
 const RATE: u64 = 400_000;
 /// What a measurement takes.

@@ -6,8 +6,8 @@ use narthex_proto::wire::{Activity, CancelCode, GroupSettings, Owner, Properties
 use narthex_tests::wire_app::{Event, Session};
 use narthex_tests::{App, AppOptions, Client, Provider};
 
-use crate::scene::{Row, Scene, Seen, own, plain, play, queued, timed};
-use crate::stage::{SOON, Stage, eventually, get, send};
+use crate::failures::scene::{Row, Scene, Seen, own, plain, play, queued, timed};
+use crate::failures::stage::{SOON, Stage, eventually, get, send};
 
 const INACTIVE: Option<Activity> = Some(Activity::Inactive);
 

@@ -7,8 +7,8 @@ use narthex_tests::process::narthex_program;
 use narthex_tests::wire_app::WireApp;
 use narthex_tests::{Client, Ending};
 
-use crate::scene::own;
-use crate::stage::{SOON, Stage, eventually, get, seen};
+use crate::failures::scene::own;
+use crate::failures::stage::{SOON, Stage, eventually, get, seen};
 
 /// One more than the limit gets its answer without having asked, and a line without a request.
 fn one_too_many(stage: &Stage, address: std::net::SocketAddr) {

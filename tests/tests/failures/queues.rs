@@ -12,8 +12,8 @@ use narthex_tests::process::app_program;
 use narthex_tests::wire_app::{Event, Session, WireApp};
 use narthex_tests::{Client, Ending, Process};
 
-use crate::scene::{plain, queued};
-use crate::stage::{SOON, Stage, eventually, get, seen};
+use crate::failures::scene::{plain, queued};
+use crate::failures::stage::{SOON, Stage, eventually, get, seen};
 
 /// A user that no machine need have.
 const STRANGER: u32 = 4_200_101;

@@ -3,8 +3,8 @@
 use narthex_tests::Client;
 use narthex_tests::wire_app::WireApp;
 
-use crate::scene::{compare, plain};
-use crate::stage::{Stage, send};
+use crate::failures::scene::{compare, plain};
+use crate::failures::stage::{Stage, send};
 
 /// What is sent, what its client sees, and the line of the error log.
 struct Bad {
@@ -133,7 +133,7 @@ fn each_bad_request_has_its_answer_and_its_line_in_the_error_log() {
     let play = |bad: &Bad| {
         let mut client = Client::connect(address).expect("the host accepts connections");
         send(&mut client, &(bad.sent)());
-        crate::scene::Seen::by(client)
+        crate::failures::scene::Seen::by(client)
     };
     let played = BAD.iter().map(|bad| {
         let sent = (bad.sent)();

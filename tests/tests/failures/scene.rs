@@ -6,7 +6,7 @@ use narthex_proto::wire::{GroupSettings, Properties, QueueSettings, Timeouts};
 use narthex_tests::Client;
 use narthex_tests::wire_app::WireApp;
 
-use crate::stage::{Ports, SOON, Stage, ending, seen};
+use crate::failures::stage::{Ports, SOON, Stage, ending, seen};
 
 /// A failure, what its client sees, and the line of the error log.
 pub(crate) struct Row {

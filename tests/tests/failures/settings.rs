@@ -3,8 +3,8 @@
 use narthex_proto::wire::{GroupSettings, Owner, Properties, QueueSettings, Timeouts};
 use narthex_tests::wire_app::WireApp;
 
-use crate::scene::{own, plain, queued, timed};
-use crate::stage::Stage;
+use crate::failures::scene::{own, plain, queued, timed};
+use crate::failures::stage::Stage;
 
 fn queue(length: u32) -> GroupSettings {
     queued(QueueSettings { length: Some(length), ..QueueSettings::default() })

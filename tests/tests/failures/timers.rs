@@ -7,8 +7,8 @@ use narthex_tests::wire_app::WireApp;
 use narthex_tests::{Client, Ending};
 use serde_json::{Value, json};
 
-use crate::scene::timed;
-use crate::stage::{SOON, Stage, get, seen, send};
+use crate::failures::scene::timed;
+use crate::failures::stage::{SOON, Stage, get, seen, send};
 
 const SECOND: Duration = Duration::from_secs(1);
 /// Longer than a timer of one second needs, also on a busy machine.

@@ -4,8 +4,8 @@ use narthex_proto::wire::{Activity, GroupSettings, Properties, QueueSettings, Ti
 use narthex_tests::wire_app::WireApp;
 use narthex_tests::{Client, ReadError};
 
-use crate::scene::{own, plain, queued, timed};
-use crate::stage::{SOON, Stage, get, seen};
+use crate::failures::scene::{own, plain, queued, timed};
+use crate::failures::stage::{SOON, Stage, get, seen};
 
 /// How a request comes to be refused.
 struct Refusal {

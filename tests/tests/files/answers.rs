@@ -7,7 +7,7 @@ use narthex_tests::Provider;
 use narthex_tests::h2::Connection;
 use narthex_tests::h2::frame::{self, END_STREAM};
 
-use crate::stage::{Stage, content};
+use crate::files::stage::{Stage, content};
 
 pub(crate) fn ranges_and_conditions(provider: Provider) {
     let stage = Stage::start(provider);

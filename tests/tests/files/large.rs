@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use narthex_tests::{Ending, Provider};
 
-use crate::stage::Stage;
+use crate::files::stage::Stage;
 
 const GIGABYTE: u64 = 1 << 30;
 const MEMORY: u64 = 64 << 20;

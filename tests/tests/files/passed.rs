@@ -4,7 +4,7 @@ use std::fs;
 
 use narthex_tests::{Process, Provider};
 
-use crate::stage::{Stage, content};
+use crate::files::stage::{Stage, content};
 
 /// The bytes that a process has asked the kernel for.
 fn read_by(process: &Process) -> u64 {

@@ -3,7 +3,7 @@
 use narthex_tests::Framing;
 use narthex_tests::case::{Case, case};
 
-use crate::{chunked, post};
+use crate::http1::{chunked, post};
 
 pub(crate) fn cases() -> Vec<Case> {
     let accepted = |name: &str, request: String, answer: &'static str| case(name).send(request).answer(200).body(answer).alive();

@@ -2,7 +2,7 @@
 
 use narthex_tests::case::{Case, case};
 
-use crate::refuse;
+use crate::http1::refuse;
 
 pub(crate) fn cases() -> Vec<Case> {
     let with = |lines: &str| format!("GET /headers HTTP/1.1\r\nHost: {{host}}\r\n{lines}\r\n\r\n");

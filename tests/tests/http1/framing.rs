@@ -2,7 +2,7 @@
 
 use narthex_tests::case::{Case, case};
 
-use crate::{chunked, post, refuse};
+use crate::http1::{chunked, post, refuse};
 
 pub(crate) fn cases() -> Vec<Case> {
     const CHUNKS: &str = "0\r\n\r\n";

@@ -2,7 +2,7 @@
 
 use narthex_tests::case::{Case, case};
 
-use crate::{NEXT, chunked, post, refuse};
+use crate::http1::{NEXT, chunked, post, refuse};
 
 pub(crate) fn cases() -> Vec<Case> {
     let target = |length: usize| format!("GET /?{} HTTP/1.1\r\nHost: {{host}}\r\n\r\n", "q".repeat(length - 2));

@@ -2,7 +2,7 @@
 
 use narthex_tests::case::{Case, case};
 
-use crate::refuse;
+use crate::http1::refuse;
 
 pub(crate) fn cases() -> Vec<Case> {
     let line = |line: &str| format!("{line}\r\nHost: {{host}}\r\n\r\n");

@@ -3,7 +3,7 @@
 use narthex_tests::case::{Case, case};
 use narthex_tests::{Framing, Response};
 
-use crate::refuse;
+use crate::http1::refuse;
 
 pub(crate) fn cases() -> Vec<Case> {
     let framed = |name: &str, request: &str, framing: Framing, length: usize| {

@@ -7,7 +7,7 @@ use narthex_tests::h2::{Connection, End, hpack};
 use narthex_tests::{App, AppOptions, Client, Ending, Host, PATIENCE, Provider};
 use tempfile::TempDir;
 
-use crate::stage::{answer, both, open, read_for, server, start, start_with};
+use crate::http2::stage::{answer, both, open, read_for, server, start, start_with};
 
 both! {
     a_hundred_streams_are_served_side_by_side;

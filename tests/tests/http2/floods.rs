@@ -8,7 +8,7 @@ use narthex_tests::h2::frame::{self, CANCEL, END_HEADERS, END_STREAM, ENHANCE_YO
 use narthex_tests::h2::{Connection, End, hpack};
 use narthex_tests::{Provider, Subject};
 
-use crate::stage::{both, open, read_for, server, start};
+use crate::http2::stage::{both, open, read_for, server, start};
 
 both! {
     streams_that_are_opened_and_reset;

@@ -7,7 +7,7 @@ use narthex_tests::h2::{Connection, End};
 use narthex_tests::{App, AppOptions, Host, PATIENCE, Provider};
 use tempfile::TempDir;
 
-use crate::stage::{answer, read_for};
+use crate::http2::stage::{answer, read_for};
 
 const SHORT: &str = "[timeouts]\nidleconnectiontimeout = 1\nheaderwaittimeout = 1\n";
 

@@ -3,7 +3,7 @@
 use narthex_tests::h3::{End, Stream};
 use narthex_tests::{Provider, Secure, Setup};
 
-use crate::stage::{eventually, run, run_on_one_thread};
+use crate::http3::stage::{eventually, run, run_on_one_thread};
 
 fn two_apps() -> (Secure, narthex_tests::App) {
     let secure = Secure::start(Provider::Shared, Setup { path: "a/", ..Setup::default() });

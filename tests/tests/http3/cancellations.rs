@@ -3,7 +3,7 @@
 use narthex_tests::Provider;
 use narthex_tests::h3::Connection;
 
-use crate::stage::{both, eventually, start};
+use crate::http3::stage::{both, eventually, start};
 
 both! {
     a_client_that_wants_no_answer_ends_the_handler;

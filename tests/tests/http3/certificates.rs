@@ -4,7 +4,7 @@ use narthex_tests::Provider;
 use narthex_tests::h3::Connection;
 use narthex_tests::pki::Use;
 
-use crate::stage::{both, eventually, run, start};
+use crate::http3::stage::{both, eventually, run, start};
 
 both! {
     a_renewal_drops_no_connection_and_new_ones_are_shown_the_new_certificate;

@@ -9,7 +9,7 @@ use narthex_tests::{Provider, Secure, Setup};
 use tokio::net::UdpSocket;
 use tokio::sync::Notify;
 
-use crate::stage::{both, eventually, start};
+use crate::http3::stage::{both, eventually, start};
 
 both! {
     without_a_word_nobody_begins_with_a_request;

@@ -6,7 +6,7 @@ use narthex_tests::Provider;
 use narthex_tests::h3::{End, NO_ERROR, REQUEST_REJECTED};
 use narthex_tests::web_socket::{Message, WebSocket};
 
-use crate::stage::{both, start};
+use crate::http3::stage::{both, start};
 
 both! {
     a_server_that_stops_says_so_and_finishes_what_it_has;

@@ -4,7 +4,7 @@ use narthex_tests::h2::frame;
 use narthex_tests::{Provider, Secure, Setup};
 use serde_json::{Value, json};
 
-use crate::stage::{both, json};
+use crate::http3::stage::{both, json};
 
 both! {
     a_handler_sees_the_same_of_a_request_over_every_version;

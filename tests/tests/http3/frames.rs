@@ -4,7 +4,7 @@ use narthex_tests::h3::Connection;
 use narthex_tests::h3::frame::{self, DATA, GOAWAY, HEADERS, PRIORITY_UPDATE, SETTINGS};
 use narthex_tests::{PATIENCE, Provider};
 
-use crate::stage::{both, start};
+use crate::http3::stage::{both, start};
 
 const UNEXPECTED: u64 = 0x105;
 

@@ -4,7 +4,7 @@ use narthex_tests::h3::frame::{self, DATA, HEADERS};
 use narthex_tests::h3::{Connection, End, Stream, qpack};
 use narthex_tests::{PATIENCE, Provider};
 
-use crate::stage::{both, start};
+use crate::http3::stage::{both, start};
 
 type Fields = [(&'static [u8], &'static [u8])];
 

@@ -2,7 +2,7 @@
 
 use narthex_tests::{Client, Provider, Secure, Setup};
 
-use crate::stage::{both, eventually, run, start};
+use crate::http3::stage::{both, eventually, run, start};
 
 both! {
     responses_over_tcp_name_the_port;

@@ -2,7 +2,7 @@
 
 use narthex_tests::{Provider, Secure, Setup};
 
-use crate::stage::{both, json};
+use crate::http3::stage::{both, json};
 
 both! {
     a_trusted_proxy_tells_the_client_of_each_request;

@@ -3,7 +3,7 @@
 use narthex_tests::Provider;
 use narthex_tests::h3::NO_ERROR;
 
-use crate::stage::{both, start};
+use crate::http3::stage::{both, start};
 
 both! {
     a_get_a_head_and_a_post_are_answered;

@@ -49,10 +49,10 @@ pub(crate) fn json(body: &[u8]) -> Value {
 macro_rules! both {
     ($($test:ident;)*) => {
         mod embedded {
-            $(#[test] fn $test() { crate::stage::run(super::$test(narthex_tests::Provider::Embedded)); })*
+            $(#[test] fn $test() { crate::http3::stage::run(super::$test(narthex_tests::Provider::Embedded)); })*
         }
         mod shared {
-            $(#[test] fn $test() { crate::stage::run(super::$test(narthex_tests::Provider::Shared)); })*
+            $(#[test] fn $test() { crate::http3::stage::run(super::$test(narthex_tests::Provider::Shared)); })*
         }
     };
 }

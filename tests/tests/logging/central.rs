@@ -3,7 +3,7 @@
 use narthex_tests::Client;
 use serde_json::json;
 
-use crate::stage::{HANDSHAKE, JSON, Stage, ask, files, object, send};
+use crate::logging::stage::{HANDSHAKE, JSON, Stage, ask, files, object, send};
 
 #[test]
 fn a_line_says_what_was_asked_and_answered() {
@@ -136,7 +136,7 @@ fn only_errors_or_only_successes_are_logged() {
 fn w3c_and_ncsa_lines_have_their_fields_in_their_places() {
     let stage = Stage::new("access_log = \"w3c\"");
     stage.get_with("/whoami?a=1", "User-Agent: two words\r\n");
-    crate::stage::eventually("the line", || stage.lines().len() == 1);
+    crate::logging::stage::eventually("the line", || stage.lines().len() == 1);
     let line = stage.lines().remove(0);
     let fields: Vec<&str> = line.split(' ').collect();
     let port = stage.app.address.port().to_string();
@@ -149,7 +149,7 @@ fn w3c_and_ncsa_lines_have_their_fields_in_their_places() {
 
     let stage = Stage::new("access_log = \"ncsa\"");
     let sent = stage.get_with("/whoami?a=1", "User-Agent: two words\r\nReferer: r\r\n");
-    crate::stage::eventually("the line", || stage.lines().len() == 1);
+    crate::logging::stage::eventually("the line", || stage.lines().len() == 1);
     let line = stage.lines().remove(0);
     assert!(line.starts_with("127.0.0.1 - - ["), "{line}");
     assert!(line.contains("] \"GET /whoami?a=1 HTTP/1.1\" 200 ") && line.ends_with(" \"r\" \"two words\""), "{line}");
@@ -164,12 +164,12 @@ fn logging_is_switched_on_and_off_while_the_host_runs() {
     stage.set("access_log", "json");
     let mut kept = stage.connect();
     ask(&mut kept, "GET", "/?on", "");
-    crate::stage::eventually("the line", || stage.lines().len() == 1);
+    crate::logging::stage::eventually("the line", || stage.lines().len() == 1);
     assert_eq!(object(&stage.lines()[0])["query"], "on");
     stage.set("access_log", "off");
     ask(&mut kept, "GET", "/?off", "");
     stage.set("access_log", "json");
     ask(&mut kept, "GET", "/?again", "");
-    crate::stage::eventually("the line", || stage.lines().len() == 2);
+    crate::logging::stage::eventually("the line", || stage.lines().len() == 2);
     assert_eq!(object(&stage.lines()[1])["query"], "again");
 }

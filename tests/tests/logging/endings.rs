@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::stage::{HANDSHAKE, JSON, SOON, Stage, ask, eventually, lines, object, send};
+use crate::logging::stage::{HANDSHAKE, JSON, SOON, Stage, ask, eventually, lines, object, send};
 
 #[test]
 fn a_download_that_its_client_breaks_off_has_a_line_with_what_was_sent() {

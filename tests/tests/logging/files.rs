@@ -2,7 +2,7 @@
 
 use narthex_tests::{Client, Host};
 
-use crate::stage::{JSON, SOON, Stage, ask, files, lines, send};
+use crate::logging::stage::{JSON, SOON, Stage, ask, files, lines, send};
 
 const LONG: usize = 3900;
 
@@ -24,7 +24,7 @@ fn names(stage: &Stage) -> Vec<String> {
 fn a_full_file_is_followed_by_the_next() {
     let stage = Stage::with(1, "access_log = \"w3c\"\naccess_log_rollover = \"size\"\naccess_log_max_size = 1048576");
     fill(&mut stage.connect(), 600);
-    crate::stage::eventually("all lines", || stage.lines().len() == 600);
+    crate::logging::stage::eventually("all lines", || stage.lines().len() == 600);
     assert_eq!(names(&stage), ["extend1.log", "extend2.log", "extend3.log"]);
     for file in files(&stage.logs()) {
         let text = std::fs::read_to_string(&file).expect("a log is text");
@@ -37,7 +37,7 @@ fn a_period_s_files_are_named_by_it() {
     for (rollover, digits) in [("hourly", 8), ("daily", 6), ("weekly", 6), ("monthly", 4)] {
         let stage = Stage::with(1, &format!("access_log = \"w3c\"\naccess_log_rollover = \"{rollover}\""));
         stage.get("/");
-        crate::stage::eventually("the line", || stage.lines().len() == 1);
+        crate::logging::stage::eventually("the line", || stage.lines().len() == 1);
         let names = names(&stage);
         let number = names[0].strip_prefix("ex").and_then(|name| name.strip_suffix(".log")).expect("it is an ex file");
         assert!(number.len() == digits && number.bytes().all(|byte| byte.is_ascii_digit()), "{rollover}: {names:?}");
@@ -52,7 +52,7 @@ fn logs_are_where_the_settings_say() {
         format!("{JSON}\nlog_directory = \"{}\"\naccess_log_site = \"central\"\naccess_log_rollover = \"size\"", logs.display());
     let stage = Stage::with(1, &settings);
     stage.get("/");
-    crate::stage::eventually("the line", || {
+    crate::logging::stage::eventually("the line", || {
         stage.host.operate(&["flush", "logbuffer"]);
         lines(&logs).len() == 1
     });
@@ -64,12 +64,12 @@ fn logs_are_where_the_settings_say() {
 fn a_file_that_is_moved_away_is_begun_anew() {
     let stage = Stage::with(1, JSON);
     stage.get("/?first");
-    crate::stage::eventually("the first line", || stage.lines().len() == 1);
+    crate::logging::stage::eventually("the first line", || stage.lines().len() == 1);
     let file = files(&stage.logs()).remove(0);
     std::fs::rename(&file, stage.directory.path().join("moved")).expect("a log can be moved");
     let mut client = stage.connect();
     let mut asked = 0;
-    crate::stage::eventually("a new file", || {
+    crate::logging::stage::eventually("a new file", || {
         ask(&mut client, "GET", "/?more", "");
         asked += 1;
         stage.lines();
@@ -91,7 +91,7 @@ fn a_new_host_goes_on_in_the_last_file() {
     let options = narthex_tests::AppOptions::new("shop", "http://127.0.0.1:0/");
     stage.app = narthex_tests::App::start(narthex_tests::Provider::Shared, Some(&stage.host), &options);
     stage.get("/");
-    crate::stage::eventually("both lines", || stage.lines().len() == 2);
+    crate::logging::stage::eventually("both lines", || stage.lines().len() == 2);
     assert_eq!(names(&stage).len(), 1);
 }
 

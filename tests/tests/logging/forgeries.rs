@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::stage::{JSON, Stage};
+use crate::logging::stage::{JSON, Stage};
 
 /// What could end a field, a line, a string or an object, or begin a comment.
 const PAYLOADS: [&[u8]; 22] = [
@@ -59,7 +59,7 @@ fn every_line_is_one(settings: &str, is_one: impl Fn(&str) -> bool) {
     let stage = Stage::new(settings);
     let routed = attack(&stage);
     assert!(routed > 50, "{routed}");
-    crate::stage::eventually("a line for each request", || stage.lines().len() >= routed);
+    crate::logging::stage::eventually("a line for each request", || stage.lines().len() >= routed);
     let lines = stage.lines();
     assert_eq!(lines.len(), routed);
     for line in lines {

@@ -5,7 +5,7 @@ use narthex_tests::wire_app::{Session, WireApp};
 use narthex_tests::{Client, Host};
 use tempfile::TempDir;
 
-use crate::stage::{SOON, eventually, files, lines, object, send};
+use crate::logging::stage::{SOON, eventually, files, lines, object, send};
 
 struct Group {
     // Fields are dropped in order.

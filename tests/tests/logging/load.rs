@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use crate::stage::{SOON, Stage, lines, send};
+use crate::logging::stage::{SOON, Stage, lines, send};
 
 const CLIENTS: usize = 8;
 const EACH: usize = 2500;

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use narthex_tests::Client;
 
-use crate::stage::{SOON, Stage, ask, eventually, lines, send};
+use crate::logging::stage::{SOON, Stage, ask, eventually, lines, send};
 
 const LONG: usize = 3900;
 /// More than is kept for later.
@@ -54,7 +54,7 @@ fn a_folder_that_cannot_be_made_delays_nothing_and_its_lost_lines_are_counted() 
     let lost = lost(&stage);
     eventually("what was kept", || lines(&logs).last().is_some_and(|line| line == "last"));
     assert_eq!(lines(&logs).len() as u64 + lost, MANY as u64 + 1);
-    let file = crate::stage::files(&logs).remove(0);
+    let file = crate::logging::stage::files(&logs).remove(0);
     let text = fs::read_to_string(file).expect("a log is text");
     let told: u64 = text.lines().filter_map(|line| line.strip_prefix("#Lost: ")?.parse::<u64>().ok()).sum();
     assert_eq!(told, lost);

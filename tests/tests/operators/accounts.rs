@@ -1,6 +1,6 @@
 //! Users for tests. Only root can become another one.
 
-use crate::machine::Account;
+use crate::operators::machine::Account;
 
 /// Two users and a group that no machine need have. Far from those of containers' users.
 pub(crate) const ANNA: Account = Account { uid: 4_200_001, gid: 4_200_001 };

@@ -7,10 +7,10 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_json::Value;
 
-use crate::certificates::{directory, free_port};
-use crate::machine::{Machine, eventually, get, request};
-use crate::openssl::{Connection, handshake};
-use crate::pebble::{Pebble, Wanted};
+use crate::operators::certificates::{directory, free_port};
+use crate::operators::machine::{Machine, eventually, get, request};
+use crate::operators::openssl::{Connection, handshake};
+use crate::operators::pebble::{Pebble, Wanted};
 
 const NAME: &str = "shop.example.com";
 const AGREED: &str = "acme_terms_agreed = true\n";
@@ -345,7 +345,7 @@ fn a_site_that_has_files_keeps_them_until_the_ca_has_issued() {
     pebble.stop();
     let machine = host(&pebble, "");
     let port = free_port();
-    let old = crate::openssl::Certificate::new(&directory(&machine), "old", &[NAME]);
+    let old = crate::operators::openssl::Certificate::new(&directory(&machine), "old", &[NAME]);
     machine.narthex(&format!("add sslcert {} {}", key(port), old.options())).done();
     let _app = machine.app(&[&format!("https://{NAME}:{port}/")]);
     machine.narthex(&format!("update sslcert {} acme", key(port))).done();

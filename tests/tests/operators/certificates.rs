@@ -4,8 +4,8 @@ use std::fs;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 
-use crate::machine::{Machine, eventually};
-use crate::openssl::{Certificate, Connection, Handshake, handshake, verifying};
+use crate::operators::machine::{Machine, eventually};
+use crate::operators::openssl::{Certificate, Connection, Handshake, handshake, verifying};
 
 /// An https registration names its port: a binding has to be there before it.
 pub(crate) fn free_port() -> u16 {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use narthex_tests::process::narthex_program;
 
-use crate::machine::Machine;
+use crate::operators::machine::Machine;
 
 fn urls(machine: &Machine) -> Vec<String> {
     let shown = machine.narthex("show urlacl --json").done();

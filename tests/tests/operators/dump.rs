@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use tempfile::TempDir;
 
-use crate::machine::Machine;
+use crate::operators::machine::Machine;
 
 /// Everything that a file can say, none of it the default.
 const CONFIG: &str = r#"

@@ -5,7 +5,7 @@ use std::fs;
 use narthex_tests::{Client, Framing, PATIENCE};
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::machine::{Machine, eventually, get};
+use crate::operators::machine::{Machine, eventually, get};
 
 const SHOWS: [&str; 4] = ["show urlacl", "show iplisten", "show timeout", "show setting"];
 

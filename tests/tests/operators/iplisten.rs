@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 
 use narthex_tests::Client;
 
-use crate::machine::{Machine, eventually, get};
+use crate::operators::machine::{Machine, eventually, get};
 
 #[test]
 fn an_address_comes_and_goes_while_connections_on_others_go_on() {

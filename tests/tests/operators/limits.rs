@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use narthex_tests::Ending;
 
-use crate::machine::{Machine, get, request};
+use crate::operators::machine::{Machine, get, request};
 
 #[test]
 fn the_header_timer_holds_for_the_next_connection() {

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use crate::machine::Machine;
+use crate::operators::machine::Machine;
 
 /// What is in the files of a folder of the host's logs.
 fn logged(machine: &Machine, site: &str) -> String {

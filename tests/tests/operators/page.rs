@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::machine::Machine;
+use crate::operators::machine::Machine;
 
 const PAGE: &str = include_str!("../../../docs/operators.md");
 /// The tokens are only here: no list of them is public.

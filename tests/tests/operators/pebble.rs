@@ -15,8 +15,8 @@ use narthex_tests::Process;
 use narthex_tests::pki::{Authority, Use};
 use tempfile::TempDir;
 
-use crate::certificates::free_port;
-use crate::machine::eventually;
+use crate::operators::certificates::free_port;
+use crate::operators::machine::eventually;
 
 /// How Pebble is to be.
 #[derive(Clone, Debug)]

@@ -1,6 +1,6 @@
 //! Reservations take effect at once, also on what runs.
 
-use crate::machine::{Machine, get, request};
+use crate::operators::machine::{Machine, get, request};
 
 fn host(name: &str) -> String {
     format!("GET /vroot/file HTTP/1.1\r\nHost: {name}\r\n\r\n")

@@ -1,10 +1,10 @@
 //! Two users of one machine, and a host that root runs for both.
 
-use crate::accounts::{ANNA, BERT, DEVELOPERS, can_be_others};
-use crate::machine::{Account, Machine};
+use crate::operators::accounts::{ANNA, BERT, DEVELOPERS, can_be_others};
+use crate::operators::machine::{Account, Machine};
 
 /// A host that holds a port, which no other program can take then: the port's number.
-fn port(machine: &Machine) -> (crate::machine::App, u16) {
+fn port(machine: &Machine) -> (crate::operators::machine::App, u16) {
     let holder = machine.app(&["http://127.0.0.1:0/holder/"]);
     let port = holder.port();
     (holder, port)

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::machine::Machine;
+use crate::operators::machine::Machine;
 
 /// What is done, what undoes it, and what shows it; netsh's spelling first.
 const VERBS: [([&str; 2], [&str; 2], &str); 5] = [

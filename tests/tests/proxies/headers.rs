@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use narthex_tests::{Ending, Provider, h2};
 
-use crate::stage::{SOON, Seen, Stage, TRUSTED, binary, both, get, seen, signed};
+use crate::proxies::stage::{SOON, Seen, Stage, TRUSTED, binary, both, get, seen, signed};
 
 both! {
     both_versions_tell_the_client_and_the_request_may_follow_in_the_same_packet;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use narthex_tests::{Ending, Provider};
 use serde_json::Value;
 
-use crate::stage::{SOON, Seen, Stage, TRUSTED, binary, get, seen};
+use crate::proxies::stage::{SOON, Seen, Stage, TRUSTED, binary, get, seen};
 
 const HEADER: &str = "PROXY TCP4 192.0.2.1 10.0.0.1 4711 443\r\n";
 

@@ -2,7 +2,7 @@
 
 use narthex_tests::{Provider, h2};
 
-use crate::stage::{Seen, Stage, TRUSTED, both, seen};
+use crate::proxies::stage::{Seen, Stage, TRUSTED, both, seen};
 
 both! {
     a_trusted_proxy_tells_the_client_of_each_request;

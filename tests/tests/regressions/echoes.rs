@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use narthex_tests::{Client, Subject};
 
-use crate::stage::{PROVIDERS, Stage, connect};
+use crate::regressions::stage::{PROVIDERS, Stage, connect};
 
 const CLIENTS: usize = 80;
 const LENGTH: usize = 2_000_000;

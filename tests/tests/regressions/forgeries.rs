@@ -5,8 +5,8 @@ use std::time::Duration;
 use narthex_proto::wire::GroupSettings;
 use narthex_tests::Ending;
 
-use crate::stage::{Stage, ask, connect, get, has_bare_line_feed, rest};
-use crate::wire_app::WireApp;
+use crate::regressions::stage::{Stage, ask, connect, get, has_bare_line_feed, rest};
+use crate::regressions::wire_app::WireApp;
 
 /// The bytes that a client gets after the head of a chunked response with these trailer lines, and the connection's end.
 fn after_trailers(lines: &[u8]) -> (String, Ending) {

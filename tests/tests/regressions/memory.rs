@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use narthex_tests::{App, AppOptions, Client, Provider};
 
-use crate::stage::{Stage, ask, connect, get};
+use crate::regressions::stage::{Stage, ask, connect, get};
 
 const BOUND: u64 = 64 << 20;
 

@@ -6,8 +6,8 @@ use std::time::Duration;
 use narthex_proto::wire::{GroupSettings, Kind, StreamId};
 use narthex_tests::{Client, ReadError, Response};
 
-use crate::stage::{Stage, ask, connect, get};
-use crate::wire_app::{Session, WireApp};
+use crate::regressions::stage::{Stage, ask, connect, get};
+use crate::regressions::wire_app::{Session, WireApp};
 
 const END: u8 = 0x80;
 const SMUGGLED: &[u8] = b"HTTP/1.1 200 OK\r\nX-Forged: y\r\nContent-Length: 0\r\n\r\n";

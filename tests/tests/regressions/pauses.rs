@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use narthex_tests::{Client, Provider, Subject};
 
-use crate::stage::{ask, get};
+use crate::regressions::stage::{ask, get};
 
 /// Longer than either end of a session waits for the other's pong.
 const PAUSE: Duration = Duration::from_secs(31);

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use narthex_tests::{Client, Subject};
 
-use crate::stage::PROVIDERS;
+use crate::regressions::stage::PROVIDERS;
 
 fn ask_for_two(subject: &Subject, first: &str) -> Client {
     let mut client = subject.connect();

@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 use narthex_proto::wire::{GroupSettings, QueueSettings};
 use narthex_tests::{Client, Ending};
 
-use crate::stage::{Stage, connect, get, shown};
-use crate::wire_app::{Event, WireApp};
+use crate::regressions::stage::{Stage, connect, get, shown};
+use crate::regressions::wire_app::{Event, WireApp};
 
 const LENGTH: u32 = 5;
 const AT_ONCE: Duration = Duration::from_secs(3);

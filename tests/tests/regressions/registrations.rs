@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use narthex_proto::wire::GroupSettings;
 
-use crate::stage::Stage;
-use crate::wire_app::WireApp;
+use crate::regressions::stage::Stage;
+use crate::regressions::wire_app::WireApp;
 
 #[test]
 fn a_prefix_that_was_given_back_can_be_registered_again_at_once() {

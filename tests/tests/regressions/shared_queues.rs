@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 use narthex_proto::wire::{GroupSettings, Properties, QueueSettings};
 use narthex_tests::{Client, Ending};
 
-use crate::stage::{Stage, ask, connect, get, rest, shown};
-use crate::wire_app::{Event, Shown, WireApp};
+use crate::regressions::stage::{Stage, ask, connect, get, rest, shown};
+use crate::regressions::wire_app::{Event, Shown, WireApp};
 
 const AT_ONCE: Duration = Duration::from_secs(3);
 const A_WHILE: Duration = Duration::from_millis(500);

@@ -5,8 +5,8 @@ use std::time::Duration;
 use narthex_proto::wire::{GroupSettings, Properties, Timeouts};
 use narthex_tests::Ending;
 
-use crate::stage::{Stage, connect, get, shown};
-use crate::wire_app::WireApp;
+use crate::regressions::stage::{Stage, connect, get, shown};
+use crate::regressions::wire_app::WireApp;
 
 fn timed(timeouts: Timeouts) -> GroupSettings {
     GroupSettings { properties: Properties { timeouts, ..Properties::default() }, ..GroupSettings::default() }

@@ -5,8 +5,8 @@ use std::time::Duration;
 use narthex_proto::wire::GroupSettings;
 use narthex_tests::{Client, ReadError, Response, Subject};
 
-use crate::stage::{PROVIDERS, Stage, connect};
-use crate::wire_app::WireApp;
+use crate::regressions::stage::{PROVIDERS, Stage, connect};
+use crate::regressions::wire_app::WireApp;
 
 fn ask(client: &mut Client, target: &str, version: &str) {
     client.send(format!("GET {target} HTTP/{version}\r\nHost: x\r\n\r\n").as_bytes()).expect("the server reads");

@@ -15,7 +15,7 @@ use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::trace::v1::Span as Sent;
 use prost::Message;
 
-use crate::stage::SOON;
+use crate::telemetry::stage::SOON;
 
 /// A span, as tests look at it.
 #[derive(Clone, Debug)]

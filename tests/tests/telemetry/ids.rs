@@ -3,7 +3,7 @@
 use narthex_tests::Provider;
 use serde_json::Value;
 
-use crate::stage::Stage;
+use crate::telemetry::stage::Stage;
 
 const ID: &str = "x-request-id";
 

@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use narthex_tests::{Client, Provider};
 
-use crate::collector::{Collector, Span};
-use crate::stage::{SOON, Stage};
+use crate::telemetry::collector::{Collector, Span};
+use crate::telemetry::stage::{SOON, Stage};
 
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 const PARENT: &str = "00f067aa0ba902b7";

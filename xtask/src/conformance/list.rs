@@ -17,7 +17,7 @@ pub(super) struct Row {
 /// A test as the list names it: in all ways to reach an app.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Test {
-    /// As nextest calls the binary: the package, and the file of its directory `tests`, if it is one.
+    /// As nextest calls the binary: the package, and `::all` for its suites.
     pub(super) binary: String,
     /// The rest, without the names of ways.
     pub(super) path: String,
@@ -44,11 +44,11 @@ pub(super) fn read(page: &str) -> Result<Vec<Group>, String> {
 fn parse(text: &str) -> Option<Test> {
     let name = text.trim_matches('`');
     let (first, rest) = name.split_once("::")?;
-    // Of a package's test binaries this one is named; all else are its unit tests.
-    let (binary, path) = match (first, rest.split_once("::")) {
-        ("narthex-http", Some((file @ ("timers" | "engine"), path))) => (format!("{first}::{file}"), path),
+    let (binary, path) = match (first, rest.split("::").next()) {
+        // Of its suites; all else are unit tests.
+        ("narthex-http", Some("timers" | "engine")) => (format!("{first}::all"), rest),
         _ if first.starts_with("narthex-") => (first.to_owned(), rest),
-        _ => (format!("narthex-tests::{first}"), rest),
+        _ => ("narthex-tests::all".to_owned(), name),
     };
     Some(Test { binary, path: path.to_owned() })
 }

@@ -87,7 +87,7 @@ fn attribute(start: &BytesStart<'_>, name: &str) -> String {
 fn place(binary: &str, name: &str) -> (Test, usize) {
     let mut way = None;
     let is_way = |part: &&str| {
-        let found = way_of(binary, part, name);
+        let found = way_of(part, name);
         way = way.or(found);
         found.is_none()
     };
@@ -96,18 +96,18 @@ fn place(binary: &str, name: &str) -> (Test, usize) {
     (Test { binary: binary.to_owned(), path: path.join("::") }, way.unwrap_or(once))
 }
 
-/// The way that a module's name says, with what its binary does not say for itself.
-fn way_of(binary: &str, module: &str, name: &str) -> Option<usize> {
+/// The way that a module's name says, with what its suite does not say for itself.
+fn way_of(module: &str, name: &str) -> Option<usize> {
     if let Some(way) = WAYS.iter().position(|way| *way == module) {
         return Some(way);
     }
     let (provider, tls) = match module {
-        "embedded" | "shared" => (module, binary.ends_with("::tls")),
+        "embedded" | "shared" => (module, name.starts_with("tls::")),
         "embedded_tls" => ("embedded", true),
         "shared_tls" => ("shared", true),
         _ => return None,
     };
-    let http2 = binary.ends_with("::http2") || name.ends_with("over_http2");
+    let http2 = name.starts_with("http2::") || name.ends_with("over_http2");
     let way = format!("{provider}_{}_{}", if tls { "tls" } else { "plain" }, if http2 { "http2" } else { "http1" });
     WAYS.iter().position(|known| *known == way)
 }

@@ -6,7 +6,7 @@ use narthex_host::admin::{Answer, BindingKey, BindingOption as O, BindingSpec, G
 use narthex_host::config::{CacheParam, MachineTimer};
 use narthex_proto::wire::Principal;
 
-use crate::fake_host::{FakeHost, stderr, stdout};
+use crate::verbs::fake_host::{FakeHost, stderr, stdout};
 
 fn options(said: &[(O, &str)]) -> BindingSpec {
     let mut options = BindingSpec::default();

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::fake_host::{narthex, stderr, stdout};
+use crate::verbs::fake_host::{narthex, stderr, stdout};
 
 /// Every verb of the command line. One that is added without being listed here fails the test below.
 const VERBS: &[&str] = &[

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use narthex_host::admin::Answer;
 
-use crate::fake_host::{FakeHost, Says, narthex, stderr, stdout};
+use crate::verbs::fake_host::{FakeHost, Says, narthex, stderr, stdout};
 
 const REFUSAL: &str = "cannot reserve http://+:80/shop/: user \"web\" may not: ask root to run `narthex add urlacl`";
 

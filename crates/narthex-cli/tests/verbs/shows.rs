@@ -7,7 +7,7 @@ use narthex_host::config::{CacheParam, MachineTimer};
 use narthex_proto::wire::Principal;
 use serde_json::{Value, json};
 
-use crate::fake_host::{FakeHost, Says, stderr, stdout};
+use crate::verbs::fake_host::{FakeHost, Says, stderr, stdout};
 
 /// The table that is printed for an answer, and the question that was asked.
 fn table(answer: Answer, line: &str) -> (String, Question) {

@@ -3,7 +3,7 @@
 use narthex_host::admin::{Answer, BindingKey, BindingOption as O, BindingSpec, CertificateState, Question, SslcertState};
 use serde_json::{Value, json};
 
-use crate::fake_host::{FakeHost, stdout};
+use crate::verbs::fake_host::{FakeHost, stdout};
 
 fn options(said: &[(O, &str)]) -> BindingSpec {
     let mut options = BindingSpec::default();

@@ -8,8 +8,8 @@ use bytes::Bytes;
 use narthex_http::{Bandwidth, BodyLength, Exchange, Piece, Request};
 use tokio::time::{Instant, sleep};
 
-use crate::paused::{Server, received_until, response, run, serve};
-use crate::server::Work;
+use crate::engine::paused::{Server, received_until, response, run, serve};
+use crate::engine::server::Work;
 
 const RATE: u64 = 1_000_000;
 
@@ -156,7 +156,7 @@ fn a_connection_that_is_still_written_to_is_not_idle() {
         let mut stream = server.get("/10000").await;
         response(&mut stream).await;
         let start = Instant::now();
-        crate::paused::until_end(&mut stream).await;
+        crate::engine::paused::until_end(&mut stream).await;
         assert!(start.elapsed() > Duration::from_millis(900), "{:?}", start.elapsed());
     });
 }

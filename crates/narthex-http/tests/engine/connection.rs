@@ -7,8 +7,8 @@ use std::task::Poll;
 
 use narthex_http::Piece;
 
-use crate::client::{exchange, send, until_end};
-use crate::server::{hold, ok, serve};
+use crate::engine::client::{exchange, send, until_end};
+use crate::engine::server::{hold, ok, serve};
 
 #[test]
 fn what_is_attached_lasts_from_request_to_request_and_not_to_another_connection() {
@@ -48,7 +48,7 @@ fn what_is_attached_goes_with_the_connection_although_a_handle_is_kept() {
         None
     });
     exchange(server.address, "GET / HTTP/1.0\r\n\r\n");
-    gone.recv_timeout(crate::client::PATIENCE).unwrap();
+    gone.recv_timeout(crate::engine::client::PATIENCE).unwrap();
 }
 
 #[test]

@@ -7,8 +7,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use narthex_http::{BodyLength, ConnectionCaps, Exchange, Piece, Reason, Request};
 
-use crate::client::{connect, exchange, reset, response, send, until_end};
-use crate::server::{End, Work, hold, note, ok, serve, serve_with};
+use crate::engine::client::{connect, exchange, reset, response, send, until_end};
+use crate::engine::server::{End, Work, hold, note, ok, serve, serve_with};
 
 const CLOSE: &str = "HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
 const KEEP: &str = "HTTP/1.1\r\nHost: a\r\n\r\n";

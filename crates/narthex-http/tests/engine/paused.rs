@@ -13,7 +13,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{LocalSet, spawn_local};
 use tokio::time::{Instant, timeout_at};
 
-use crate::server::{App, Handling};
+use crate::engine::server::{App, Handling};
 
 pub(crate) struct Server {
     pub(crate) address: SocketAddr,

@@ -14,8 +14,8 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use tempfile::TempDir;
 
-use crate::client::PATIENCE;
-use crate::server::{Handling, Server, ok, serve_with};
+use crate::engine::client::PATIENCE;
+use crate::engine::server::{Handling, Server, ok, serve_with};
 
 struct Made {
     _directory: TempDir,

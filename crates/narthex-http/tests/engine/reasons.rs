@@ -3,8 +3,8 @@
 use narthex_http::{ConnectionCaps, Exchange, Limits, Reason, Request};
 use narthex_proto::wire::Verbosity;
 
-use crate::client::{connect, exchange, send, until_end};
-use crate::server::{Work, note, ok, serve, serve_with};
+use crate::engine::client::{connect, exchange, send, until_end};
+use crate::engine::server::{Work, note, ok, serve, serve_with};
 
 fn app(_: &Request<'_>, exchange: &Exchange) -> Work {
     let exchange = exchange.clone();
@@ -150,7 +150,7 @@ fn the_timer_of_the_queue_obeys_verbosity() {
         |_, exchange| {
             exchange.set_verbosity(Verbosity::Full);
             exchange.queued();
-            crate::server::hold(exchange)
+            crate::engine::server::hold(exchange)
         },
     );
     let answer = exchange(server.address, "GET / HTTP/1.0\r\n\r\n");

@@ -9,7 +9,7 @@ use std::time::Duration;
 use narthex_http::{Admission, ConnectionCaps, Exchange, Handler, Journal, Piece, Reason, Request, Settings, Worker};
 use narthex_proto::prefix::Scheme;
 
-use crate::client::PATIENCE;
+use crate::engine::client::PATIENCE;
 
 pub(crate) type Work = Option<Pin<Box<dyn Future<Output = ()>>>>;
 pub(crate) type App = fn(&Request<'_>, &Exchange) -> Work;

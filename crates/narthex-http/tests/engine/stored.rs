@@ -3,8 +3,8 @@
 use bytes::Bytes;
 use narthex_http::{Exchange, Piece, Request};
 
-use crate::client::{exchange, response, send};
-use crate::server::{Work, note, serve};
+use crate::engine::client::{exchange, response, send};
+use crate::engine::server::{Work, note, serve};
 
 const BLOCK: &[u8] = b"etag: \"1\"\r\ncontent-type: text/plain\r\n";
 

@@ -10,8 +10,8 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::time::sleep;
 
-use crate::paused::{self, Server, response, run, until_end};
-use crate::server::{Work, note, ok, serve_with};
+use crate::engine::paused::{self, Server, response, run, until_end};
+use crate::engine::server::{Work, note, ok, serve_with};
 
 const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
 const SHORT: Duration = Duration::from_millis(150);
@@ -62,7 +62,7 @@ fn app(request: &Request<'_>, exchange: &Exchange) -> Work {
         }
         "/queued" => {
             exchange.queued();
-            return crate::server::hold(exchange);
+            return crate::engine::server::hold(exchange);
         }
         "/large" => {
             let _ = exchange.send(200, std::iter::empty(), Piece::Shared(Bytes::from(vec![0; 32 << 20])));
@@ -184,7 +184,7 @@ fn now() -> Instant {
 }
 
 /// A server that wants `rate` bytes per second taken, with a client that has begun to take a large response.
-fn slow(rate: u32) -> (crate::server::Server, std::net::TcpStream) {
+fn slow(rate: u32) -> (crate::engine::server::Server, std::net::TcpStream) {
     let change = move |settings: &mut narthex_http::Settings| settings.timeouts.min_send_rate = rate;
     let server = serve_with(change, ConnectionCaps::default(), |_| {}, app);
     // As on a network: on the loopback device, windows open in steps of 64 KiB.

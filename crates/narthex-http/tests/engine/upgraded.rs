@@ -13,8 +13,8 @@ use std::time::Duration;
 use narthex_http::{ConnectionCaps, Exchange, Piece, Request, Upgraded};
 use tokio::sync::oneshot;
 
-use crate::client::{send, until_end};
-use crate::server::{Server, Work, serve, serve_with};
+use crate::engine::client::{send, until_end};
+use crate::engine::server::{Server, Work, serve, serve_with};
 
 type Rest = Pin<Box<dyn Future<Output = ()>>>;
 

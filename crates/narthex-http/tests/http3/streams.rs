@@ -5,7 +5,7 @@ use h3::error::{Code, StreamError};
 use http::{HeaderMap, HeaderValue};
 use tokio::task::spawn_local;
 
-use crate::side::{STREAM_WINDOW, answer, run, serve};
+use crate::http3::side::{STREAM_WINDOW, answer, run, serve};
 
 #[test]
 fn a_get_is_answered_and_its_handler_knows_the_connection() {

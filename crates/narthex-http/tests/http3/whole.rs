@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::side::{answer, client, endpoint, run, serve, serve_with};
+use crate::http3::side::{answer, client, endpoint, run, serve, serve_with};
 
 #[test]
 fn a_connection_that_drains_finishes_what_it_has_and_takes_nothing_more() {

@@ -1,0 +1,29 @@
+//! Black-box suites. One program: each more links everything again.
+
+mod any_program;
+mod app_page;
+mod browser;
+mod caching;
+mod crash;
+mod dashboard;
+mod failures;
+mod files;
+mod grpc;
+mod http1;
+mod http2;
+mod http3;
+mod isolation;
+mod logging;
+mod matrix;
+mod operators;
+mod projects;
+mod provider;
+mod proxies;
+mod regressions;
+mod responses;
+mod restarts;
+mod sharing;
+mod streaming;
+mod telemetry;
+mod tls;
+mod web_sockets;
