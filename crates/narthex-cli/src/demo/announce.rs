@@ -48,7 +48,10 @@ fn welcome(expose: bool, port: u16, socket: &Path, apps: &[(AppName, u32)], dash
         let _ = writeln!(text, "  {command}");
     }
     if let Some((name, pid)) = apps.first() {
-        let _ = writeln!(text, "\nTry `kill -9 {pid}` while you reload: {name} comes back, the other does not notice.");
+        let _ = writeln!(
+            text,
+            "\nTry `kill -9 {pid}` while you reload: the page waits until {name} is back, and the other app does not notice."
+        );
     }
     text.push_str("Ctrl-C stops everything.");
     text

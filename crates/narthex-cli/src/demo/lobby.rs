@@ -101,7 +101,7 @@ fn page<'a>(title: &'a str, body: &'a str) -> Page<'a> {
     Page { title, name: "Narthex demo", look: "lobby", navigation: "", body }
 }
 
-/// An app that is down has given its prefix back, so its requests come here, to the next shorter one.
+/// An app that is down for longer than its queue waits has given its prefix back: its requests come here, to the next shorter one.
 async fn elsewhere(State(lobby): State<Lobby>, request: Request) -> Response {
     let path = request.uri().path();
     match AppName::owning(path).filter(|name| lobby.0.boards.iter().any(|board| board.name == *name)) {

@@ -19,7 +19,7 @@ use crate::output::print;
 const START: Duration = Duration::from_secs(10);
 /// From SIGTERM until SIGKILL.
 const STOP: Duration = Duration::from_secs(6);
-/// Long enough to see the 503 in between.
+/// Long enough to see that requests wait meanwhile.
 const FIRST_PAUSE: Duration = Duration::from_millis(700);
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 /// An app that ran for so long gets the first pause again.

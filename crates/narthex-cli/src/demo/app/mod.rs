@@ -18,8 +18,9 @@ use axum::extract::{Request, State};
 use axum::middleware::{self, Next};
 use axum::response::Response;
 use axum::routing::{get, post};
+use narthex::RequestQueue;
+use narthex::hub::Hub;
 use rustix::process::{Signal, getpid, kill_process};
-use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::apps::AppName;
@@ -45,9 +46,7 @@ struct Inner {
     prefix: String,
     started: Instant,
     requests: AtomicU64,
-    chat: chat::Room,
-    /// True once the app was asked to end: WebSockets would otherwise hold it up.
-    stopping: watch::Receiver<bool>,
+    chat: Hub,
 }
 
 impl App {
@@ -68,7 +67,7 @@ fn router(app: App) -> Router {
         .merge(upload::routes())
         .route("/download", get(download::download))
         .route("/chat", get(chat::page))
-        .route("/chat/socket", get(chat::socket))
+        .route("/chat/socket", app.0.chat.route())
         .route("/chat/say", post(chat::say))
         .fallback(pages::not_found)
         .layer(middleware::from_fn_with_state(app.clone(), count))
@@ -89,29 +88,24 @@ pub(crate) fn run(arguments: &DemoAppArguments) -> anyhow::Result<()> {
 }
 
 async fn serve(arguments: &DemoAppArguments) -> anyhow::Result<()> {
-    let (stop, stopping) = watch::channel(false);
     let mut signals = StopSignals::catch().context("cannot catch signals")?;
-    let stopped = async move {
-        signals.received().await;
-        // Before the server, so that the chat has said goodbye when the server waits for its connections.
-        stop.send_replace(true);
-    };
     let app = App(Arc::new(Inner {
         name: arguments.name,
         prefix: arguments.prefix.clone(),
         started: Instant::now(),
         requests: AtomicU64::new(0),
-        chat: chat::Room::new(),
-        stopping,
+        chat: chat::room(arguments.name),
     }));
     narthex::Server::new(router(app))
         .name(arguments.name.to_string())
         .prefix(&arguments.prefix)
+        // With a name it waits for its next process: whoever kills this one loses nothing.
+        .queue(RequestQueue::new().named(arguments.name.as_str()))
         .provider(narthex::Provider::shared_at(&arguments.socket))
         // Uploads are hashed and thrown away, so any size will do.
         .max_body(None)
         .shutdown_timeout(DRAIN)
-        .with_graceful_shutdown(stopped)
+        .with_graceful_shutdown(async move { signals.received().await })
         // The demo may have gone; then standard input says so.
         .on_ready(|_| print(READY))
         .run()
