@@ -1,5 +1,4 @@
 //! The demo as people meet it: started, used, broken, stopped. And the host's own commands.
-#![cfg(unix)]
 
 use std::net::TcpListener;
 use std::time::Duration;

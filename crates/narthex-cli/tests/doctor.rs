@@ -1,5 +1,4 @@
 //! `narthex doctor` on this machine, of which a test knows nothing, and with configurations, of which it does.
-#![cfg(unix)]
 
 use std::net::TcpListener;
 use std::process::{Command, Stdio};

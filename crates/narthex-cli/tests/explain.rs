@@ -1,5 +1,4 @@
 //! `narthex explain` against a host that runs.
-#![cfg(unix)]
 
 use std::io::{Read, Write};
 use std::net::TcpListener;

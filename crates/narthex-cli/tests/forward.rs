@@ -1,5 +1,4 @@
 //! `narthex forward`, as people type it.
-#![cfg(unix)]
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener};

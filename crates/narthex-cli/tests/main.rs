@@ -1,4 +1,5 @@
 //! The command line, as people type it. One program: each more links everything again.
+#![cfg(unix)]
 
 mod support;
 

@@ -1,7 +1,5 @@
 //! The verbs as an operator meets them: the built binary against a host that gives canned answers.
 
-#![cfg(unix)]
-
 mod commands;
 mod documents;
 mod exits;
