@@ -165,7 +165,7 @@ impl Inner {
 
     /// A peer is here.
     fn enter(&self, peer: &Peer) {
-        self.peers.shard(peer.id()).insert(peer);
+        self.peers.insert(peer);
         if let Some(protocol) = peer.protocol() {
             self.join(RoomKind::Protocol, protocol, peer);
         }
@@ -179,7 +179,7 @@ impl Inner {
             outbox.waker = None;
             outbox.clear();
         }
-        self.peers.shard(peer.id()).remove(peer.id());
+        self.peers.remove(peer.id());
         for Place { kind, room } in peer.forget() {
             self.leave(kind, &room.name, peer);
         }
@@ -364,7 +364,7 @@ impl Hub {
     /// The peer of this id, if it is connected.
     #[must_use]
     pub fn peer(&self, id: PeerId) -> Option<Peer> {
-        self.0.peers.shard(id).get(id)
+        self.0.peers.get(id)
     }
 
     /// Everybody who is connected now. Those who come and go meanwhile wait for nothing.

@@ -208,15 +208,25 @@ impl Queue {
     /// `Err`: the peer is to be closed with this code.
     fn push(&mut self, item: Item, limits: impl FnOnce() -> OutboundLimits) -> Result<Sent, CloseCode> {
         let length = item.len();
-        if let Some(key) = &item.key
-            && let Some(old) = self.items.iter_mut().find(|old| old.key.as_ref() == Some(key) && old.priority == item.priority)
+        let limits = (!item.uncounted && self.counted() > 0).then(limits);
+        let alone = self.counted() <= 1;
+        let same = |old: &Item| old.key == item.key && old.priority == item.priority;
+        if item.key.is_some()
+            && let Some(at) = self.items.iter().position(same)
+            && let Some(old) = self.items.get_mut(at)
         {
-            self.bytes = self.bytes - old.len() + length;
-            *old = item;
-            return Ok(Sent::Queued);
+            let others = self.bytes - old.len();
+            let fits = alone || limits.is_none_or(|limits| others.saturating_add(length) <= limits.bytes);
+            if fits {
+                self.bytes = others + length;
+                *old = item;
+                return Ok(Sent::Queued);
+            }
+            if limits.is_some_and(|limits| limits.overflow != Overflow::DropNewest) {
+                self.remove(at);
+            }
         }
-        if !item.uncounted && self.counted() > 0 {
-            let limits = limits();
+        if let Some(limits) = limits {
             while self.counted() > 0 && (self.bytes.saturating_add(length) > limits.bytes || self.counted() >= limits.messages) {
                 match limits.overflow {
                     Overflow::DropOldest if self.drop_oldest(item.priority) => {}
@@ -267,17 +277,14 @@ impl Queue {
         Some(item)
     }
 
-    /// Makes room: the oldest of the lowest priority goes, unless that is higher than `priority`.
+    /// Makes room: of what counts, the oldest of the lowest priority goes, unless that is higher than `priority`.
     fn drop_oldest(&mut self, priority: Priority) -> bool {
-        let (lowest, at) = match () {
-            () if self.items.len() > self.high + self.normal => (Priority::Low, self.high + self.normal),
-            () if self.normal > 0 => (Priority::Normal, self.high),
-            () if self.high > 0 => (Priority::High, 0),
-            () => return false,
-        };
+        let (normal, low, end) = (self.high, self.high + self.normal, self.items.len());
+        let oldest = |from: usize, to: usize| (from..to).find(|&at| self.items.get(at).is_some_and(|item| !item.uncounted));
+        let Some(at) = oldest(low, end).or_else(|| oldest(normal, low)).or_else(|| oldest(0, normal)) else { return false };
         // Without its beginning, a message in pieces makes no sense.
-        let may_go = self.items.get(at).is_some_and(|item| !matches!(item.what, What::Begin(..)));
-        may_go && lowest >= priority && self.remove(at).is_some()
+        let may_go = |item: &Item| item.priority >= priority && !matches!(item.what, What::Begin(..));
+        self.items.get(at).is_some_and(may_go) && self.remove(at).is_some()
     }
 }
 
@@ -519,6 +526,48 @@ mod tests {
         }
         assert_eq!(outbox.bytes(), 10);
         assert_eq!(drain(&mut outbox), ["price", "other"]);
+    }
+
+    #[test]
+    fn the_latest_of_a_key_is_bounded_as_all_else_is() {
+        let pushed = |overflow: Overflow| {
+            let mut outbox = Outbox::default();
+            let latest = |text: &str, key: &str| Item { key: Some(key.into()), ..item(text, Priority::Normal) };
+            let limits = OutboundLimits { overflow, ..FEW };
+            for (text, key) in [("1", "a"), ("2", "b"), ("3", "c")] {
+                assert!(outbox.push(latest(text, key), || limits).is_queued());
+            }
+            assert!(outbox.push(latest("12345678", "b"), || limits).is_queued(), "ten bytes in all");
+            let sent = outbox.push(latest("123", "a"), || limits);
+            (sent, outbox.bytes(), drain(&mut outbox))
+        };
+        let owned = |texts: &[&str]| texts.iter().map(|text| String::from(*text)).collect::<Vec<_>>();
+        assert_eq!(pushed(Overflow::DropNewest), (Sent::Refused, 10, owned(&["1", "12345678", "3"])));
+        assert_eq!(
+            pushed(Overflow::DropOldest),
+            (Sent::Queued, 4, owned(&["3", "123"])),
+            "the place is kept only by what fits in"
+        );
+        assert_eq!(pushed(Overflow::Close(CloseCode::POLICY_VIOLATION)), (Sent::Refused, 0, Vec::new()));
+
+        let mut outbox = Outbox::default();
+        for text in ["1", "longer than ten bytes"] {
+            let item = Item { key: Some("a".into()), ..item(text, Priority::Normal) };
+            assert!(outbox.push(item, || FEW).is_queued(), "one goes, however large");
+        }
+        assert_eq!(drain(&mut outbox), ["longer than ten bytes"]);
+    }
+
+    #[test]
+    fn what_was_kept_elsewhere_makes_no_room() {
+        let mut outbox = Outbox::default();
+        for (text, uncounted) in [("1", false), ("kept 1", true), ("kept 2", true), ("2", false), ("3", false)] {
+            assert!(outbox.push(Item { uncounted, ..item(text, Priority::Normal) }, || FEW).is_queued());
+        }
+        for text in ["4", "5"] {
+            assert!(outbox.push(item(text, Priority::Normal), || FEW).is_queued());
+        }
+        assert_eq!(drain(&mut outbox), ["kept 1", "kept 2", "3", "4", "5"]);
     }
 
     #[test]

@@ -441,7 +441,8 @@ impl Peer {
     }
 
     /// Sends a message that takes the place of an earlier one with the same key, if that still waits: what is no longer true
-    /// need not be sent.
+    /// need not be sent. What is longer than the earlier one and has no room ([`OutboundLimits`](super::OutboundLimits)) is treated as any
+    /// other message is then.
     pub fn send_latest(&self, key: &str, message: impl Into<Message>) -> Sent {
         self.push_message(message.into(), |item| Item { key: Some(key.into()), ..item })
     }

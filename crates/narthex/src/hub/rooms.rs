@@ -4,6 +4,7 @@
 use std::borrow::Borrow;
 use std::collections::HashMap;
 use std::hash::{Hash, Hasher};
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use indexmap::IndexSet;
@@ -58,15 +59,22 @@ impl Members {
     /// Returns whether the peer is new.
     pub(super) fn insert(&self, peer: &Peer) -> bool {
         let mut list = self.write();
-        list.listed = None;
-        list.members.insert(Member(peer.clone()))
+        let listed = list.listed.take();
+        let is_new = list.members.insert(Member(peer.clone()));
+        drop(list);
+        // It may be the last who has the list, and lets go of everybody in it: nobody is to wait for that.
+        drop(listed);
+        is_new
     }
 
     /// Returns whether the peer was there.
     pub(super) fn remove(&self, id: PeerId) -> bool {
         let mut list = self.write();
-        list.listed = None;
-        list.members.swap_remove(&id)
+        let listed = list.listed.take();
+        let was_there = list.members.swap_remove(&id);
+        drop(list);
+        drop(listed);
+        was_there
     }
 
     pub(super) fn get(&self, id: PeerId) -> Option<Peer> {
@@ -191,27 +199,47 @@ impl Rooms {
 
 /// Peers by id: those of a thread are together. There may be very many, and they come and go: one list of all would be made anew too often,
 /// and all threads would wait for each other.
-pub(super) struct Index([Members; Index::SHARDS]);
+pub(super) struct Index {
+    shards: [Members; Index::SHARDS],
+    /// How many there are: who asks waits for no thread.
+    count: AtomicUsize,
+}
 
 impl Default for Index {
     fn default() -> Self {
-        Self(std::array::from_fn(|_| Members::default()))
+        Self { shards: std::array::from_fn(|_| Members::default()), count: AtomicUsize::new(0) }
     }
 }
 
 impl Index {
     const SHARDS: usize = 64;
 
-    pub(super) fn shard(&self, id: PeerId) -> &Members {
-        &self.0[usize::from(id.thread()) % Self::SHARDS]
+    fn shard(&self, id: PeerId) -> &Members {
+        &self.shards[usize::from(id.thread()) % Self::SHARDS]
+    }
+
+    pub(super) fn insert(&self, peer: &Peer) {
+        if self.shard(peer.id()).insert(peer) {
+            self.count.fetch_add(1, Relaxed);
+        }
+    }
+
+    pub(super) fn remove(&self, id: PeerId) {
+        if self.shard(id).remove(id) {
+            self.count.fetch_sub(1, Relaxed);
+        }
+    }
+
+    pub(super) fn get(&self, id: PeerId) -> Option<Peer> {
+        self.shard(id).get(id)
     }
 
     pub(super) fn len(&self) -> usize {
-        self.0.iter().map(Members::len).sum()
+        self.count.load(Relaxed)
     }
 
     pub(super) fn lists(&self) -> impl Iterator<Item = Arc<[Peer]>> {
-        self.0.iter().map(Members::list)
+        self.shards.iter().map(Members::list)
     }
 }
 
@@ -229,20 +257,21 @@ mod tests {
         let index = Index::default();
         let mut came: Vec<Peer> = (0..100).map(|_| peer()).collect();
         for peer in &came {
-            assert!(index.shard(peer.id()).insert(peer));
+            index.insert(peer);
         }
         let elsewhere = std::thread::spawn(peer).join().unwrap();
-        assert!(index.shard(elsewhere.id()).insert(&elsewhere));
+        index.insert(&elsewhere);
         let list = |peer: &Peer| index.shard(peer.id()).list().to_vec();
         assert!(list(&came[0]) == came, "in order");
         assert_eq!((list(&elsewhere).len(), index.len()), (1, 101));
 
         // The latest fills the gap.
         let gone = came.swap_remove(10);
-        let shard = index.shard(gone.id());
-        assert!(shard.remove(gone.id()) && !shard.remove(gone.id()));
+        index.remove(gone.id());
+        index.remove(gone.id());
         assert!(list(&came[0]) == came, "in order but for the gap");
-        assert!(index.shard(gone.id()).get(gone.id()).is_none() && shard.get(came[50].id()).as_ref() == Some(&came[50]));
-        assert!(!shard.insert(&came[5]), "it is there already");
+        assert!(index.get(gone.id()).is_none() && index.get(came[50].id()).as_ref() == Some(&came[50]));
+        index.insert(&came[5]);
+        assert_eq!((list(&came[5]).len(), index.len()), (99, 100), "each is there once");
     }
 }
