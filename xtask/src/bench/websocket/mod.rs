@@ -48,8 +48,9 @@ pub(super) const SECONDS: u32 = 2;
 const PEERS: [&str; 5] = [name::TUNGSTENITE, name::FASTWEBSOCKETS, name::AXUM, name::ACTIX, name::NODE];
 
 /// What a queue has to hold when all devices of a [`storm`] come at once.
-const QUEUE: &[&str] = &["--queue-length", "10000"];
-const SHARED_QUEUE: &[&str] = &["--queue-length", "10000", "--queue-name", "hub"];
+///
+/// It has a name: without one, the host would close the port when the app is killed.
+const QUEUE: &[&str] = &["--queue-length", "10000", "--queue-name", "hub"];
 
 const SUBJECTS: [Subject; 11] = [
     subject(name::EMBEDDED, Group::Narthex, &[Step::NarthexHub("embedded-hub", &[])]),
@@ -57,7 +58,7 @@ const SUBJECTS: [Subject; 11] = [
     subject(
         name::TWO,
         Group::Narthex,
-        &[Step::NarthexHost, Step::NarthexHub("shared-hub", SHARED_QUEUE), Step::NarthexHub("shared-hub", SHARED_QUEUE)],
+        &[Step::NarthexHost, Step::NarthexHub("shared-hub", QUEUE), Step::NarthexHub("shared-hub", QUEUE)],
     ),
     subject(name::EMBEDDED_TLS, Group::Narthex, &[Step::NarthexTlsHub("embedded-hub")]),
     subject(name::SHARED_TLS, Group::Narthex, &[Step::NarthexTlsHost, Step::NarthexTlsHub("shared-hub")]),
