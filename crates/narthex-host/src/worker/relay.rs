@@ -237,6 +237,8 @@ impl Future for Relayed {
         let (session, id) = (Rc::clone(session), *id);
         if this.tunnel && this.exchange.is_upgraded() {
             this.tunnel = false;
+            // It is answered and does not come back: what may live for days need not keep its request.
+            this.stage = Stage::Open(Rc::clone(&session), id, None);
             session.has_tunnel(this.exchange.tagged().unwrap_or_default());
             this.body = Pump::Body(Bytes::new());
         }
