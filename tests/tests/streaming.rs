@@ -96,18 +96,7 @@ fn stalls(provider: Provider) {
     check_memory(&subject);
 }
 
-macro_rules! tests {
-    ($($test:ident: $body:path;)*) => {
-        mod embedded {
-            $(#[test] fn $test() { $body(narthex_tests::Provider::Embedded); })*
-        }
-        mod shared {
-            $(#[test] fn $test() { $body(narthex_tests::Provider::Shared); })*
-        }
-    };
-}
-
-tests! {
+providers! {
     an_upload_of_any_size_needs_bounded_memory: super::uploads;
     a_download_of_any_size_needs_bounded_memory: super::downloads;
     peers_that_do_not_read_need_bounded_memory: super::stalls;

@@ -6,17 +6,6 @@ mod large;
 mod passed;
 mod stage;
 
-macro_rules! tests {
-    ($($test:ident: $body:path;)*) => {
-        mod embedded {
-            $(#[test] fn $test() { $body(narthex_tests::Provider::Embedded); })*
-        }
-        mod shared {
-            $(#[test] fn $test() { $body(narthex_tests::Provider::Shared); })*
-        }
-    };
-}
-
 #[test]
 fn the_host_sends_what_the_app_never_reads() {
     passed::not_read();
@@ -37,7 +26,7 @@ fn hundreds_of_files_at_a_time_all_arrive() {
     passed::many();
 }
 
-tests! {
+providers! {
     ranges_and_conditions_are_those_of_rfc_9110: super::answers::ranges_and_conditions;
     http_2_has_the_same_ranges: super::answers::http2;
     no_path_leads_out_of_the_directory: super::answers::traversal;

@@ -7,9 +7,9 @@ use narthex_tests::h2::{Connection, End, hpack};
 use narthex_tests::{App, AppOptions, Client, Ending, Host, PATIENCE, Provider};
 use tempfile::TempDir;
 
-use crate::http2::stage::{answer, both, open, read_for, server, start, start_with};
+use crate::http2::stage::{answer, open, read_for, server, start, start_with};
 
-both! {
+providers! {
     a_hundred_streams_are_served_side_by_side;
     large_bodies_pass_both_ways;
     large_heads_are_refused;

@@ -8,9 +8,9 @@ use narthex_tests::h2::frame::{self, CANCEL, END_HEADERS, END_STREAM, ENHANCE_YO
 use narthex_tests::h2::{Connection, End, hpack};
 use narthex_tests::{Provider, Subject};
 
-use crate::http2::stage::{both, open, read_for, server, start};
+use crate::http2::stage::{open, read_for, server, start};
 
-both! {
+providers! {
     streams_that_are_opened_and_reset;
     streams_that_the_server_is_made_to_reset;
     streams_whose_bodies_make_the_server_reset_them;

@@ -42,15 +42,3 @@ pub(crate) fn read_for(connection: &mut Connection, wait: Duration) -> Option<En
         }
     }
 }
-
-macro_rules! both {
-    ($($test:ident;)*) => {
-        mod embedded {
-            $(#[test] fn $test() { super::$test(narthex_tests::Provider::Embedded); })*
-        }
-        mod shared {
-            $(#[test] fn $test() { super::$test(narthex_tests::Provider::Shared); })*
-        }
-    };
-}
-pub(crate) use both;

@@ -13,40 +13,15 @@ mod ranges;
 mod requests;
 mod servers;
 
-/// Each test once per way to reach an app; the ways are the modules' names.
-macro_rules! variants {
-    ($($test:ident: $run:path;)*) => {
-        variants! { embedded_plain_http1(Embedded, false, with_http1): $($test: $run;)* }
-        variants! { embedded_plain_http2(Embedded, false, with_http2): $($test: $run;)* }
-        variants! { embedded_tls_http1(Embedded, true, with_http1): $($test: $run;)* }
-        variants! { embedded_tls_http2(Embedded, true, with_http2): $($test: $run;)* }
-        variants! { shared_plain_http1(Shared, false, with_http1): $($test: $run;)* }
-        variants! { shared_plain_http2(Shared, false, with_http2): $($test: $run;)* }
-        variants! { shared_tls_http1(Shared, true, with_http1): $($test: $run;)* }
-        variants! { shared_tls_http2(Shared, true, with_http2): $($test: $run;)* }
-    };
-    ($module:ident($provider:ident, $tls:literal, $variant:ident): $($test:ident: $run:path;)*) => {
-        mod $module {
-            $(#[test] fn $test() {
-                $run(narthex_tests::matrix::$variant(narthex_tests::Provider::$provider, $tls));
-            })*
-        }
-    };
-}
+use narthex_tests::matrix::Variant;
 
-/// Each test once per provider: what it does fits one version of HTTP only, or none.
-macro_rules! both {
-    ($($test:ident: $run:path;)*) => {
-        mod embedded {
-            $(#[test] fn $test() { $run(narthex_tests::Provider::Embedded); })*
-        }
-        mod shared {
-            $(#[test] fn $test() { $run(narthex_tests::Provider::Shared); })*
-        }
-    };
+/// Each test starts its own scenes.
+fn alone(variant: Variant, run: fn(Variant)) {
+    run(variant);
 }
 
 variants! {
+    super::alone;
     the_lettered_rows_are_answered: super::letters::rows;
     a_thousand_requests_leave_nothing_behind: super::memory::rows;
     the_numbered_rows_are_answered: super::general::rows;
@@ -72,7 +47,7 @@ variants! {
     sec_32_a_second_start_is_an_error_and_the_first_goes_on: super::servers::sec_32;
 }
 
-both! {
+providers! {
     sec_01_heads_and_bodies_have_a_limit: super::requests::sec_01;
     sec_02_28_workers_are_as_many_as_asked_for_and_have_names: super::servers::sec_02_28;
     sec_03_a_certificate_that_is_not_there_keeps_an_app_from_starting: super::servers::sec_03;

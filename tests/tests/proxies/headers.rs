@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use narthex_tests::{Ending, Provider, h2};
 
-use crate::proxies::stage::{SOON, Seen, Stage, TRUSTED, binary, both, get, seen, signed};
+use crate::proxies::stage::{SOON, Seen, Stage, TRUSTED, binary, get, seen, signed};
 
-both! {
+providers! {
     both_versions_tell_the_client_and_the_request_may_follow_in_the_same_packet;
     a_connection_of_the_proxys_own_and_an_unknown_client_have_the_proxys_address;
     what_does_not_begin_with_a_header_is_closed_without_a_word;

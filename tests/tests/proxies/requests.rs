@@ -2,9 +2,9 @@
 
 use narthex_tests::{Provider, h2};
 
-use crate::proxies::stage::{Seen, Stage, TRUSTED, both, seen};
+use crate::proxies::stage::{Seen, Stage, TRUSTED, seen};
 
-both! {
+providers! {
     a_trusted_proxy_tells_the_client_of_each_request;
     what_a_client_writes_itself_is_never_believed;
     the_client_of_a_chain_of_two_proxies_is_the_one_before_both;

@@ -121,15 +121,3 @@ pub(crate) fn signed(command: u8, family: u8, rest: &[u8]) -> Vec<u8> {
     let length = u16::try_from(rest.len()).expect("a length").to_be_bytes();
     [&b"\r\n\r\n\0\r\nQUIT\n"[..], &[command, family], &length, rest].concat()
 }
-
-macro_rules! both {
-    ($($test:ident;)*) => {
-        mod embedded {
-            $(#[test] fn $test() { super::$test(narthex_tests::Provider::Embedded); })*
-        }
-        mod shared {
-            $(#[test] fn $test() { super::$test(narthex_tests::Provider::Shared); })*
-        }
-    };
-}
-pub(crate) use both;

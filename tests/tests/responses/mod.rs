@@ -7,29 +7,14 @@ mod cookies;
 mod cors;
 mod streams;
 
-/// Each test once per way to reach an app; the ways are the modules' names.
-macro_rules! variants {
-    ($($test:ident: $run:path;)*) => {
-        variants! { embedded_plain_http1(Embedded, false, with_http1): $($test: $run;)* }
-        variants! { embedded_plain_http2(Embedded, false, with_http2): $($test: $run;)* }
-        variants! { embedded_tls_http1(Embedded, true, with_http1): $($test: $run;)* }
-        variants! { embedded_tls_http2(Embedded, true, with_http2): $($test: $run;)* }
-        variants! { shared_plain_http1(Shared, false, with_http1): $($test: $run;)* }
-        variants! { shared_plain_http2(Shared, false, with_http2): $($test: $run;)* }
-        variants! { shared_tls_http1(Shared, true, with_http1): $($test: $run;)* }
-        variants! { shared_tls_http2(Shared, true, with_http2): $($test: $run;)* }
-    };
-    ($module:ident($provider:ident, $tls:literal, $variant:ident): $($test:ident: $run:path;)*) => {
-        mod $module {
-            $(#[test] fn $test() {
-                let variant = narthex_tests::matrix::$variant(narthex_tests::Provider::$provider, $tls);
-                $run(&narthex_tests::matrix::Scene::start(variant, &["--routes", "responses"]));
-            })*
-        }
-    };
+use narthex_tests::matrix::{Scene, Variant};
+
+fn in_a_scene(variant: Variant, run: fn(&Scene)) {
+    run(&Scene::start(variant, &["--routes", "responses"]));
 }
 
 variants! {
+    super::in_a_scene;
     a_response_is_compressed_as_the_client_likes_best: super::compression::chosen;
     what_is_compressed_is_what_was_said: super::compression::whole;
     what_would_not_gain_is_not_compressed: super::compression::left_alone;

@@ -207,18 +207,7 @@ fn alpn_decides(provider: Provider) {
     }
 }
 
-macro_rules! suites {
-    ($($test:ident: $run:path;)*) => {
-        mod embedded {
-            $(#[test] fn $test() { $run(narthex_tests::Provider::Embedded); })*
-        }
-        mod shared {
-            $(#[test] fn $test() { $run(narthex_tests::Provider::Shared); })*
-        }
-    };
-}
-
-suites! {
+providers! {
     requests_are_served_over_tls_and_what_is_no_tls_is_not: super::served_with_tls;
     clients_are_let_in_by_certificate_and_the_app_sees_whose: super::who_is_let_in;
     a_certificate_is_an_identity_to_the_layer_that_takes_certificates: super::a_certificate_is_an_identity;

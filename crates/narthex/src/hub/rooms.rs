@@ -56,25 +56,24 @@ impl Members {
         self.0.write().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Returns whether the peer is new.
-    pub(super) fn insert(&self, peer: &Peer) -> bool {
+    fn change(&self, change: impl FnOnce(&mut IndexSet<Member>) -> bool) -> bool {
         let mut list = self.write();
         let listed = list.listed.take();
-        let is_new = list.members.insert(Member(peer.clone()));
+        let has_changed = change(&mut list.members);
         drop(list);
         // It may be the last who has the list, and lets go of everybody in it: nobody is to wait for that.
         drop(listed);
-        is_new
+        has_changed
+    }
+
+    /// Returns whether the peer is new.
+    pub(super) fn insert(&self, peer: &Peer) -> bool {
+        self.change(|members| members.insert(Member(peer.clone())))
     }
 
     /// Returns whether the peer was there.
     pub(super) fn remove(&self, id: PeerId) -> bool {
-        let mut list = self.write();
-        let listed = list.listed.take();
-        let was_there = list.members.swap_remove(&id);
-        drop(list);
-        drop(listed);
-        was_there
+        self.change(|members| members.swap_remove(&id))
     }
 
     pub(super) fn get(&self, id: PeerId) -> Option<Peer> {
